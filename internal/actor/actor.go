@@ -1,0 +1,59 @@
+// Package actor is the caller of an operation as a value.
+//
+// An Actor is built once, where a credential is checked, and handed to every
+// domain operation as its second parameter. What it may do stands in the value,
+// so that a check needs no query. The context never carries the tenant.
+package actor
+
+import (
+	"math"
+	"net/netip"
+
+	"github.com/gatehouse-id/gatehouse/internal/permission"
+)
+
+// Kind says what sort of credential the actor showed.
+type Kind string
+
+// The kinds of actor; they are the audit log's actor types.
+const (
+	User      Kind = "user"
+	APIToken  Kind = "api_token"
+	SCIM      Kind = "scim"
+	Staff     Kind = "vendor_user"
+	System    Kind = "system"
+	SetupLink Kind = "setup_link"
+	Anonymous Kind = "anonymous"
+	// Management is a management key of the environment.
+	Management Kind = "management_key"
+)
+
+// NoLevel is the level of an actor without roles: weaker than every role
+// (product 123).
+const NoLevel = math.MaxInt32
+
+// Actor is who calls. The zero value is an anonymous actor that may nothing.
+type Actor struct {
+	Environment string // env_…
+	Tenant      string // ten_…; empty for actors above tenants
+	Kind        Kind
+	Subject     string // usr_…, tok_…, key_…; empty for SCIM connections and System
+	Name        string // shown in the audit log
+	Email       string
+	Connection  string // dir_… or sso_… when the actor is or came through a connection
+	Session     string // ses_… when there is one
+	Permissions permission.Set
+	// Level is the strongest level of the actor's effective roles; 0 is the
+	// strongest, NoLevel when it has none (product 105, 123).
+	Level     int
+	RequestID string
+	IP        netip.Addr
+	UserAgent string
+}
+
+// Human reports whether a person acts; own-address rules bind only people
+// (design, identity rule 12).
+func (a Actor) Human() bool { return a.Kind == User || a.Kind == Staff || a.Kind == SetupLink }
+
+// May reports whether the actor holds the permission.
+func (a Actor) May(key string) bool { return a.Permissions.Has(key) }

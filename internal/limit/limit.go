@@ -1,0 +1,70 @@
+// Package limit holds per-replica token buckets by key (a connection, an API
+// token, an address). Sign-in, code and factor attempts are not counted here
+// but in the database, because they must hold across replicas (design 4).
+package limit
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+)
+
+// maxKeys bounds the memory; when it is passed, the buckets that are full, and
+// so remember nothing, are dropped.
+const maxKeys = 100_000
+
+// Limiter is a set of token buckets of one size. A nil Limiter limits nothing.
+type Limiter struct {
+	perSecond rate.Limit
+	burst     int
+	mu        sync.Mutex
+	buckets   map[string]*rate.Limiter
+}
+
+// New makes a limiter of perSecond events per second and key, with bursts of
+// up to burst. perSecond 0 gives nil: no limit.
+func New(perSecond float64, burst int) *Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &Limiter{perSecond: rate.Limit(perSecond), burst: max(burst, 1), buckets: map[string]*rate.Limiter{}}
+}
+
+// Take takes one event of the key's bucket, or fails with fault.Limited and the
+// time after which it would succeed, rounded up to a second.
+func (l *Limiter) Take(key string, now time.Time) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	b := l.buckets[key]
+	if b == nil {
+		if len(l.buckets) >= maxKeys {
+			l.drop(now)
+		}
+		b = rate.NewLimiter(l.perSecond, l.burst)
+		l.buckets[key] = b
+	}
+	l.mu.Unlock()
+	if b.AllowN(now, 1) {
+		return nil
+	}
+	wait := time.Duration((1 - b.TokensAt(now)) / float64(l.perSecond) * float64(time.Second))
+	f := fault.New(fault.Limited, "rate_limited", "Too many requests. Wait and send the request again.")
+	f.RetryAfter = max(wait, 0).Truncate(time.Second) + time.Second
+	return f
+}
+
+func (l *Limiter) drop(now time.Time) {
+	for k, b := range l.buckets {
+		if b.TokensAt(now) >= float64(l.burst) {
+			delete(l.buckets, k)
+		}
+	}
+	if len(l.buckets) >= maxKeys {
+		clear(l.buckets)
+	}
+}

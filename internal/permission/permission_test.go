@@ -1,0 +1,32 @@
+package permission
+
+import "testing"
+
+func TestMatch(t *testing.T) {
+	good := func(held, key string) {
+		t.Helper()
+		if !Match(held, key) || !NewSet(held).Has(key) {
+			t.Errorf("%q should cover %q", held, key)
+		}
+	}
+	bad := func(held, key string) {
+		t.Helper()
+		if Match(held, key) || NewSet(held).Has(key) {
+			t.Errorf("%q should not cover %q", held, key)
+		}
+	}
+	good("fe.secure.read.users", "fe.secure.read.users")
+	good("fe.secure.*", "fe.secure.read.users")
+	good("fe.*.users", "fe.secure.read.users")
+	good("fe.secure.read.*", "fe.secure.read.users")
+	good("*", "anything")
+	good("a*a", "aa")
+	good("a*b*c", "aXbYbZc")
+	bad("fe.secure.*", "fe.secure")       // the dot is literal
+	bad("fe.secure.*", "xfe.secure.read") // anchored at the start
+	bad("fe.*.users", "fe.secure.users2") // anchored at the end
+	bad("a*a", "a")                       // a character counts once
+	bad("fexsecure.read", "fe.secure")    // . is no wildcard
+	bad("", "a")
+	bad("fe.secure.read.users", "fe.secure.*") // a key asked for is never a pattern
+}
