@@ -1,0 +1,22 @@
+// Package audit is the event: the only source of the audit log, of webhooks and
+// of every other account of what happened.
+//
+// It owns audit_events, audit_seals, audit_interest and outbox. Record writes
+// an event in the transaction of the change that it tells of, and beside it an
+// outbox row where audit_interest says that somebody subscribes. Outbox rows are
+// claimed and deleted by webhooks, never read by a cursor, because rows commit
+// out of order.
+//
+// # Tamper evidence
+//
+// Events are inserted unsealed and never changed. The sealer gives committed
+// events a place in the chain of their tenant, in batches and after the fact, so
+// that the chain never makes writers wait for each other:
+//
+//	hash(n) = hex SHA-256( hash(n-1) ‖ canonical JSON of event n ), hash(0) = ""
+//
+// Events above tenants form a chain of their own, that of the tenant "". Verify
+// recomputes a chain and says which rows were changed, which are missing and how
+// many wait to be sealed. Whoever can write to both tables can rewrite a chain
+// from some point on: keep a copy of the newest hash elsewhere to notice it.
+package audit

@@ -1,0 +1,305 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/gatehouse-id/gatehouse/internal/db"
+)
+
+// JobSeal is the kind of the job that seals, every few seconds.
+const JobSeal = "audit.seal"
+
+const (
+	sealBatch = 500
+	// overlap is how far a run looks back behind the start of the one before: a
+	// transaction may commit that long after it took its time.
+	overlap = time.Hour
+	// completeEvery is how often a run looks at all events, for those that
+	// committed even later.
+	completeEvery = 24 * time.Hour
+)
+
+// Seal gives the committed events of all tenants their places in the chains.
+// Runs may overlap: a chain has one row per place, so of two sealers of a tenant
+// one finds its place taken and leaves the tenant to the other.
+func (l *Log) Seal(ctx context.Context) error {
+	start := l.clock.Now()
+	l.mu.Lock()
+	since := l.sealed.Add(-overlap)
+	complete := l.sealed.IsZero() || start.Sub(l.complete) >= completeEvery
+	l.mu.Unlock()
+	from := int64(0)
+	if !complete {
+		from = since.UnixMicro()
+	}
+	tenants, err := l.unsealedTenants(ctx, from)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, tenant := range tenants {
+		if err := l.sealTenant(ctx, tenant, from, start); err != nil && !errors.Is(err, db.ErrConflict) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealed = start
+	if complete {
+		l.complete = start
+	}
+	return nil
+}
+
+func (l *Log) unsealedTenants(ctx context.Context, from int64) ([]string, error) {
+	rows, err := l.db.Query(ctx, sqlUnsealedTenants, from)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var tenants []string
+	for rows.Next() {
+		var t string
+		if err := rows.Scan(&t); err != nil {
+			return nil, err
+		}
+		tenants = append(tenants, t)
+	}
+	return tenants, rows.Err()
+}
+
+func (l *Log) sealTenant(ctx context.Context, tenant string, from int64, now time.Time) error {
+	for {
+		var n int
+		err := l.db.Tx(ctx, func(q db.Queryer) error {
+			var seq int64
+			var hash string
+			events := make([]row, 0, sealBatch)
+			err := q.Batch(ctx, []db.Stmt{
+				{SQL: sqlHead, Args: []any{tenant}, Scan: func(rows db.Rows) error {
+					for rows.Next() {
+						if err := rows.Scan(&seq, &hash); err != nil {
+							return err
+						}
+					}
+					return rows.Err()
+				}},
+				{SQL: sqlUnsealed, Args: []any{tenant, from, int64(sealBatch)}, Scan: func(rows db.Rows) error {
+					for rows.Next() {
+						var r row
+						if err := r.scan(rows); err != nil {
+							return err
+						}
+						events = append(events, r)
+					}
+					return rows.Err()
+				}},
+			})
+			if err != nil {
+				return err
+			}
+			seals := make([]db.Stmt, len(events))
+			for i := range events {
+				seq++
+				if hash, err = events[i].hash(hash); err != nil {
+					return err
+				}
+				seals[i] = db.Stmt{SQL: sqlInsertSeal, Args: []any{tenant, seq, events[i].ID, hash, db.At(now)}}
+			}
+			n = len(events)
+			if n == 0 {
+				return nil
+			}
+			return q.Batch(ctx, seals)
+		})
+		if err != nil || n < sealBatch {
+			return err
+		}
+	}
+}
+
+// canonical is an event as it is hashed: every column as a string or a number,
+// in the alphabetical order of their names. Documents are strings here, so that
+// each byte of what is stored counts.
+type canonical struct {
+	Action      string `json:"action"`
+	Actor       string `json:"actor"`
+	ActorID     string `json:"actor_id"`
+	ActorType   string `json:"actor_type"`
+	Changes     string `json:"changes"`
+	Context     string `json:"context"`
+	Environment string `json:"environment_id"`
+	ID          string `json:"id"`
+	Metadata    string `json:"metadata"`
+	Occurred    int64  `json:"occurred_at"`
+	Outcome     string `json:"outcome"`
+	Recorded    int64  `json:"recorded_at"`
+	Severity    string `json:"severity"`
+	Source      string `json:"source"`
+	Targets     string `json:"targets"`
+	Tenant      string `json:"tenant_id"`
+	Visible     bool   `json:"visible"`
+}
+
+// hash links the event to the hash of the event before it.
+func (r *row) hash(previous string) (string, error) {
+	text, err := json.Marshal(canonical{
+		Action: r.Action, Actor: r.Actor, ActorID: r.ActorID, ActorType: r.ActorType, Changes: r.Changes, Context: r.Context,
+		Environment: r.Environment, ID: r.ID, Metadata: r.Metadata, Occurred: r.Occurred.UnixMicro(), Outcome: string(r.Outcome),
+		Recorded: r.Recorded.UnixMicro(), Severity: string(r.Severity), Source: r.Source, Targets: r.Targets, Tenant: r.Tenant,
+		Visible: r.Visible,
+	})
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	h.Write([]byte(previous))
+	h.Write(text)
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// FaultKind says what is wrong at a place of a chain.
+type FaultKind string
+
+// The faults of a chain.
+const (
+	Changed FaultKind = "changed" // the event is not what was sealed
+	Missing FaultKind = "missing" // the event is gone
+	Gap     FaultKind = "gap"     // one or more seals before this one are gone
+	Hash    FaultKind = "hash"    // the seal itself was changed; the event is as it was
+)
+
+// Fault is something wrong in a chain.
+type Fault struct {
+	Kind  FaultKind
+	Seq   int64
+	Event string // id
+}
+
+// Result is what Verify found.
+type Result struct {
+	Events   int    // sealed events
+	Unsealed int    // committed events that wait for the sealer
+	Head     string // the newest hash, to be compared with a copy kept elsewhere
+	Faults   []Fault
+}
+
+// OK reports whether the chain is whole.
+func (r Result) OK() bool { return len(r.Faults) == 0 }
+
+const verifyBatch = 1000
+
+// Verify recomputes the chain of the tenant; "" is that of the events above
+// tenants. It reads in stretches, so events may be recorded meanwhile.
+func (l *Log) Verify(ctx context.Context, tenant string) (Result, error) {
+	v := verifier{}
+	for {
+		n, err := l.verifyStretch(ctx, tenant, &v)
+		if err != nil {
+			return Result{}, err
+		}
+		if n < verifyBatch {
+			break
+		}
+	}
+	v.settle()
+	if err := l.db.QueryRow(ctx, sqlCountUnsealed, tenant).Scan(&v.result.Unsealed); err != nil {
+		return Result{}, err
+	}
+	v.result.Head = v.stored
+	return v.result, nil
+}
+
+func (l *Log) verifyStretch(ctx context.Context, tenant string, v *verifier) (int, error) {
+	rows, err := l.db.Query(ctx, sqlChain, tenant, v.seq, int64(verifyBatch))
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		var r row
+		var seq int64
+		var event, hash string
+		if err := r.scan(rows, &seq, &event, &hash); err != nil {
+			return 0, err
+		}
+		if err := v.next(&r, seq, event, hash); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, rows.Err()
+}
+
+// verifier walks along a chain. After a place whose hash does not fit, the next
+// place tells what was changed: if it continues from the recomputed hash, the
+// seal was; otherwise the event was.
+type verifier struct {
+	result   Result
+	seq      int64
+	stored   string // the hash of the place before, as stored
+	computed string // the same, as recomputed; empty when it cannot be known
+	doubt    *Fault // at the place before
+}
+
+func (v *verifier) next(r *row, seq int64, event, hash string) error {
+	v.result.Events++
+	gap := seq != v.seq+1
+	if gap {
+		v.settle()
+		v.fault(Fault{Gap, seq, event})
+	}
+	v.seq = seq
+	if r.ID == "" {
+		v.settle()
+		v.fault(Fault{Missing, seq, event})
+		v.stored, v.computed = hash, hash
+		return nil
+	}
+	fromStored, err := r.hash(v.stored)
+	if err != nil {
+		return err
+	}
+	computed := fromStored
+	switch {
+	case gap:
+		computed = hash // what came before is unknown, so this place cannot be checked
+	case fromStored == hash:
+		v.settle()
+	case v.doubt != nil:
+		fromComputed, err := r.hash(v.computed)
+		if err != nil {
+			return err
+		}
+		if fromComputed == hash {
+			v.doubt.Kind = Hash
+			v.settle()
+			computed = hash
+		} else {
+			v.settle()
+			v.doubt = &Fault{Changed, seq, event}
+		}
+	default:
+		v.doubt = &Fault{Changed, seq, event}
+	}
+	v.stored, v.computed = hash, computed
+	return nil
+}
+
+func (v *verifier) settle() {
+	if v.doubt != nil {
+		v.fault(*v.doubt)
+		v.doubt = nil
+	}
+}
+
+func (v *verifier) fault(f Fault) { v.result.Faults = append(v.result.Faults, f) }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/migrations"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
+)
+
+type keyCmd struct {
+	Create keyCreateCmd `cmd:"" help:"Mint a management key. It is shown once."`
+}
+
+type keyCreateCmd struct {
+	storeConfig
+	Name        string `required:"" help:"What the key is for."`
+	Environment string `help:"Environment id (env_…). Empty: the default environment."`
+	Role        string `default:"admin" help:"Back-office role of the key."`
+	JSON        bool   `name:"json" help:"Print JSON."`
+}
+
+// Run mints a key on the store directly; it works while a server runs.
+func (c *keyCreateCmd) Run(e *env) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	v, err := c.vault()
+	if err != nil {
+		return err
+	}
+	d, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := db.Migrate(e.ctx, d, migrations.FS); err != nil {
+		return err
+	}
+	m, err := newDomain(e.ctx, d, v, "http://localhost:8080", false)
+	if err != nil {
+		return err
+	}
+	environment := c.Environment
+	if environment == "" {
+		environment = m.main.ID
+	} else if _, err := m.environments.ByID(e.ctx, environment); err != nil {
+		return fmt.Errorf("--environment %s: there is no such environment", environment)
+	}
+	var key staff.Key
+	var shown string
+	err = d.Tx(e.ctx, func(q db.Queryer) error {
+		operator := actor.Actor{Environment: environment, Kind: actor.System, Name: "gatehouse key create"}
+		key, shown, err = m.staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment, Name: c.Name, Role: c.Role})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(map[string]string{"id": key.ID, "key": shown})
+	}
+	_, err = fmt.Fprintf(e.stdout, "id   %s\nkey  %s\n\nKeep the key now: it is stored as a hash and cannot be shown again.\n", key.ID, shown)
+	return err
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/migrations"
+)
+
+// How long a stop waits for requests that are under way.
+const drain = 20 * time.Second
+
+type serveCmd struct {
+	serveConfig
+}
+
+// Run serves until the context ends.
+func (c *serveCmd) Run(e *env) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := slog.New(httpx.LogHandler(c.logger(e.stderr).Handler()))
+	a, err := c.start(e.ctx, log)
+	if err != nil {
+		return err
+	}
+	defer a.db.Close()
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "address", l.Addr().String(), "base_url", c.BaseURL, "version", version())
+	return a.serve(e.ctx, c.MetricsListen, l)
+}
+
+// start opens, migrates and wires.
+func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*app, error) {
+	v, err := c.vault()
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.Migrate {
+		err = db.Migrate(ctx, d, migrations.FS)
+	} else {
+		err = pendingMigrations(ctx, d)
+	}
+	var a *app
+	if err == nil {
+		a, err = newApp(ctx, c, d, v, log)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// serve answers on l until ctx ends, then lets requests finish and hands leased
+// jobs back.
+func (a *app) serve(ctx context.Context, metricsListen string, l net.Listener) error {
+	server := &http.Server{
+		Handler: a.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	servers := []*http.Server{server}
+	failed := make(chan error, 2)
+	go func() { failed <- server.Serve(l) }()
+	if metricsListen != "" {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", promhttp.Handler())
+		metrics := &http.Server{Addr: metricsListen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+		servers = append(servers, metrics)
+		go func() {
+			if err := metrics.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("metrics: %w", err)
+			}
+		}()
+	}
+	work, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { a.jobs.Run(work) })
+	background.Go(func() { a.scim.Run(work) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.log.Info("stopping")
+	wait, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	for _, s := range servers {
+		if e := s.Shutdown(wait); e != nil {
+			_ = s.Close() // requests that outlast the drain are cut
+		}
+	}
+	stop()
+	background.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}

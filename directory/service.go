@@ -1,0 +1,369 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/sessions"
+)
+
+// Service is the operations on people and groups.
+type Service struct {
+	clock    clock.Clock
+	sessions *sessions.Service
+}
+
+// New makes the service. Sessions of people who lose access are ended through s.
+func New(c clock.Clock, s *sessions.Service) *Service { return &Service{clock: c, sessions: s} }
+
+var (
+	errNoUser      = fault.New(fault.NotFound, "user_not_found", "There is no such user.")
+	errUserExists  = fault.New(fault.Conflict, "user_exists", "A user with this e-mail address is already in the tenant.").In("email")
+	errUserManaged = fault.New(fault.Conflict, "user_idp_managed", "This user is kept by a directory; change it there.")
+	errAccess      = fault.New(fault.Invalid, "invalid_expiry", "An access period is at least 300 seconds.").In("expires_at")
+)
+
+// MinAccess is the shortest access period of a guest (product 2.4).
+const MinAccess = 300 * time.Second
+
+// NewUser is a person whom somebody adds by hand or by API, or whom a login
+// creates just in time.
+type NewUser struct {
+	Environment, Tenant string
+	UserID              string // of an existing user who gets a membership (LinkUser); empty: see CreateUser
+	Email               string
+	EmailVerified       bool // he proved the address to us
+	UserName            string
+	FirstName, LastName string
+	DisplayName         string
+	Status              Status // empty: active
+	ManagedBy           Source // Local or SSO; empty: Local
+	Connection          string // that creates him, with SSO
+	PasswordHash        string // not empty: a local login
+	LocalLogin          bool   // may get a password later
+	ExpiresAt           time.Time
+}
+
+// CreateUser adds a person to a tenant. A local user joins an existing user of
+// the environment with the same e-mail only when the tenant holds its domain
+// (identity rule 4); else, and for just-in-time users without UserID, a new user
+// is made. Roles are the caller's to assign.
+//
+// Faults: user_exists (conflict) for a second local one of the address,
+// invalid_email, too_long.
+func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n NewUser) (Person, error) {
+	now := s.clock.Now()
+	if n.ManagedBy == "" {
+		n.ManagedBy = Local
+	}
+	if n.Status == "" {
+		n.Status = StatusActive
+	}
+	if err := n.check(now); err != nil {
+		return Person{}, err
+	}
+	localTaken := false
+	if n.ManagedBy == Local && n.UserID == "" {
+		var err error
+		if n.UserID, localTaken, err = s.localMatch(ctx, q, n); err != nil {
+			return Person{}, err
+		}
+	}
+	var stmts []db.Stmt
+	p := Person{Membership: Membership{
+		ID: id.New(id.Membership), Tenant: n.Tenant, Environment: n.Environment, UserID: n.UserID, Status: n.Status, ExpiresAt: n.ExpiresAt,
+		ManagedBy: n.ManagedBy, Connection: n.Connection, Email: n.Email, UserName: NameKey(n.UserName),
+		FirstName: n.FirstName, LastName: n.LastName, DisplayName: n.DisplayName, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}}
+	action := "membership.created"
+	if n.UserID == "" {
+		action = "user.created"
+		p.User = User{
+			ID: id.New(id.User), Environment: n.Environment, Email: n.Email, EmailVerified: n.EmailVerified, PasswordHash: n.PasswordHash,
+			LocalLogin: (n.LocalLogin || n.PasswordHash != "") && !localTaken, Version: 1, CreatedAt: now, UpdatedAt: now,
+		}
+		if n.PasswordHash != "" && localTaken {
+			return Person{}, fault.New(fault.Conflict, "login_exists", "Another user of this address already has a password.").In("password")
+		}
+		p.Membership.UserID = p.User.ID
+		stmts = append(stmts, insertUser(p.User, now))
+	}
+	stmts = append(stmts, insertMembership(p.Membership, now))
+	events, err := audit.Stmts(audit.Event{
+		Environment: n.Environment, Tenant: n.Tenant, Action: action, Actor: a, At: now, Connection: n.Connection,
+		Targets: []audit.Target{{Type: "user", ID: p.Membership.UserID, Name: n.Email}},
+	})
+	if err != nil {
+		return Person{}, err
+	}
+	if err := q.Batch(ctx, append(stmts, events...)); err != nil {
+		if errors.Is(err, db.ErrConflict) {
+			return Person{}, errUserExists.Because(err)
+		}
+		return Person{}, err
+	}
+	if p.User.ID == "" {
+		return s.PersonOf(ctx, q, n.Tenant, n.UserID)
+	}
+	return p, nil
+}
+
+func (n *NewUser) check(now time.Time) error {
+	if n.ManagedBy == Local || n.Email != "" {
+		if err := validEmail(n.Email); err != nil {
+			return err
+		}
+	}
+	if !n.ExpiresAt.IsZero() && n.ExpiresAt.Before(now.Add(MinAccess)) {
+		return errAccess
+	}
+	for field, v := range map[string]string{"first_name": n.FirstName, "last_name": n.LastName, "display_name": n.DisplayName, "user_name": n.UserName} {
+		if err := checkLength(field, v, maxName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// localMatch finds the user of the environment whom a local user is, and whether
+// somebody of the address may log in by password already.
+func (s *Service) localMatch(ctx context.Context, q db.Queryer, n NewUser) (userID string, localTaken bool, err error) {
+	var here, held bool
+	var users []string
+	key := EmailKey(n.Email)
+	err = q.Batch(ctx, []db.Stmt{
+		{SQL: sqlEmailHere, Args: []any{n.Tenant, key}, Scan: scanCount(&here)},
+		{SQL: sqlProvisionUsers, Args: []any{n.Tenant, n.Environment, key, EmailDomain(n.Email)}, Scan: scanStrings(&users)},
+		{SQL: sqlLocalLogin, Args: []any{n.Environment, key}, Scan: scanCount(&held)},
+	})
+	switch {
+	case err != nil:
+		return "", false, err
+	case here:
+		return "", false, errUserExists
+	case len(users) == 1:
+		return users[0], held, nil
+	}
+	return "", held, nil
+}
+
+// PersonOf reads a user as a member of a tenant. Fails with user_not_found.
+func (s *Service) PersonOf(ctx context.Context, q db.Queryer, tenant, userID string) (Person, error) {
+	return s.person(ctx, q, sqlPersonByUser, tenant, userID)
+}
+
+// PersonByMembership reads a member by the membership's id.
+func (s *Service) PersonByMembership(ctx context.Context, q db.Queryer, tenant, membership string) (Person, error) {
+	return s.person(ctx, q, sqlPersonByMembership, tenant, membership)
+}
+
+func (s *Service) person(ctx context.Context, q db.Queryer, sql, tenant, key string) (Person, error) {
+	var p Person
+	err := scanMembership(q.QueryRow(ctx, sql, tenant, key), &p.Membership, userDest(&p.User)...)
+	if errors.Is(err, db.ErrNotFound) {
+		return p, errNoUser
+	}
+	return p, err
+}
+
+// Filter chooses from the list of a tenant's people.
+type Filter struct {
+	Email  string // exact, folded; empty: all
+	Cursor string // of the page before; empty: the first
+	Limit  int    // 1–200; 0: 50
+}
+
+// People lists a tenant's members, oldest first. next is empty at the end. People
+// whom a directory deleted softly are left out.
+func (s *Service) People(ctx context.Context, q db.Queryer, tenant string, f Filter) (list []Person, next string, err error) {
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	f.Limit = min(f.Limit, 200)
+	var since int64
+	var after string
+	if f.Cursor != "" {
+		if _, err := fmt.Sscanf(f.Cursor, "%d~%s", &since, &after); err != nil {
+			return nil, "", fault.New(fault.Invalid, "invalid_cursor", "The cursor is not one of ours.").In("cursor")
+		}
+	}
+	sql, args := sqlPeople, []any{tenant, since, after, int64(f.Limit) + 1}
+	if f.Email != "" {
+		sql, args = sqlPeopleByEmail, append(args, EmailKey(f.Email))
+	}
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p Person
+		if err := scanMembership(rows, &p.Membership, userDest(&p.User)...); err != nil {
+			return nil, "", err
+		}
+		list = append(list, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", err
+	}
+	if len(list) > f.Limit {
+		list = list[:f.Limit]
+		m := list[f.Limit-1].Membership
+		next = fmt.Sprintf("%d~%s", m.CreatedAt.UnixMicro(), m.ID)
+	}
+	return list, next, nil
+}
+
+// UserPatch is a change by hand; nil leaves alone.
+type UserPatch struct {
+	Email, FirstName, LastName, DisplayName *string
+	ExpiresAt                               *time.Time // the zero time makes a guest permanent
+}
+
+// UpdateUser changes what this tenant knows of a member. People whom a directory
+// keeps cannot be edited here (user_idp_managed), but for their access period.
+func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string, u UserPatch) (Person, error) {
+	now := s.clock.Now()
+	p, err := s.lockPerson(ctx, q, tenant, userID)
+	if err != nil {
+		return p, err
+	}
+	m := &p.Membership
+	edited := u.Email != nil || u.FirstName != nil || u.LastName != nil || u.DisplayName != nil
+	if edited && m.ManagedBy == SCIM {
+		return p, errUserManaged
+	}
+	changes := map[string]audit.Change{}
+	set := func(field string, to *string, from *string) error {
+		if to == nil || *to == *from {
+			return nil
+		}
+		changes[field] = audit.Change{From: *from, To: *to}
+		*from = *to
+		return checkLength(field, *to, maxName)
+	}
+	if u.Email != nil {
+		if err := validEmail(*u.Email); err != nil {
+			return p, err
+		}
+	}
+	if err := errors.Join(set("email", u.Email, &m.Email), set("first_name", u.FirstName, &m.FirstName),
+		set("last_name", u.LastName, &m.LastName), set("display_name", u.DisplayName, &m.DisplayName)); err != nil {
+		return p, err
+	}
+	if u.ExpiresAt != nil && !u.ExpiresAt.Equal(m.ExpiresAt) {
+		if !u.ExpiresAt.IsZero() && u.ExpiresAt.Before(now.Add(MinAccess)) {
+			return p, errAccess
+		}
+		changes["expires_at"] = audit.Change{From: m.ExpiresAt, To: *u.ExpiresAt}
+		m.ExpiresAt = *u.ExpiresAt
+	}
+	if len(changes) == 0 {
+		return p, nil
+	}
+	m.Version, m.UpdatedAt = m.Version+1, now
+	return p, s.write(ctx, q, s.event(a, *m, "user.updated", now, changes), db.Stmt{SQL: sqlUpdateMembership, Args: []any{
+		tenant, m.ID, m.Email, EmailKey(m.Email), m.FirstName, m.LastName, m.DisplayName, db.At(m.ExpiresAt), db.At(now),
+	}})
+}
+
+// Disable keeps a member out of this tenant and ends his sessions there; his
+// other tenants are untouched (product 138).
+func (s *Service) Disable(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string) (Person, error) {
+	now := s.clock.Now()
+	p, err := s.lockPerson(ctx, q, tenant, userID)
+	if err != nil || !p.Membership.DisabledAt.IsZero() {
+		return p, err
+	}
+	p.Membership.DisabledAt = now
+	stmts := []db.Stmt{{SQL: sqlSetDisabled, Args: []any{tenant, p.Membership.ID, db.At(now), db.At(now)}}}
+	end, err := s.sessions.EndStmts(a, sessions.Selector{Environment: p.Membership.Environment, Tenant: tenant, User: userID}, "disabled", now)
+	if err != nil {
+		return p, err
+	}
+	return p, s.write(ctx, q, s.event(a, p.Membership, "user.disabled", now, nil), append(stmts, end...)...)
+}
+
+// Enable lets a disabled member in again.
+func (s *Service) Enable(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string) (Person, error) {
+	now := s.clock.Now()
+	p, err := s.lockPerson(ctx, q, tenant, userID)
+	if err != nil || p.Membership.DisabledAt.IsZero() {
+		return p, err
+	}
+	p.Membership.DisabledAt = time.Time{}
+	return p, s.write(ctx, q, s.event(a, p.Membership, "user.enabled", now, nil),
+		db.Stmt{SQL: sqlSetDisabled, Args: []any{tenant, p.Membership.ID, db.Time{}, db.At(now)}})
+}
+
+// Activate marks that an invited or waiting member has logged in.
+func (s *Service) Activate(ctx context.Context, q db.Queryer, m Membership) error {
+	if m.Status == StatusActive {
+		return nil
+	}
+	_, err := q.Exec(ctx, sqlActivate, m.Tenant, m.ID, db.At(s.clock.Now()))
+	return err
+}
+
+// RemoveUser takes a member out of a tenant; with his last membership the user
+// goes (product 137). People whom a directory keeps are removed there
+// (user_idp_managed).
+func (s *Service) RemoveUser(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string) error {
+	now := s.clock.Now()
+	p, err := s.lockPerson(ctx, q, tenant, userID)
+	if err != nil {
+		return err
+	}
+	if p.Membership.ManagedBy == SCIM {
+		return errUserManaged
+	}
+	end, err := s.sessions.EndStmts(a, sessions.Selector{Environment: p.Membership.Environment, Tenant: tenant, User: userID}, "removed", now)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, q, s.event(a, p.Membership, "user.deleted", now, nil), append(end,
+		db.Stmt{SQL: sqlDropMembership, Args: []any{tenant, p.Membership.ID}},
+		db.Stmt{SQL: sqlDropUser, Args: []any{p.Membership.Environment, userID}})...)
+}
+
+func (s *Service) lockPerson(ctx context.Context, q db.Queryer, tenant, userID string) (Person, error) {
+	return s.person(ctx, q, sqlPersonByUser+q.Dialect().ForUpdate, tenant, userID)
+}
+
+func (s *Service) event(a actor.Actor, m Membership, action string, now time.Time, changes map[string]audit.Change) audit.Event {
+	return audit.Event{
+		Environment: m.Environment, Tenant: m.Tenant, Action: action, Actor: a, At: now, Changes: changes,
+		Targets: []audit.Target{{Type: "user", ID: m.UserID, Name: m.Email}},
+	}
+}
+
+// write runs the statements and records the event in one round trip.
+func (s *Service) write(ctx context.Context, q db.Queryer, e audit.Event, stmts ...db.Stmt) error {
+	events, err := audit.Stmts(e)
+	if err != nil {
+		return err
+	}
+	return q.Batch(ctx, append(stmts, events...))
+}
+
+func scanStrings(into *[]string) func(db.Rows) error {
+	return func(rows db.Rows) error {
+		*into = nil
+		for rows.Next() {
+			var v string
+			if err := rows.Scan(&v); err != nil {
+				return err
+			}
+			*into = append(*into, v)
+		}
+		return rows.Err()
+	}
+}

@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+)
+
+// Service holds the operations of the package. It is safe for concurrent use.
+type Service struct{ clock clock.Clock }
+
+// New makes the service.
+func New(c clock.Clock) *Service { return &Service{clock: c} }
+
+var errUnknownKind = fault.New(fault.NotFound, "policy_not_found", "There is no such policy.")
+
+// Load reads every policy of the environment and of the tenant, in one statement.
+// With an empty tenant the second value chooses nothing.
+func (s *Service) Load(ctx context.Context, q db.Queryer, environment, tenant string) (env, own Settings, err error) {
+	rows, err := q.Query(ctx, sqlLoad, environment, tenant)
+	if err != nil {
+		return Settings{}, Settings{}, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var owner, kind, body string
+		if err := rows.Scan(&owner, &kind, &body); err != nil {
+			return Settings{}, Settings{}, err
+		}
+		to := &env
+		if owner != "" {
+			to = &own
+		}
+		if field := to.field(kind); field != nil {
+			if err := json.Unmarshal([]byte(body), field); err != nil {
+				return Settings{}, Settings{}, err
+			}
+		}
+	}
+	return env, own, rows.Err()
+}
+
+// Put validates and stores a policy of a tenant, or of the environment when
+// tenant is empty, and gives it as stored. Unknown fields are refused.
+func (s *Service) Put(ctx context.Context, a actor.Actor, q db.Queryer, environment, tenant, kind string, body []byte) (Settings, error) {
+	env, own, err := s.Load(ctx, q, environment, tenant)
+	if err != nil {
+		return Settings{}, err
+	}
+	before := own
+	if tenant == "" {
+		before = env
+	}
+	after := before
+	field := after.reset(kind)
+	if field == nil || kind == SSO && tenant == "" {
+		return Settings{}, errUnknownKind
+	}
+	if err := decode(body, field); err != nil {
+		return Settings{}, err
+	}
+	if err := after.check(a, kind, env, tenant != ""); err != nil {
+		return Settings{}, err
+	}
+	text, err := json.Marshal(field)
+	if err != nil {
+		return Settings{}, err
+	}
+	old, err := json.Marshal(before.field(kind))
+	if err != nil {
+		return Settings{}, err
+	}
+	action := "policy.updated"
+	if kind == SSO {
+		action = "sso_policy.updated"
+	}
+	event, err := audit.Stmts(audit.Event{
+		Environment: environment, Tenant: tenant, Action: action, Actor: a, At: s.clock.Now(),
+		Targets: []audit.Target{{Type: "policy", ID: kind}},
+		Changes: map[string]audit.Change{kind: {From: string(old), To: string(text)}},
+	})
+	if err != nil {
+		return Settings{}, err
+	}
+	stmts := []db.Stmt{{SQL: sqlPut, Args: []any{environment, tenant, kind, string(text), db.At(s.clock.Now())}}}
+	return after, q.Batch(ctx, append(stmts, event...))
+}
+
+// DeleteTenantStmts removes the policies of a tenant that is about to be deleted.
+func (s *Service) DeleteTenantStmts(environment, tenant string) []db.Stmt {
+	return []db.Stmt{{SQL: sqlDeleteTenant, Args: []any{environment, tenant}}}
+}
+
+// field gives the settings of a kind; nil when there is no such kind.
+func (s *Settings) field(kind string) any {
+	switch kind {
+	case MFA:
+		return &s.MFA
+	case IP:
+		return &s.IP
+	case Domains:
+		return &s.Domains
+	case Sessions:
+		return &s.Sessions
+	case Lockout:
+		return &s.Lockout
+	case Password:
+		return &s.Password
+	case SSO:
+		return &s.SSO
+	}
+	return nil
+}
+
+// reset empties the settings of a kind, so that what a new body leaves out is gone.
+func (s *Settings) reset(kind string) any {
+	switch kind {
+	case MFA:
+		s.MFA = MFARules{}
+	case IP:
+		s.IP = IPRules{}
+	case Domains:
+		s.Domains = DomainRules{}
+	case Sessions:
+		s.Sessions = SessionRules{}
+	case Lockout:
+		s.Lockout = LockoutRules{}
+	case Password:
+		s.Password = PasswordRules{}
+	case SSO:
+		s.SSO = SSORules{}
+	}
+	return s.field(kind)
+}
+
+func decode(body []byte, into any) error {
+	bad := fault.New(fault.Invalid, "invalid_body", "The body is not a policy of this kind.")
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return bad.Because(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return bad
+	}
+	return nil
+}

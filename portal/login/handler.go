@@ -1,0 +1,205 @@
+package login
+
+import (
+	"log/slog"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+const maxForm = 16 << 10
+
+// Handler serves the sign-in pages.
+type Handler struct {
+	db           db.DB
+	environments *tenants.Environments
+	signin       *signin.Service
+	sessions     *sessions.Service
+	ui           *ui.UI
+	log          *slog.Logger
+	csrf         *http.CrossOriginProtection
+}
+
+// New wires the pages.
+func New(d db.DB, environments *tenants.Environments, s *signin.Service, ses *sessions.Service, u *ui.UI, log *slog.Logger) *Handler {
+	return &Handler{db: d, environments: environments, signin: s, sessions: ses, ui: u, log: log, csrf: http.NewCrossOriginProtection()}
+}
+
+// Mount adds the routes.
+func (h *Handler) Mount(r chi.Router) {
+	r.Group(func(r chi.Router) {
+		r.Use(h.csrf.Handler)
+		r.Get("/login", h.public(h.showLogin))
+		r.Post("/login", h.public(h.postLogin))
+		r.Get("/signin/continue/{handle}", h.public(h.continueSignin))
+		r.Get("/logout", h.public(h.showLogout))
+		r.Post("/logout", h.public(h.postLogout))
+	})
+}
+
+type page func(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error
+
+// public mounts a page that needs no session: everybody is anonymous until a
+// sign-in has ended.
+func (h *Handler) public(f page) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		env, err := h.environments.ByHost(r.Context(), r.Host)
+		if err == nil {
+			info := httpx.InfoOf(r)
+			err = f(w, r, env, actor.Actor{
+				Environment: env.ID, Kind: actor.Anonymous, Level: actor.NoLevel,
+				RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
+			})
+		}
+		if err != nil {
+			h.ui.Fault(w, r, h.log, err, "")
+		}
+	}
+}
+
+func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
+	flowID := r.URL.Query().Get("flow")
+	if flowID == "" {
+		return fault.New(fault.Invalid, "SIGNIN_NO_FLOW", "Sign-in starts in the application that you want to use. Open it and choose Sign in.")
+	}
+	f, err := h.signin.Flow(r.Context(), h.db, env.ID, flowID, httpx.Browser(r))
+	if err != nil {
+		return err
+	}
+	if f.Organization == "" {
+		h.identifier(w, r, http.StatusOK, f.ID, f.LoginHint, "")
+		return nil
+	}
+	options, err := h.signin.TenantOptions(r.Context(), h.db, f.Organization)
+	if err != nil {
+		return err
+	}
+	if len(options) == 0 {
+		return fault.New(fault.Invalid, "SIGNIN_NO_CONNECTION", "This organization has no active single sign-on. Ask your administrator to set it up.")
+	}
+	h.choose(w, r, f.ID, "", options)
+	return nil
+}
+
+func (h *Handler) postLogin(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
+	if err := r.ParseForm(); err != nil {
+		return fault.New(fault.Invalid, "SIGNIN_BAD_FORM", "The form did not arrive whole. Go back and send it again.").Because(err)
+	}
+	f, err := h.signin.Flow(r.Context(), h.db, env.ID, r.PostForm.Get("flow"), httpx.Browser(r))
+	if err != nil {
+		return err
+	}
+	email := ""
+	if f.Organization == "" {
+		email = strings.TrimSpace(r.PostForm.Get("email"))
+	}
+	var options []signin.Option
+	if f.Organization != "" {
+		options, err = h.signin.TenantOptions(r.Context(), h.db, f.Organization)
+	} else {
+		if _, bad := mail.ParseAddress(email); bad != nil || len(email) > signin.MaxEmail {
+			h.identifier(w, r, http.StatusUnprocessableEntity, f.ID, email, "Enter a whole e-mail address, such as ada@example.com.")
+			return nil
+		}
+		options, err = h.signin.Discover(r.Context(), h.db, env.ID, email)
+	}
+	if err != nil {
+		return err
+	}
+	chosen, ok := pick(options, r.PostForm.Get("connection"))
+	switch {
+	case ok:
+		if err := h.signin.Choose(r.Context(), h.db, f, chosen); err != nil {
+			return err
+		}
+		target := chosen.LoginURL(f.ID)
+		if email != "" {
+			target += "&login_hint=" + url.QueryEscape(email)
+		}
+		http.Redirect(w, r, target, http.StatusSeeOther)
+	case len(options) > 0:
+		h.choose(w, r, f.ID, email, options)
+	default:
+		h.identifier(w, r, http.StatusUnprocessableEntity, f.ID, email,
+			"No single sign-on is set up for "+email[strings.LastIndexByte(email, '@')+1:]+". Check the address, or ask your administrator.")
+	}
+	return nil
+}
+
+// pick finds the chosen connection among those offered, so that a form cannot
+// name another; without a choice, the only one.
+func pick(options []signin.Option, connection string) (signin.Option, bool) {
+	for _, o := range options {
+		if o.Connection == connection || connection == "" && len(options) == 1 {
+			return o, true
+		}
+	}
+	return signin.Option{}, false
+}
+
+func (h *Handler) identifier(w http.ResponseWriter, r *http.Request, status int, flow, email, problem string) {
+	h.ui.Render(w, r, status, "identifier", identifierPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, EmailError: problem}, ui.CrossOriginForm())
+}
+
+func (h *Handler) choose(w http.ResponseWriter, r *http.Request, flow, email string, options []signin.Option) {
+	p := choosePage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, Org: options[0].TenantName, Options: options}
+	for _, o := range options {
+		p.Several = p.Several || o.Tenant != options[0].Tenant
+	}
+	h.ui.Render(w, r, http.StatusOK, "choose", p, ui.CrossOriginForm())
+}
+
+func (h *Handler) continueSignin(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	out, err := h.signin.Continue(r.Context(), a, env, signin.Arrival{
+		Handle: chi.URLParam(r, "handle"), BrowserID: httpx.Browser(r), SessionCookie: httpx.SessionCookie(r),
+	})
+	if err != nil {
+		return err
+	}
+	if out.Refusal != nil {
+		h.ui.Fault(w, r, h.log, out.Refusal, out.FlowID)
+		return nil
+	}
+	httpx.SetSessionCookie(w, out.Cookie)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	http.Redirect(w, r, "/oauth2/authorize?resume="+url.QueryEscape(out.FlowID), http.StatusSeeOther)
+	return nil
+}
+
+func (h *Handler) showLogout(w http.ResponseWriter, r *http.Request, _ tenants.Environment, _ actor.Actor) error {
+	h.ui.Render(w, r, http.StatusOK, "logout", logoutPage{Page: ui.Page{Title: "Sign out?"}}, ui.CrossOriginForm())
+	return nil
+}
+
+func (h *Handler) postLogout(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	if cookie := httpx.SessionCookie(r); cookie != "" {
+		err := h.db.Tx(r.Context(), func(q db.Queryer) error {
+			s, err := h.sessions.Find(r.Context(), q, env.ID, cookie)
+			if err != nil {
+				return err
+			}
+			_, err = h.sessions.End(r.Context(), a, q, sessions.Selector{Environment: env.ID, Session: s.ID}, "logout")
+			return err
+		})
+		if err != nil && fault.KindOf(err) == 0 {
+			return err
+		}
+	}
+	httpx.ClearSessionCookie(w)
+	h.ui.Render(w, r, http.StatusOK, "logout", logoutPage{Page: ui.Page{Title: "Signed out"}, Done: true})
+	return nil
+}

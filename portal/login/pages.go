@@ -1,0 +1,45 @@
+package login
+
+import (
+	"embed"
+	"io/fs"
+
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/signin"
+)
+
+//go:embed templates
+var files embed.FS
+
+// Templates are the pages, for ui.New.
+func Templates() fs.FS {
+	sub, err := fs.Sub(files, "templates")
+	if err != nil {
+		panic("login: the embedded templates are gone: " + err.Error()) // cannot happen: the path is embedded above
+	}
+	return sub
+}
+
+// identifierPage asks for the e-mail address.
+type identifierPage struct {
+	ui.Page
+	Flow       string
+	Email      string
+	EmailError string
+}
+
+// choosePage offers several connections.
+type choosePage struct {
+	ui.Page
+	Flow    string
+	Email   string // empty when the application named the organization
+	Org     string
+	Several bool // of several organizations
+	Options []signin.Option
+}
+
+// logoutPage asks before it signs out, and says when it is done.
+type logoutPage struct {
+	ui.Page
+	Done bool
+}

@@ -1,0 +1,217 @@
+package ui
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+)
+
+//go:embed assets
+var assetFiles embed.FS
+
+//go:embed templates
+var templateFiles embed.FS
+
+// Config says where assets are mounted and which pages there are. The zero
+// value serves the pages of this package alone.
+type Config struct {
+	// AssetPath is the URL path of the assets, without a trailing slash;
+	// "/assets" when empty.
+	AssetPath string
+	// Product is the name shown where a page names no brand; "Gatehouse" when
+	// empty.
+	Product string
+	// Templates are the pages of other packages. The name of a page is its path
+	// without ".html"; a name may be given once.
+	Templates []fs.FS
+	// HTTPS says that the base URL is https; pages then send HSTS.
+	HTTPS bool
+}
+
+// UI holds the parsed pages and the assets. It is safe for concurrent use and
+// does not change after New.
+type UI struct {
+	product    string
+	https      bool
+	assetPath  string
+	assets     map[string]asset  // by served name
+	assetNames map[string]string // "app.css" → URL path
+	pages      map[string]*template.Template
+}
+
+// Page is what the layouts need; every page struct embeds it.
+type Page struct {
+	Title string
+	Lang  string // BCP 47 tag of the page's text; "en" when empty
+	Brand string // name beside the logo; the product's when empty
+}
+
+// New is NewWith with the default asset path and product name.
+func New(templates ...fs.FS) (*UI, error) { return NewWith(Config{Templates: templates}) }
+
+// NewWith parses every template and prepares every asset, so that a broken page
+// stops the start and not a visitor.
+func NewWith(c Config) (*UI, error) {
+	u := &UI{product: c.Product, https: c.HTTPS, assetPath: c.AssetPath, pages: map[string]*template.Template{}}
+	if u.product == "" {
+		u.product = "Gatehouse"
+	}
+	if u.assetPath == "" {
+		u.assetPath = "/assets"
+	}
+	if err := u.loadAssets(); err != nil {
+		return nil, err
+	}
+	base, err := u.parseLayouts()
+	if err != nil {
+		return nil, err
+	}
+	own, err := fs.Sub(templateFiles, "templates/pages")
+	if err != nil {
+		return nil, err
+	}
+	for _, fsys := range append([]fs.FS{own}, c.Templates...) {
+		if err := u.parsePages(base, fsys); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+func (u *UI) parseLayouts() (*template.Template, error) {
+	base := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
+		"asset":   u.assetOrError,
+		"product": func() string { return u.product },
+		"initial": initial,
+	})
+	layouts, err := base.ParseFS(templateFiles, "templates/layouts/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("ui: layouts: %w", err)
+	}
+	return layouts, nil
+}
+
+// parsePages parses the partials of fsys, then each page on a copy of layouts
+// and partials, so that every page may define "content" for itself.
+func (u *UI) parsePages(base *template.Template, fsys fs.FS) error {
+	var partials, pages []string
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() || path.Ext(name) != ".html":
+		case strings.HasPrefix(path.Base(name), "_"):
+			partials = append(partials, name)
+		default:
+			pages = append(pages, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ui: templates: %w", err)
+	}
+	set, err := base.Clone()
+	if err != nil {
+		return err
+	}
+	for _, file := range partials {
+		if err := parseFile(set, fsys, file); err != nil {
+			return err
+		}
+	}
+	for _, file := range pages {
+		name := strings.TrimSuffix(file, ".html")
+		if u.pages[name] != nil {
+			return fmt.Errorf("ui: page %q is defined twice", name)
+		}
+		page, err := set.Clone()
+		if err != nil {
+			return err
+		}
+		if err := parseFile(page, fsys, file); err != nil {
+			return err
+		}
+		u.pages[name] = page.Lookup(name)
+	}
+	return nil
+}
+
+func parseFile(set *template.Template, fsys fs.FS, file string) error {
+	text, err := fs.ReadFile(fsys, file)
+	if err != nil {
+		return fmt.Errorf("ui: template %s: %w", file, err)
+	}
+	if _, err := set.New(strings.TrimSuffix(file, ".html")).Parse(string(text)); err != nil {
+		return fmt.Errorf("ui: template %s: %w", file, err)
+	}
+	return nil
+}
+
+// initial is the letter in the logo: the first letter or digit of the name.
+func initial(name string) string {
+	for _, r := range name {
+		if r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return "·"
+}
+
+type options struct {
+	crossOriginForm bool
+	scriptHashes    []string
+}
+
+// Option changes the headers of one page.
+type Option func(*options)
+
+// CrossOriginForm says that the answer to the page's form may end on another
+// origin. The page then sends no form-action directive: Chromium applies it to
+// redirects as well and would block the 303 to an identity provider.
+func CrossOriginForm() Option { return func(o *options) { o.crossOriginForm = true } }
+
+func inlineScript(hash string) Option {
+	return func(o *options) { o.scriptHashes = append(o.scriptHashes, hash) }
+}
+
+// Render sends the page name with the security headers. A page that cannot be
+// rendered is logged and answered with a plain 500; nothing of it is sent.
+func (u *UI) Render(w http.ResponseWriter, r *http.Request, status int, name string, page any, opts ...Option) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	var buf bytes.Buffer
+	if err := u.execute(&buf, name, page); err != nil {
+		slog.ErrorContext(r.Context(), "page not rendered", "page", name, "error", err)
+		http.Error(w, "The page could not be shown.", http.StatusInternalServerError)
+		return
+	}
+	httpx.Page{AnyFormAction: o.crossOriginForm, ScriptHashes: o.scriptHashes, HTTPS: u.https}.Set(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(buf.Bytes()) // the visitor has gone away; nobody is left to tell
+	}
+}
+
+func (u *UI) execute(buf *bytes.Buffer, name string, page any) error {
+	t := u.pages[name]
+	if t == nil {
+		return errors.New("no such page")
+	}
+	return t.Execute(buf, page)
+}

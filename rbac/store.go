@@ -1,0 +1,212 @@
+package rbac
+
+// The statements of the package. Roles and permissions stand above tenants and
+// lead with environment_id; assignments are a tenant's and have tenant_id as $1.
+
+const (
+	sqlCountBuiltin = `SELECT COUNT(*) FROM permissions WHERE environment_id = $1 AND builtin`
+
+	sqlCountPermissions = `SELECT COUNT(*) FROM permissions WHERE environment_id = $1`
+
+	sqlInsertCategory = `INSERT INTO permission_categories (environment_id, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
+
+	sqlInsertPermission = `INSERT INTO permissions
+(environment_id, id, key, name, description, category_id, builtin, listed, classification, created_at, updated_at)
+SELECT c.environment_id, $2, $3, $4, $5, c.id, CAST($6 AS BOOLEAN), CAST($7 AS BOOLEAN), $8, CAST($9 AS BIGINT), CAST($9 AS BIGINT)
+FROM permission_categories c WHERE c.environment_id = $1 AND c.name = $10`
+
+	sqlEnsurePermission = sqlInsertPermission + ` ON CONFLICT DO NOTHING`
+
+	permissionColumns = `p.id, p.key, p.name, p.description, p.category_id, c.name, p.builtin, p.listed, p.classification, p.created_at, p.updated_at`
+
+	permissionFrom = ` FROM permissions p
+JOIN permission_categories c ON c.environment_id = p.environment_id AND c.id = p.category_id
+WHERE p.environment_id = $1`
+
+	sqlPermissions = `SELECT ` + permissionColumns + permissionFrom + ` ORDER BY c.name, p.key`
+
+	sqlPermission = `SELECT ` + permissionColumns + permissionFrom + ` AND p.id = $2`
+
+	sqlPermissionsByKey = `SELECT ` + permissionColumns + permissionFrom + ` AND p.key IN (SELECT key FROM json_each($2)) ORDER BY p.key`
+
+	sqlPermissionsByID = `SELECT ` + permissionColumns + permissionFrom + ` AND p.id IN (SELECT key FROM json_each($2)) ORDER BY p.key`
+
+	sqlUpdatePermission = `UPDATE permissions SET name = $3, description = $4, updated_at = $5,
+category_id = (SELECT c.id FROM permission_categories c WHERE c.environment_id = $1 AND c.name = $6)
+WHERE environment_id = $1 AND id = $2`
+
+	sqlClassifyPermissions = `UPDATE permissions SET classification = $3, updated_at = $4
+WHERE environment_id = $1 AND id IN (SELECT key FROM json_each($2))`
+
+	sqlDeletePermission = `DELETE FROM permissions WHERE environment_id = $1 AND id = $2`
+
+	sqlCategories = `SELECT id, name FROM permission_categories WHERE environment_id = $1 ORDER BY name`
+
+	// How many custom roles a classification touches.
+	sqlCountCustomRoles = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND owner_tenant_id <> ''`
+)
+
+const (
+	roleColumns = `r.id, r.environment_id, r.owner_tenant_id, r.key, r.name, r.description, r.level, r.is_default, r.is_first_user, r.base_role_id,
+r.version, r.created_at, r.updated_at`
+
+	sqlCountRoles = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND owner_tenant_id = $2`
+
+	// A key stands for one role in a tenant's tokens: a system role's key is no
+	// tenant's, and a new system role's key none that a tenant uses.
+	sqlKeyTaken = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND key = $2 AND ($3 = '' OR owner_tenant_id IN ('', $3))`
+
+	sqlRoles = `SELECT ` + roleColumns + `, COALESCE(p.key, '') FROM roles r
+LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
+LEFT JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
+WHERE r.environment_id = $1 AND r.owner_tenant_id IN ('', $2)
+ORDER BY r.level, r.key, r.id, p.key`
+
+	// Every owner's role by its id: for actors above tenants.
+	sqlRole = `SELECT ` + roleColumns + `, COALESCE(p.key, '') FROM roles r
+LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
+LEFT JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
+WHERE r.environment_id = $1 AND r.id = $2 AND ($3 = '' OR r.owner_tenant_id IN ('', $3))
+ORDER BY r.id, p.key`
+
+	sqlLockRole = `SELECT r.id FROM roles r WHERE r.environment_id = $1 AND r.owner_tenant_id = $2 AND r.id = $3`
+
+	sqlLockDefaults = `SELECT r.id FROM roles r WHERE r.environment_id = $1 AND r.owner_tenant_id = '' AND r.is_default ORDER BY r.id`
+
+	sqlGrantable = `SELECT r.id, r.owner_tenant_id, r.key, r.level FROM roles r
+WHERE r.environment_id = $1 AND r.owner_tenant_id IN ('', $2) AND r.id IN (SELECT key FROM json_each($3)) ORDER BY r.id`
+
+	sqlInsertRole = `INSERT INTO roles
+(environment_id, owner_tenant_id, id, key, name, description, level, is_default, is_first_user, base_role_id, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)`
+
+	// A preset that somebody made at the same moment keeps the permissions it got.
+	sqlInsertPreset = sqlInsertRole + ` ON CONFLICT DO NOTHING`
+
+	sqlInsertPresetPermissions = `INSERT INTO role_permissions (environment_id, owner_tenant_id, role_id, permission_id)
+SELECT p.environment_id, '', r.id, p.id FROM permissions p JOIN roles r ON r.environment_id = p.environment_id AND r.owner_tenant_id = '' AND r.key = $2
+WHERE p.environment_id = $1 AND p.key IN (SELECT key FROM json_each($3)) ON CONFLICT DO NOTHING`
+
+	sqlUpdateRole = `UPDATE roles SET name = $4, description = $5, level = $6, is_default = $7, is_first_user = $8, version = version + 1, updated_at = $9
+WHERE environment_id = $1 AND owner_tenant_id = $2 AND id = $3`
+
+	sqlDeleteRole = `DELETE FROM roles WHERE environment_id = $1 AND owner_tenant_id = $2 AND id = $3`
+
+	sqlDeleteTenantRoles = `DELETE FROM roles WHERE environment_id = $1 AND owner_tenant_id = $2`
+
+	sqlDeleteRolePermissions = `DELETE FROM role_permissions WHERE environment_id = $1 AND owner_tenant_id = $2 AND role_id = $3`
+
+	sqlInsertRolePermissions = `INSERT INTO role_permissions (environment_id, owner_tenant_id, role_id, permission_id)
+SELECT p.environment_id, $2, $3, p.id FROM permissions p WHERE p.environment_id = $1 AND p.key IN (SELECT key FROM json_each($4))`
+)
+
+// Assignments. A role is named with its owner, which the table holds to the
+// tenant itself or nobody.
+const (
+	sqlDefaultRoles = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
+SELECT $1, $2, r.environment_id, r.owner_tenant_id, r.id, CAST($4 AS BIGINT) FROM roles r
+WHERE r.environment_id = $3 AND r.owner_tenant_id IN ('', $1) AND r.is_default ON CONFLICT DO NOTHING`
+
+	sqlFirstUserRoles = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
+SELECT $1, $2, r.environment_id, r.owner_tenant_id, r.id, CAST($4 AS BIGINT) FROM roles r
+WHERE r.environment_id = $3 AND r.owner_tenant_id = '' AND r.is_first_user
+AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.tenant_id = $1 AND m.id <> $2) ON CONFLICT DO NOTHING`
+
+	sqlInsertMembershipRole = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
+
+	sqlDeleteMembershipRole = `DELETE FROM membership_roles WHERE tenant_id = $1 AND membership_id = $2 AND role_id = $3`
+
+	sqlMembershipRoles = `SELECT role_id FROM membership_roles WHERE tenant_id = $1 AND membership_id = $2 ORDER BY role_id`
+
+	sqlLockMembership = `SELECT id FROM memberships WHERE tenant_id = $1 AND id = $2`
+
+	sqlGroup = `SELECT name FROM groups WHERE tenant_id = $1 AND id = $2`
+
+	sqlGroupRoles = `SELECT role_id FROM group_roles WHERE tenant_id = $1 AND group_id = $2 ORDER BY role_id`
+
+	sqlInsertGroupRole = `INSERT INTO group_roles (tenant_id, group_id, environment_id, role_owner, role_id, created_at)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
+
+	sqlDeleteGroupRole = `DELETE FROM group_roles WHERE tenant_id = $1 AND group_id = $2 AND role_id = $3`
+
+	sqlSSOConnection = `SELECT name FROM sso_connections WHERE tenant_id = $1 AND id = $2`
+
+	sqlConnectionRoles = `SELECT connection_id, role_id FROM sso_default_roles WHERE tenant_id = $1 ORDER BY connection_id, role_id`
+
+	sqlInsertConnectionRole = `INSERT INTO sso_default_roles (tenant_id, connection_id, environment_id, role_owner, role_id)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
+
+	sqlDeleteConnectionRole = `DELETE FROM sso_default_roles WHERE tenant_id = $1 AND connection_id = $2 AND role_id = $3`
+
+	sqlMappings = `SELECT group_name, connection_id, role_id FROM group_role_mappings WHERE tenant_id = $1 ORDER BY position, group_name, connection_id, role_id`
+
+	sqlDeleteMappings = `DELETE FROM group_role_mappings WHERE tenant_id = $1`
+
+	sqlDeleteConnectionMappings = `DELETE FROM group_role_mappings WHERE tenant_id = $1 AND connection_id = $2`
+
+	sqlInsertMapping = `INSERT INTO group_role_mappings (tenant_id, group_name, connection_id, environment_id, role_owner, role_id, position)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
+
+	sqlConnections = `SELECT id FROM sso_connections WHERE tenant_id = $1 UNION ALL SELECT id FROM scim_connections WHERE tenant_id = $1`
+
+	// The strongest role that membership of a group brings: its own roles, those of
+	// the groups that it is nested in, and those mapped to their names.
+	sqlGroupLevel = `WITH RECURSIVE up (group_id) AS (
+  SELECT g.id FROM groups g WHERE g.tenant_id = $1 AND g.id = $2
+  UNION
+  SELECT gc.group_id FROM group_children gc JOIN up ON gc.child_id = up.group_id WHERE gc.tenant_id = $1
+), granted (role_owner, role_id, environment_id) AS (
+  SELECT gr.role_owner, gr.role_id, gr.environment_id FROM up JOIN group_roles gr ON gr.tenant_id = $1 AND gr.group_id = up.group_id
+  UNION
+  SELECT m.role_owner, m.role_id, m.environment_id FROM up JOIN groups g ON g.tenant_id = $1 AND g.id = up.group_id AND g.managed_by = 'scim'
+  JOIN group_role_mappings m ON m.tenant_id = $1 AND m.group_name = g.name AND m.connection_id IN ('', g.connection_id)
+)
+SELECT MIN(r.level) FROM granted JOIN roles r ON r.environment_id = granted.environment_id AND r.owner_tenant_id = granted.role_owner AND r.id = granted.role_id`
+)
+
+// sqlEffective gathers all that a membership is granted, in one statement: rows of
+// kind role with their source, and rows of kind permission. Groups are flattened
+// through their nesting. Names of groups that SCIM pushed or an assertion carried
+// give roles by mapping; a disabled connection's assertions count for nothing.
+// Custom roles lose permissions classified never and gain those classified always
+// (product 113, 120).
+const sqlEffective = `WITH RECURSIVE member_of (group_id) AS (
+  SELECT gm.group_id FROM group_members gm WHERE gm.tenant_id = $1 AND gm.membership_id = $2
+  UNION
+  SELECT gc.group_id FROM group_children gc JOIN member_of mo ON gc.child_id = mo.group_id WHERE gc.tenant_id = $1
+), assignments (environment_id, role_owner, role_id, source) AS (
+  SELECT mr.environment_id, mr.role_owner, mr.role_id, 'direct' FROM membership_roles mr WHERE mr.tenant_id = $1 AND mr.membership_id = $2
+  UNION
+  SELECT gr.environment_id, gr.role_owner, gr.role_id, 'group:' || g.name FROM member_of mo
+  JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id
+  JOIN group_roles gr ON gr.tenant_id = $1 AND gr.group_id = mo.group_id
+  UNION
+  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || g.name FROM member_of mo
+  JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id AND g.managed_by = 'scim'
+  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = g.name AND gm.connection_id IN ('', g.connection_id)
+  UNION
+  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || ig.name FROM identities i
+  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
+  JOIN identity_groups ig ON ig.tenant_id = $1 AND ig.identity_id = i.id
+  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = ig.name AND gm.connection_id IN ('', i.connection_id)
+  WHERE i.tenant_id = $1 AND i.membership_id = $2
+  UNION
+  SELECT d.environment_id, d.role_owner, d.role_id, 'connection:' || c.name FROM identities i
+  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
+  JOIN sso_default_roles d ON d.tenant_id = $1 AND d.connection_id = i.connection_id
+  WHERE i.tenant_id = $1 AND i.membership_id = $2
+), granted AS MATERIALIZED (
+  SELECT r.environment_id, r.owner_tenant_id, r.id, r.key, r.level, a.source FROM assignments a
+  JOIN roles r ON r.environment_id = a.environment_id AND r.owner_tenant_id = a.role_owner AND r.id = a.role_id
+)
+SELECT 'role', id, key, level, source FROM granted
+UNION ALL
+SELECT DISTINCT 'permission', '', p.key, 0, '' FROM granted g
+JOIN role_permissions rp ON rp.environment_id = g.environment_id AND rp.owner_tenant_id = g.owner_tenant_id AND rp.role_id = g.id
+JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
+WHERE g.owner_tenant_id = '' OR p.classification <> 'never'
+UNION ALL
+SELECT DISTINCT 'permission', '', p.key, 0, '' FROM granted g
+JOIN permissions p ON p.environment_id = g.environment_id AND p.classification = 'always'
+WHERE g.owner_tenant_id <> ''`

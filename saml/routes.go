@@ -1,0 +1,150 @@
+package saml
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Pages shows what a browser must see of this protocol.
+type Pages interface {
+	Fault(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error, flowID string)
+	AutoPost(w http.ResponseWriter, r *http.Request, action string, fields [][2]string)
+}
+
+// Handler serves the service providers of all connections.
+type Handler struct {
+	db           db.DB
+	environments *tenants.Environments
+	signin       *signin.Service
+	pages        Pages
+	clock        clock.Clock
+	log          *slog.Logger
+	refusals     *limit.Limiter // of answers that did not hold, by connection and address
+}
+
+// New wires the service provider.
+func New(d db.DB, environments *tenants.Environments, s *signin.Service, p Pages, c clock.Clock, log *slog.Logger) *Handler {
+	return &Handler{db: d, environments: environments, signin: s, pages: p, clock: c, log: log, refusals: limit.New(5, 100)}
+}
+
+// Mount adds the routes. The ACS takes cross-site posts by design and stands
+// outside every cross-origin protection.
+func (h *Handler) Mount(r chi.Router) {
+	r.Get("/saml/{connection}", h.public(h.metadata))
+	r.Get("/saml/{connection}/metadata", h.public(h.metadata))
+	r.Get("/saml/{connection}/login", h.public(h.login))
+	r.Post("/saml/{connection}/acs", h.public(h.acs))
+}
+
+// request is what every route knows once the connection is found.
+type request struct {
+	env  tenants.Environment
+	conn tenants.SSOConnection
+	a    actor.Actor
+	now  time.Time
+}
+
+var errUnknownConnection = fault.New(fault.NotFound, "SAML_CONNECTION_UNKNOWN", "This address belongs to no connection. Check the address in the identity provider's console.")
+
+// public mounts a route that needs no credential: an identity provider's answer
+// carries its own proof.
+func (h *Handler) public(f func(w http.ResponseWriter, r *http.Request, q request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q, err := h.find(r)
+		if err == nil {
+			err = f(w, r, q)
+		}
+		if err != nil {
+			h.pages.Fault(w, r, h.log, err, "")
+		}
+	}
+}
+
+func (h *Handler) find(r *http.Request) (request, error) {
+	info := httpx.InfoOf(r)
+	var q request
+	env, err := h.environments.ByHost(r.Context(), r.Host)
+	if err != nil {
+		return q, err
+	}
+	q.conn, err = h.signin.SSOConnection(r.Context(), h.db, env, chi.URLParam(r, "connection"))
+	if fault.KindOf(err) == fault.NotFound || err == nil && q.conn.SAML == nil {
+		return q, errUnknownConnection
+	}
+	if err != nil {
+		return q, err
+	}
+	q.env, q.now, q.a = env, h.clock.Now(), actor.Actor{
+		Environment: env.ID, Tenant: q.conn.Tenant, Kind: actor.Anonymous, Level: actor.NoLevel, Connection: q.conn.ID,
+		RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
+	}
+	return q, nil
+}
+
+func (h *Handler) metadata(w http.ResponseWriter, _ *http.Request, q request) error {
+	body, err := spMetadata(q.env, q.conn.ID)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/samlmetadata+xml")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, err = w.Write(body)
+	return err
+}
+
+// login asks the identity provider. Without a flow it starts at the
+// environment's default application, so that every login ends in an application
+// that asked for it.
+func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error {
+	flowID := r.URL.Query().Get("flow")
+	if flowID == "" {
+		return h.startAtApplication(w, r, q)
+	}
+	f, err := h.signin.Flow(r.Context(), h.db, q.env.ID, flowID, httpx.Browser(r))
+	if err != nil {
+		return err
+	}
+	if err := f.Allows(q.conn.Tenant); err != nil {
+		return err
+	}
+	if q.conn.Status != tenants.SSOActive {
+		return fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator.")
+	}
+	id := newRequestID()
+	doc, err := buildRequest(q.env, q.conn, id, f.ForceAuthn, q.now)
+	if err != nil {
+		return err
+	}
+	err = h.signin.NewRequest(r.Context(), h.db, signin.Request{
+		Environment: q.env.ID, Tenant: q.conn.Tenant, Connection: q.conn.ID, Key: id, FlowID: f.ID,
+	})
+	if err != nil {
+		return err
+	}
+	return h.send(w, r, q.conn.SAML, doc)
+}
+
+// startAtApplication begins a login that no application asked for at the
+// environment's default application, so that it ends where one asked.
+func (h *Handler) startAtApplication(w http.ResponseWriter, r *http.Request, q request) error {
+	target, err := h.signin.StartURL(r.Context(), h.db, q.env, q.conn.ID)
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,176 @@
+package verify
+
+import (
+	"testing"
+
+	"github.com/beevik/etree"
+)
+
+// attack is one way to be bad. build returns a document and the code it must be
+// refused with; an empty code means that the document must be accepted, a nil
+// document that the case does not exist in this mode.
+type attack struct {
+	id, name string
+	build    func(e *env) ([]byte, string)
+}
+
+// before makes a case that the identity provider itself signs: the content is
+// changed first.
+func before(code string, change func(root, a *etree.Element)) func(*env) ([]byte, string) {
+	return func(e *env) ([]byte, string) { return e.signed(change), code }
+}
+
+// after makes a case that changes a signed document.
+func after(code string, change func(root, a *etree.Element)) func(*env) ([]byte, string) {
+	return func(e *env) ([]byte, string) { return e.tampered(change), code }
+}
+
+// with makes a case that is signed in another way.
+func with(code string, o func(e *env) signing) func(*env) ([]byte, string) {
+	return func(e *env) ([]byte, string) { return e.sign(e.base(), o(e)), code }
+}
+
+// swap makes a case by replacing bytes of a signed document.
+func swap(code, old, with string) func(*env) ([]byte, string) {
+	return func(e *env) ([]byte, string) { return e.replace(e.signed(nil), old, with), code }
+}
+
+func TestAttacks(t *testing.T) {
+	var cases []attack
+	for _, list := range [][]attack{wrappingAttacks(), signatureAttacks(), contentAttacks(), timeAttacks(), xmlAttacks()} {
+		cases = append(cases, list...)
+	}
+	seen := map[string]bool{CodeConfig: true} // TestConfig
+	for _, c := range cases {
+		t.Run(c.id+" "+c.name, func(t *testing.T) {
+			built := 0
+			for _, mode := range modes {
+				for _, keys := range []int{1, 2} {
+					for _, ec := range []bool{false, true} {
+						e := &env{t: t, mode: mode, idp: rsaIdP(), attacker: rsaAttacker()}
+						second := rsaSecond()
+						if ec {
+							e.idp, e.attacker, second = ecIdP(), ecAttacker(), ecSecond()
+						}
+						e.p = params(e.idp)
+						if keys == 2 {
+							e.p = params(second, e.idp)
+						}
+						doc, want := c.build(e)
+						if doc == nil {
+							continue
+						}
+						built++
+						a, r := Verify(doc, e.p)
+						judge(t, mode, keys, ec, doc, want, a, r)
+						if r.Err != nil {
+							seen[r.Err.Code] = true
+						}
+					}
+				}
+			}
+			if built == 0 {
+				t.Error("the case was never built")
+			}
+		})
+	}
+	for _, entry := range Catalogue {
+		if !seen[entry.Code] {
+			t.Errorf("no attack is refused with %s", entry.Code)
+		}
+	}
+}
+
+func judge(t *testing.T, mode string, keys int, ec bool, doc []byte, want string, a *Assertion, r *Report) {
+	t.Helper()
+	got := ""
+	if r.Err != nil {
+		got = r.Err.Code
+	}
+	if got != want {
+		if len(doc) > 8000 {
+			doc = doc[:8000]
+		}
+		t.Fatalf("%s signed, %d keys, EC %v: code %q, want %q (%v)\n%s", mode, keys, ec, got, want, r.Err, doc)
+	}
+	if (a == nil) != (want != "") {
+		t.Fatalf("%s: assertion %v with code %q", mode, a, got)
+	}
+	if want == "" {
+		return
+	}
+	failed := ""
+	for _, c := range r.Checks {
+		if !c.OK && failed == "" {
+			failed = c.Name
+		}
+		if runes(c.Expected) > 200 || runes(c.Actual) > 200 {
+			t.Errorf("check %s is not cut", c.Name)
+		}
+	}
+	if failed != checkOf[want] {
+		t.Errorf("%s: first failed check %q, want %q", mode, failed, checkOf[want])
+	}
+}
+
+func TestConfig(t *testing.T) {
+	e := &env{t: t, mode: "both", idp: rsaIdP()}
+	doc := e.signed(nil)
+	for name, change := range map[string]func(*Params){
+		"no ACS":        func(p *Params) { p.ACS = "" },
+		"no entity ID":  func(p *Params) { p.EntityID = "" },
+		"no IdP":        func(p *Params) { p.IdPEntityID = "" },
+		"no keys":       func(p *Params) { p.Keys = nil },
+		"negative skew": func(p *Params) { p.Skew = -1 },
+		"large skew":    func(p *Params) { p.Skew = maxSkew + 1 },
+		"no time":       func(p *Params) { p.Now = zeroTime },
+		"no request":    func(p *Params) { p.RequestID = "" },
+		"both":          func(p *Params) { p.Unsolicited = true },
+		"zero":          func(p *Params) { *p = Params{} },
+	} {
+		p := params(rsaIdP())
+		change(&p)
+		if a, r := Verify(doc, p); a != nil || r.Err == nil || r.Err.Code != CodeConfig {
+			t.Errorf("%s: %v", name, r.Err)
+		}
+	}
+}
+
+// TestCatalogue: every code is explained once, by somebody who can mend it.
+func TestCatalogue(t *testing.T) {
+	seen := map[string]bool{}
+	for _, e := range Catalogue {
+		if seen[e.Code] || e.Check == "" || e.Meaning == "" || (e.Mend != MendIdPAdmin && e.Mend != MendTenantAdmin && e.Mend != MendVendor) {
+			t.Errorf("entry %+v", e)
+		}
+		seen[e.Code] = true
+		if got, ok := Explain(e.Code); !ok || got != e {
+			t.Errorf("Explain(%s) = %+v", e.Code, got)
+		}
+	}
+	if _, ok := Explain("SAML_NOTHING"); ok {
+		t.Error("an unknown code is explained")
+	}
+	if len(seen) < 40 {
+		t.Errorf("%d codes", len(seen))
+	}
+	// What an accepted response reports is in the catalogue too, and complete.
+	e := &env{t: t, mode: "both", idp: rsaIdP()}
+	_, r := Verify(e.signed(nil), params(rsaIdP()))
+	checks := map[string]bool{}
+	for _, c := range Catalogue {
+		checks[c.Check] = true
+	}
+	passed := map[string]bool{}
+	for _, c := range r.Checks {
+		if !checks[c.Name] || !c.OK {
+			t.Errorf("check %+v", c)
+		}
+		passed[c.Name] = true
+	}
+	for name := range checks {
+		if name != "times.present" && name != "times.format" && !passed[name] {
+			t.Errorf("check %s is not reported for an accepted response", name)
+		}
+	}
+}

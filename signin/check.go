@@ -1,0 +1,161 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Person is somebody as one tenant sees him, after the lifecycle check.
+type Person struct {
+	Environment string
+	Tenant      string
+	TenantKey   string
+	UserID      string
+	Membership  string
+	Email       string
+	// EmailVerified is true only if the tenant holds the e-mail's domain or the
+	// person proved the address to us (identity rule 5).
+	EmailVerified bool
+	FirstName     string
+	LastName      string
+	Name          string
+	Locale        string
+	Picture       string
+	// TenantIDs are all tenants of the person, this one included.
+	TenantIDs []string
+}
+
+// Refusals by lifecycle. Each message tells the person what he can do.
+var (
+	errTenantSuspended    = fault.New(fault.Forbidden, "POLICY_TENANT_SUSPENDED", "Your organization's access to this service is suspended. Ask your administrator.")
+	errNotMember          = fault.New(fault.Forbidden, "POLICY_NOT_A_MEMBER", "You no longer belong to this organization. Ask your administrator to add you.")
+	errUserLocked         = fault.New(fault.Forbidden, "POLICY_USER_LOCKED", "Your account is locked. Ask your administrator to unlock it.")
+	errConnectionDisabled = fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator.")
+)
+
+// Check is the one lifecycle check: environment, tenant, connection, membership
+// and user. Every sign-in, token, refresh and use of a session calls it, so that
+// no entry point can forget a part (design 1, waist 2). connection is the one
+// through which the person proved himself to the tenant; empty when it was none.
+// One round trip.
+//
+// Faults: POLICY_* of kind Forbidden.
+func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string) (Person, error) {
+	p := Person{Environment: environment, Tenant: tenant, UserID: userID}
+	var (
+		m                            directory.Membership
+		tenantStatus, connStatus     *string
+		ownName, ownEmail            string
+		ownVerified, found           bool
+		disabled, hidden, expires, l db.Time
+		domains                      []string
+	)
+	err := q.Batch(ctx, []db.Stmt{
+		{SQL: sqlPerson, Args: []any{tenant, userID, environment, connection}, Scan: func(rows db.Rows) error {
+			for rows.Next() {
+				found = true
+				if err := rows.Scan(&tenantStatus, &p.TenantKey, &p.Membership, &m.Status, &disabled, &hidden, &expires, &m.SCIMResources, &m.SCIMActive,
+					&p.Email, &p.FirstName, &p.LastName, &p.Name, &ownName, &p.Locale, &p.Picture, &ownEmail, &ownVerified, &l, &connStatus); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		}},
+		{SQL: sqlVerifiedDomains, Args: []any{tenant}, Scan: scanStrings(&domains)},
+		{SQL: sqlPersonTenants, Args: []any{environment, userID}, Scan: scanStrings(&p.TenantIDs)},
+	})
+	if err != nil {
+		return p, err
+	}
+	m.DisabledAt, m.HiddenAt, m.ExpiresAt = disabled.Time, hidden.Time, expires.Time
+	switch {
+	case !found:
+		return p, errNotMember
+	case *tenantStatus != tenants.StatusActive:
+		return p, errTenantSuspended
+	case !l.IsZero():
+		return p, errUserLocked
+	case connection != "" && (connStatus == nil || *connStatus != tenants.SSOActive):
+		return p, errConnectionDisabled
+	}
+	if err := m.Usable(s.clock.Now()); err != nil {
+		return p, err
+	}
+	p.Name = firstOf(p.Name, strings.TrimSpace(p.FirstName+" "+p.LastName), ownName)
+	key := directory.EmailKey(p.Email)
+	p.EmailVerified = ownVerified && key == ownEmail || holdsDomain(domains, p.Email)
+	return p, nil
+}
+
+// connectionState is a connection with its tenant, as a login needs them.
+type connectionState struct {
+	Environment, Tenant, TenantKey, TenantName, TenantStatus string
+	ID, Type, Name, Status, Pairing                          string
+	JIT, AllowUnverified, TrustIdPMFA                        bool
+}
+
+func (c connectionState) usable() error {
+	switch {
+	case c.TenantStatus != tenants.StatusActive:
+		return errTenantSuspended
+	case c.Status != tenants.SSOActive:
+		return errConnectionDisabled
+	}
+	return nil
+}
+
+func (s *Service) connection(ctx context.Context, q db.Queryer, environment, tenant, connection string) (connectionState, error) {
+	c := connectionState{Environment: environment}
+	err := q.QueryRow(ctx, sqlConnection, tenant, connection, environment).Scan(&c.Tenant, &c.ID, &c.Type, &c.Name, &c.Status,
+		&c.JIT, &c.AllowUnverified, &c.TrustIdPMFA, &c.Pairing, &c.TenantStatus, &c.TenantKey, &c.TenantName)
+	if errors.Is(err, db.ErrNotFound) {
+		return c, errConnectionDisabled
+	}
+	return c, err
+}
+
+func holdsDomain(verified []string, email string) bool {
+	at := strings.LastIndexByte(email, '@')
+	if at < 0 {
+		return false
+	}
+	domain, err := tenants.NormaliseDomain(email[at+1:])
+	if err != nil {
+		return false
+	}
+	for _, d := range verified {
+		if d == domain {
+			return true
+		}
+	}
+	return false
+}
+
+func scanStrings(into *[]string) func(db.Rows) error {
+	return func(rows db.Rows) error {
+		*into = (*into)[:0]
+		for rows.Next() {
+			var v string
+			if err := rows.Scan(&v); err != nil {
+				return err
+			}
+			*into = append(*into, v)
+		}
+		return rows.Err()
+	}
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

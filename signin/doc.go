@@ -1,0 +1,19 @@
+// Package signin leads from an identity to a session.
+//
+// It owns the tables flows, sso_requests, sso_results and logins.
+//
+// A sign-in is a flow. [Service.Begin] opens it, bound to the browser by the
+// hash of the browser-id cookie; the home-realm page or the caller chooses a
+// connection; a protocol package sends the browser to the identity provider
+// ([Service.NewRequest]) and consumes the answer ([Service.TakeRequest]). What
+// it verified becomes an [Identity], the only road from a protocol to a
+// session, and is kept under a one-time handle ([Service.SaveResult]) in the
+// transaction that consumed the request: the answer arrives as a cross-site
+// POST without cookies, so the browser is proved on the same-site GET that
+// follows. There [Service.Continue] runs the one place that decides: lifecycle
+// of environment, tenant, connection, membership and user; the link to a person
+// (design, identity rules 2 to 4); groups; policy; session.
+//
+// A refusal is a value, not an error: its audit event and its entry in the
+// login log commit while nothing else was written.
+package signin

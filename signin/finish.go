@@ -1,0 +1,329 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Arrival is a browser at /signin/continue/{handle}.
+type Arrival struct {
+	Handle        string
+	BrowserID     string
+	SessionCookie string // of a session that the browser already has; empty: none
+}
+
+// Outcome is how a sign-in ended: in a session, or in a refusal.
+type Outcome struct {
+	FlowID  string
+	Refusal *fault.Error // nil: signed in
+	Cookie  string       // the session's new secret
+	Session sessions.Session
+	UserID  string
+}
+
+var (
+	errJITDisabled = fault.New(fault.Forbidden, "POLICY_JIT_DISABLED", "There is no account for you here yet. Ask your administrator to add you.")
+	errEnded       = fault.New(fault.Forbidden, "POLICY_SESSION_ENDED", "The identity provider's session has already ended. Sign in there again.")
+)
+
+// policyMessages are what a person reads when a policy refuses him.
+var policyMessages = map[string]string{
+	policy.CodeIPEnvironment: "Signing in from this network address is not allowed.",
+	policy.CodeIP:            "Your organization does not allow signing in from this network address.",
+	policy.CodeEmailDomain:   "Your e-mail domain is not one from which people may join this organization. Ask your administrator.",
+	policy.CodeSSORequired:   "Your organization requires single sign-on.",
+	policy.CodeMFARequired:   "Your organization requires a second factor, and this sign-in had none. Ask your administrator.",
+}
+
+// Continue ends a sign-in in one transaction: the result under the handle is
+// used up, its browser proved, and what [Service.finish] decided is written. A
+// refusal is an outcome and commits; a fault (unknown handle, other browser)
+// writes nothing, so that only the right browser uses the handle up.
+func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Environment, in Arrival) (Outcome, error) {
+	var out Outcome
+	once := func() error {
+		return s.db.Tx(ctx, func(q db.Queryer) error {
+			flowID, identity, err := s.takeResult(ctx, q, env.ID, in.Handle)
+			if err != nil {
+				return err
+			}
+			f, err := s.Flow(ctx, q, env.ID, flowID, in.BrowserID)
+			if err != nil {
+				return err
+			}
+			if err := f.Allows(identity.Tenant); err != nil {
+				return err
+			}
+			out, err = s.finish(ctx, a, q, f, identity, in.SessionCookie)
+			return err
+		})
+	}
+	err := once()
+	if errors.Is(err, db.ErrConflict) {
+		// Two first logins of one person at once: the second finds what the first made.
+		err = once()
+	}
+	return out, err
+}
+
+// finish decides about a verified identity. Everything is read and judged before
+// a row is written (identity rule 9).
+func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, cookie string) (Outcome, error) {
+	v, err := s.judge(ctx, a, q, f, identity)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{FlowID: f.ID, Refusal: v.refusal}
+	login := Login{
+		Connection: identity.Connection, FlowID: f.ID, At: s.clock.Now(), Outcome: OutcomeSuccess,
+		Subject: identity.Subject, Email: identity.Email, Checks: v.checks,
+	}
+	if v.refusal != nil {
+		login.Outcome, login.Code = OutcomeDenied, v.refusal.Code
+		stmts, err := s.loginStmts(a, f.Environment, identity.Tenant, login, nil)
+		if err != nil {
+			return out, err
+		}
+		return out, q.Batch(ctx, append(stmts, s.finishStmt(f, identity, "")))
+	}
+	userID, membership, err := s.link(ctx, a, q, f, identity, v)
+	if err != nil {
+		return out, err
+	}
+	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, userID, identity.Email, identity.Tenant
+	if out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, identity, v, userID, membership, cookie); err != nil {
+		return out, err
+	}
+	a.Session, out.UserID = out.Session.ID, userID
+	stmts, err := s.loginStmts(a, f.Environment, identity.Tenant, login, &audit.Target{Type: "user", ID: userID, Name: identity.Email})
+	if err != nil {
+		return out, err
+	}
+	return out, q.Batch(ctx, append(stmts, s.finishStmt(f, identity, out.Session.ID),
+		s.tenants.LoginStmt(identity.Tenant, identity.Connection, s.clock.Now())))
+}
+
+func (s *Service) finishStmt(f Flow, identity Identity, session string) db.Stmt {
+	return db.Stmt{SQL: sqlFinishFlow, Args: []any{f.Environment, f.ID, identity.Tenant, identity.Connection, session, db.At(s.clock.Now())}}
+}
+
+// verdict is what judge found out.
+type verdict struct {
+	connection connectionState
+	link       directory.LinkResult
+	decision   policy.Decision
+	checks     []Check
+	refusal    *fault.Error
+}
+
+func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity) (verdict, error) {
+	v := verdict{checks: identity.Checks}
+	var err error
+	if v.connection, err = s.connection(ctx, q, f.Environment, identity.Tenant, identity.Connection); err != nil && fault.KindOf(err) == 0 {
+		return v, err
+	}
+	if err == nil {
+		err = v.connection.usable()
+	}
+	if err != nil {
+		return v, v.refuse("lifecycle", "active tenant and connection", err)
+	}
+	if !identity.SessionEnd.IsZero() && !s.clock.Now().Before(identity.SessionEnd) {
+		return v, v.refuse("session end", "later than now", errEnded)
+	}
+	v.link, err = s.directory.FindLink(ctx, q, directory.LinkQuery{
+		Environment: f.Environment, Tenant: identity.Tenant, Connection: identity.Connection, SubjectKey: identity.SubjectKey(),
+		Subject: identity.Subject, ObjectID: identity.ObjectID, UserName: identity.UserName, Email: identity.Email, EmailVerified: identity.EmailVerified,
+	})
+	if err != nil {
+		return v, err
+	}
+	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
+		return v, err
+	}
+	environment, tenant, err := s.policy.Load(ctx, q, f.Environment, identity.Tenant)
+	if err != nil {
+		return v, err
+	}
+	v.decision = policy.Evaluate(policy.Input{
+		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins(),
+		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified,
+		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR),
+		Environment: environment, Tenant: tenant,
+	})
+	for _, c := range v.decision.Checks {
+		v.checks = append(v.checks, Check(c))
+	}
+	if v.decision.Outcome != policy.OutcomeAllow {
+		v.refusal = fault.New(fault.Forbidden, v.decision.Code, policyMessages[v.decision.Code])
+	}
+	return v, nil
+}
+
+// judgeLink decides from the search whether there is, or may come to be, a
+// person behind the identity.
+func (s *Service) judgeLink(ctx context.Context, q db.Queryer, f Flow, identity Identity, v *verdict) error {
+	switch v.link.Outcome {
+	case directory.LinkRefused:
+		return v.refuse("account link", "one usable account", v.link.Err)
+	case directory.LinkKnown, directory.LinkMembership:
+		_, err := s.Check(ctx, q, f.Environment, identity.Tenant, v.link.UserID, identity.Connection)
+		if err != nil && fault.KindOf(err) == 0 {
+			return err
+		}
+		if err != nil {
+			return v.refuse("account", "usable", err)
+		}
+	default:
+		if !v.connection.JIT {
+			return v.refuse("account", "an account, because new ones are not made at sign-in", errJITDisabled)
+		}
+	}
+	how := v.link.Step
+	if how == "" {
+		how = "new account"
+	}
+	v.checks = append(v.checks, Check{Name: "account link", OK: true, Expected: "one usable account", Actual: how})
+	return nil
+}
+
+// joins reports whether the login adds a person to the tenant.
+func (v *verdict) joins() bool {
+	return v.link.Outcome == directory.LinkNone || v.link.Outcome == directory.LinkUser
+}
+
+func (v *verdict) refuse(check, expected string, err error) error {
+	v.refusal, _ = fault.From(err)
+	if v.refusal == nil {
+		return err
+	}
+	v.checks = append(v.checks, Check{Name: check, Expected: expected, Actual: v.refusal.Code})
+	return nil
+}
+
+// link writes who the identity is: a new person, a membership for an existing
+// one, or a new identity of a member; then what this login said of him.
+func (s *Service) link(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, v verdict) (userID, membership string, err error) {
+	m := v.link.Membership
+	if v.joins() {
+		p, err := s.directory.CreateUser(ctx, a, q, directory.NewUser{
+			Environment: f.Environment, Tenant: identity.Tenant, UserID: v.link.UserID, Email: identity.Email, UserName: identity.UserName,
+			FirstName: identity.FirstName, LastName: identity.LastName, DisplayName: identity.DisplayName,
+			ManagedBy: directory.SSO, Connection: identity.Connection,
+		})
+		if err != nil {
+			return "", "", err
+		}
+		m = p.Membership
+		if err := q.Batch(ctx, s.rbac.DefaultRoleStmts(identity.Tenant, f.Environment, m.ID)); err != nil {
+			return "", "", err
+		}
+	} else if err := s.refresh(ctx, a, q, identity, v, m); err != nil {
+		return "", "", err
+	}
+	profile, err := json.Marshal(identity.Attributes)
+	if err != nil {
+		return "", "", err
+	}
+	linked := v.link.Identity
+	linked.Email, linked.Profile = identity.Email, string(profile)
+	var stmts []db.Stmt
+	if v.link.Outcome == directory.LinkKnown {
+		stmts = s.directory.SeenStmts(linked)
+	} else {
+		linked, err = s.directory.LinkIdentity(ctx, a, q, f.Environment, m.UserID, directory.Identity{
+			Tenant: identity.Tenant, Connection: identity.Connection, SubjectKey: identity.SubjectKey(),
+			Subject: identity.Subject, ObjectID: identity.ObjectID,
+			Membership: m.ID, Email: identity.Email, Profile: string(profile),
+		}, v.link.Step)
+		if err != nil {
+			return "", "", err
+		}
+	}
+	if identity.GroupsKnown {
+		stmts = append(stmts, s.directory.ReplaceIdentityGroupsStmts(identity.Tenant, identity.Connection, linked.ID, identity.Groups)...)
+	}
+	if len(stmts) > 0 {
+		if err := q.Batch(ctx, stmts); err != nil {
+			return "", "", err
+		}
+	}
+	return m.UserID, m.ID, nil
+}
+
+// refresh lets a member that only SSO keeps follow what his provider says. His
+// e-mail follows only inside the domains that the tenant verified.
+func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, identity Identity, v verdict, m directory.Membership) error {
+	if m.Status != directory.StatusActive {
+		if err := s.directory.Activate(ctx, q, m); err != nil {
+			return err
+		}
+	}
+	if m.ManagedBy != directory.SSO {
+		return nil
+	}
+	var p directory.UserPatch
+	changed := false
+	follow := func(field **string, from, to string) {
+		if to != "" && to != from {
+			*field, changed = &to, true
+		}
+	}
+	follow(&p.FirstName, m.FirstName, identity.FirstName)
+	follow(&p.LastName, m.LastName, identity.LastName)
+	follow(&p.DisplayName, m.DisplayName, identity.DisplayName)
+	if v.link.DomainVerified && (identity.EmailVerified == nil || *identity.EmailVerified) {
+		follow(&p.Email, m.Email, identity.Email)
+	}
+	if !changed {
+		return nil
+	}
+	_, err := s.directory.UpdateUser(ctx, a, q, identity.Tenant, m.UserID, p)
+	return err
+}
+
+// startSession adds the tenant to the session that the browser already has, if
+// it is this person's, or starts a new one in its place.
+func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, v verdict, userID, membership, cookie string) (sessions.Session, string, error) {
+	now := s.clock.Now()
+	proof := sessions.Proof{
+		Tenant: identity.Tenant, Membership: membership, Connection: identity.Connection, Method: identity.Protocol,
+		AMR: identity.AMR, ACR: identity.ACR, AuthTime: identity.At, SatisfiedAt: now, NotAfter: identity.SessionEnd, Upstream: identity.Upstream,
+	}
+	if proof.AuthTime.IsZero() || proof.AuthTime.After(now) {
+		proof.AuthTime = now
+	}
+	start := sessions.Login{
+		Environment: f.Environment, UserID: userID, Idle: v.decision.Idle, Absolute: v.decision.Absolute,
+		IP: a.IP.String(), UserAgent: a.UserAgent, Proof: proof, MaxConcurrent: v.decision.MaxConcurrent,
+	}
+	if cookie != "" {
+		old, err := s.sessions.Find(ctx, q, f.Environment, cookie)
+		switch {
+		case err == nil && old.UserID == userID:
+			return s.sessions.Satisfy(ctx, a, q, old, start)
+		case err == nil:
+			if _, err := s.sessions.End(ctx, a, q, sessions.Selector{Environment: f.Environment, Session: old.ID}, "replaced"); err != nil {
+				return old, "", err
+			}
+		case fault.KindOf(err) == 0:
+			return old, "", err
+		}
+	}
+	return s.sessions.Create(ctx, a, q, start)
+}
+
+// hasMFA reads the provider's word that it checked several factors (RFC 8176 §2).
+// A single strong method is no evidence of two.
+func hasMFA(amr []string) bool { return slices.Contains(amr, "mfa") }

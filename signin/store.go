@@ -1,0 +1,74 @@
+package signin
+
+// The statements of the sign-in tables, and reads that join what stands below.
+const (
+	sqlInsertFlow = `INSERT INTO flows
+		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+
+	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at
+		FROM flows WHERE environment_id = $1 AND id = $2`
+
+	sqlChooseConnection = `UPDATE flows SET tenant_id = $3, connection_id = $4
+		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
+
+	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6
+		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
+
+	sqlInsertRequest = `INSERT INTO sso_requests
+		(tenant_id, connection_id, key, environment_id, flow_id, secret, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+	sqlRequest = `SELECT flow_id, expires_at, used_at FROM sso_requests
+		WHERE tenant_id = $1 AND connection_id = $2 AND key = $3`
+
+	sqlTakeRequest = `UPDATE sso_requests SET used_at = $4
+		WHERE tenant_id = $1 AND connection_id = $2 AND key = $3 AND used_at IS NULL AND expires_at > $4
+		RETURNING flow_id, secret, created_at`
+
+	sqlInsertResult = `INSERT INTO sso_results
+		(environment_id, hash, tenant_id, flow_id, identity, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+	sqlTakeResult = `UPDATE sso_results SET used_at = $3
+		WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3
+		RETURNING tenant_id, flow_id, identity`
+
+	sqlInsertLogin = `INSERT INTO logins
+		(tenant_id, id, connection_id, flow_id, at, outcome, code, subject, email, checks, ip)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+
+	sqlLogins = `SELECT id, connection_id, flow_id, at, outcome, code, subject, email, checks, ip FROM logins
+		WHERE tenant_id = $1 AND connection_id = $2 AND (at < $3 OR (at = $3 AND id < $4))
+		ORDER BY at DESC, id DESC LIMIT $5`
+
+	sqlTenantConnections = `SELECT c.id, c.type, c.name, t.id, t.name FROM sso_connections c
+		JOIN tenants t ON t.id = c.tenant_id
+		WHERE c.tenant_id = $1 AND c.status = 'active' AND t.status = 'active'
+		ORDER BY c.created_at, c.id LIMIT 20`
+
+	// Home realm discovery: the tenants of a domain are not known before it runs.
+	sqlDomainConnections = `SELECT c.id, c.type, c.name, t.id, t.name FROM locators l
+		JOIN domains d ON d.tenant_id = l.tenant_id AND d.id = l.id AND d.verified_at IS NOT NULL
+		JOIN tenants t ON t.id = l.tenant_id AND t.status = 'active'
+		JOIN sso_connections c ON c.tenant_id = l.tenant_id AND c.status = 'active'
+		WHERE l.kind = 'domain' AND l.key = $1 AND l.environment_id = $2
+		ORDER BY t.created_at, t.id, c.created_at, c.id LIMIT 20`
+
+	sqlConnection = `SELECT c.tenant_id, c.id, c.type, c.name, c.status, c.jit, c.allow_unverified_domains, c.trust_idp_mfa, c.pairing, t.status, t.key, t.name
+		FROM sso_connections c JOIN tenants t ON t.id = c.tenant_id AND t.environment_id = $3
+		WHERE c.tenant_id = $1 AND c.id = $2`
+
+	sqlVerifiedDomains = `SELECT domain FROM domains WHERE tenant_id = $1 AND verified_at IS NOT NULL`
+
+	sqlPerson = `SELECT t.status, t.key, m.id, m.status, m.disabled_at, m.hidden_at, m.expires_at, m.scim_resources, m.scim_active,
+			m.email, m.first_name, m.last_name, m.display_name, u.name, u.locale, u.picture, u.email_key, u.email_verified, u.locked_at, c.status
+		FROM memberships m
+		JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
+		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id
+		LEFT JOIN sso_connections c ON c.tenant_id = m.tenant_id AND c.id = $4
+		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
+
+	// A person's tenants, for the tenantIds claim.
+	sqlPersonTenants = `SELECT tenant_id FROM memberships WHERE environment_id = $1 AND user_id = $2 ORDER BY tenant_id LIMIT 1000`
+)

@@ -1,0 +1,221 @@
+package tenants
+
+// The statements of the package. Tables above tenants lead with environment_id,
+// tables of a tenant with tenant_id as $1; a statement that crosses tenants says
+// why.
+
+const (
+	sqlEnvironments = `SELECT id, name, base_url, is_default, settings, created_at FROM environments ORDER BY created_at, id`
+
+	sqlEnsureDefault = `INSERT INTO environments (id, name, base_url, is_default, settings, created_at, updated_at)
+SELECT $1, $2, '', TRUE, '{}', CAST($3 AS BIGINT), CAST($3 AS BIGINT) WHERE TRUE ON CONFLICT DO NOTHING`
+)
+
+// Locators are read before the tenant is known; that is what they are for.
+const (
+	sqlInsertLocator = `INSERT INTO locators (tenant_id, kind, key, environment_id, id)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
+
+	sqlDeleteLocator = `DELETE FROM locators WHERE tenant_id = $1 AND kind = $2 AND key = $3 AND id = $4`
+
+	sqlDeleteTenantLocators = `DELETE FROM locators WHERE tenant_id = $1`
+
+	sqlLocateConnection = `SELECT environment_id, tenant_id FROM locators WHERE kind = 'connection' AND key = $1 AND id = $1`
+
+	sqlTenantsOfDomain = `SELECT l.tenant_id FROM locators l
+JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
+WHERE l.kind = 'domain' AND l.key = $2 AND l.environment_id = $1 AND t.status = 'active'
+ORDER BY t.created_at, t.id LIMIT 100`
+)
+
+const (
+	tenantColumns = `id, environment_id, key, COALESCE(parent_id, ''), name, status, subaccounts_enabled, subaccount_access, details, version, created_at, updated_at`
+
+	sqlTenantByID = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND id = $2`
+
+	sqlTenantByKey = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND key = $2`
+
+	sqlTenants = `SELECT ` + tenantColumns + ` FROM tenants
+WHERE environment_id = $1 AND (created_at, id) > ($2, $3) AND ($4 = '' OR parent_id = $4)
+ORDER BY created_at, id LIMIT $5`
+
+	sqlInsertTenant = `INSERT INTO tenants
+(environment_id, id, key, parent_id, name, status, subaccounts_enabled, subaccount_access, details, version, created_at, updated_at)
+VALUES ($1, $2, $3, NULLIF($4, ''), $5, 'active', $6, $7, $8, 1, $9, $9)`
+
+	sqlUpdateTenant = `UPDATE tenants
+SET name = $3, status = $4, subaccounts_enabled = $5, subaccount_access = $6, details = $7, version = version + 1, updated_at = $8
+WHERE environment_id = $1 AND id = $2`
+
+	sqlDeleteTenant = `DELETE FROM tenants WHERE environment_id = $1 AND id = $2`
+
+	sqlReparent = `UPDATE tenants SET parent_id = NULLIF($3, ''), version = version + 1, updated_at = $4
+WHERE environment_id = $1 AND parent_id = $2`
+
+	sqlInsertClosure = `INSERT INTO tenant_closure (environment_id, ancestor_id, descendant_id, depth)
+SELECT environment_id, ancestor_id, CAST($2 AS TEXT), depth + 1 FROM tenant_closure WHERE environment_id = $1 AND descendant_id = $3
+UNION ALL SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($2 AS TEXT), 0`
+
+	// Between what stood above and what stood below a deleted tenant, one step falls away.
+	sqlShortenClosure = `UPDATE tenant_closure SET depth = depth - 1 WHERE environment_id = $1
+AND ancestor_id IN (SELECT u.ancestor_id FROM tenant_closure u WHERE u.environment_id = $1 AND u.descendant_id = $2 AND u.depth > 0)
+AND descendant_id IN (SELECT d.descendant_id FROM tenant_closure d WHERE d.environment_id = $1 AND d.ancestor_id = $2 AND d.depth > 0)`
+
+	sqlIsDescendant = `SELECT depth FROM tenant_closure WHERE environment_id = $1 AND ancestor_id = $2 AND descendant_id = $3`
+)
+
+const (
+	domainColumns = `id, tenant_id, environment_id, domain, txt_value, verified_at, verified_by, checked_at, created_at`
+
+	sqlDomain = `SELECT ` + domainColumns + ` FROM domains WHERE tenant_id = $1 AND id = $2`
+
+	sqlDomains = `SELECT ` + domainColumns + ` FROM domains WHERE tenant_id = $1 ORDER BY domain`
+
+	sqlCountDomains = `SELECT COUNT(*) FROM domains WHERE tenant_id = $1`
+
+	sqlInsertDomain = `INSERT INTO domains
+(tenant_id, id, environment_id, domain, txt_value, verified_at, verified_by, checked_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8)`
+
+	sqlCheckedDomain = `UPDATE domains SET verified_at = $3, verified_by = $4, checked_at = $5 WHERE tenant_id = $1 AND id = $2`
+
+	sqlDeleteDomain = `DELETE FROM domains WHERE tenant_id = $1 AND id = $2`
+
+	sqlHoldsDomain = `SELECT id FROM domains WHERE tenant_id = $1 AND domain = $2 AND verified_at IS NOT NULL`
+
+	// The daily check goes over every tenant's domains; those longest unchecked come first.
+	sqlDomainsToCheck = `SELECT ` + domainColumns + ` FROM domains
+WHERE verified_by = 'dns' AND checked_at < $1 ORDER BY checked_at, id LIMIT $2`
+)
+
+const (
+	applicationColumns = `id, environment_id, name, type, secret_hash, settings, is_default, version, created_at, updated_at`
+
+	sqlApplication = `SELECT ` + applicationColumns + ` FROM applications WHERE environment_id = $1 AND id = $2`
+
+	sqlDefaultApplication = `SELECT ` + applicationColumns + ` FROM applications WHERE environment_id = $1 AND is_default`
+
+	sqlApplications = `SELECT ` + applicationColumns + ` FROM applications
+WHERE environment_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`
+
+	sqlInsertApplication = `INSERT INTO applications
+(environment_id, id, name, type, secret_hash, settings, is_default, version, created_at, updated_at)
+SELECT $1, $2, $3, $4, $5, $6, NOT EXISTS (SELECT 1 FROM applications a WHERE a.environment_id = $1 AND a.is_default), 1, CAST($7 AS BIGINT), CAST($7 AS BIGINT)
+RETURNING is_default`
+
+	sqlUpdateApplication = `UPDATE applications SET name = $3, secret_hash = $4, settings = $5, is_default = $6, version = version + 1, updated_at = $7
+WHERE environment_id = $1 AND id = $2`
+
+	sqlClearDefaultApplication = `UPDATE applications SET is_default = FALSE WHERE environment_id = $1 AND is_default AND id <> $2`
+
+	sqlDeleteApplication = `DELETE FROM applications WHERE environment_id = $1 AND id = $2`
+)
+
+const (
+	ssoColumns = `c.id, c.tenant_id, c.environment_id, c.type, c.name, c.status, c.settings, c.secret, c.jit, c.allow_unverified_domains,
+c.trust_idp_mfa, c.pairing, c.last_test_ok_at, c.last_login_at, c.version, c.created_at, c.updated_at`
+
+	ssoFrom = ` FROM sso_connections c
+LEFT JOIN sso_idp_keys k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id AND k.status = 'trusted'
+WHERE c.tenant_id = $1`
+
+	sqlSSOConnection = `SELECT ` + ssoColumns + `, COALESCE(k.spki, ''), COALESCE(k.certificate, ''), k.not_after` + ssoFrom + `
+AND c.id = $2 ORDER BY k.created_at, k.spki`
+
+	sqlSSOConnections = `SELECT ` + ssoColumns + `, COALESCE(k.spki, ''), COALESCE(k.certificate, ''), k.not_after` + ssoFrom + `
+ORDER BY c.created_at, c.id, k.created_at, k.spki`
+
+	sqlLockSSOConnection = `SELECT id FROM sso_connections WHERE tenant_id = $1 AND id = $2`
+
+	sqlCountSSOConnections = `SELECT COUNT(*) FROM sso_connections WHERE tenant_id = $1`
+
+	sqlInsertSSOConnection = `INSERT INTO sso_connections
+(tenant_id, id, environment_id, type, name, status, settings, secret, jit, allow_unverified_domains, trust_idp_mfa, pairing, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $13)`
+
+	sqlUpdateSSOConnection = `UPDATE sso_connections
+SET name = $3, status = $4, settings = $5, secret = $6, jit = $7, allow_unverified_domains = $8, trust_idp_mfa = $9, pairing = $10,
+version = version + 1, updated_at = $11 WHERE tenant_id = $1 AND id = $2`
+
+	sqlTestedSSOConnection = `UPDATE sso_connections SET last_test_ok_at = $3, status = CASE WHEN status = 'draft' THEN 'tested' ELSE status END
+WHERE tenant_id = $1 AND id = $2`
+
+	sqlLoginSSOConnection = `UPDATE sso_connections SET last_login_at = $3
+WHERE tenant_id = $1 AND id = $2 AND (last_login_at IS NULL OR last_login_at < $4)`
+
+	sqlDeleteSSOConnection = `DELETE FROM sso_connections WHERE tenant_id = $1 AND id = $2`
+
+	sqlInsertIdPKey = `INSERT INTO sso_idp_keys (tenant_id, connection_id, spki, certificate, not_after, status, created_at)
+VALUES ($1, $2, $3, $4, $5, 'trusted', $6)`
+
+	sqlDeleteIdPKeys = `DELETE FROM sso_idp_keys WHERE tenant_id = $1 AND connection_id = $2`
+
+	sqlPairs = `SELECT sso_connection_id, scim_connection_id FROM sso_scim_pairs WHERE tenant_id = $1 ORDER BY sso_connection_id, scim_connection_id`
+
+	sqlDeletePairs = `DELETE FROM sso_scim_pairs WHERE tenant_id = $1 AND sso_connection_id = $2`
+
+	// A connection of another tenant is not found here and so is not paired.
+	sqlInsertPairs = `INSERT INTO sso_scim_pairs (tenant_id, sso_connection_id, scim_connection_id)
+SELECT tenant_id, $2, id FROM scim_connections WHERE tenant_id = $1 AND id IN (SELECT key FROM json_each($3))`
+
+	sqlPairedSCIM = `SELECT p.scim_connection_id FROM sso_scim_pairs p
+JOIN sso_connections c ON c.tenant_id = p.tenant_id AND c.id = p.sso_connection_id AND c.pairing = 'chosen'
+WHERE p.tenant_id = $1 AND p.sso_connection_id = $2
+UNION
+SELECT s.id FROM scim_connections s JOIN sso_connections c ON c.tenant_id = s.tenant_id AND c.id = $2 AND c.pairing = 'auto'
+WHERE s.tenant_id = $1 AND (SELECT COUNT(*) FROM sso_connections o WHERE o.tenant_id = $1) = 1
+ORDER BY 1`
+
+	sqlPairedSSO = `SELECT p.sso_connection_id FROM sso_scim_pairs p
+JOIN sso_connections c ON c.tenant_id = p.tenant_id AND c.id = p.sso_connection_id AND c.pairing = 'chosen'
+WHERE p.tenant_id = $1 AND p.scim_connection_id = $2
+UNION
+SELECT c.id FROM sso_connections c JOIN scim_connections s ON s.tenant_id = c.tenant_id AND s.id = $2
+WHERE c.tenant_id = $1 AND c.pairing = 'auto' AND (SELECT COUNT(*) FROM sso_connections o WHERE o.tenant_id = $1) = 1
+ORDER BY 1`
+)
+
+const (
+	scimColumns = `c.id, c.tenant_id, c.environment_id, c.name, c.profile, c.status, c.delete_mode, c.matching_attribute, c.schema_version,
+c.last_request_at, c.version, c.created_at, c.updated_at`
+
+	sqlSCIMConnection = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 AND c.id = $2`
+
+	sqlSCIMConnections = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 ORDER BY c.created_at, c.id`
+
+	sqlCountSCIMConnections = `SELECT COUNT(*) FROM scim_connections WHERE tenant_id = $1`
+
+	sqlInsertSCIMConnection = `INSERT INTO scim_connections
+(tenant_id, id, environment_id, name, profile, status, delete_mode, matching_attribute, schema_version, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, 1, 1, $8, $8)`
+
+	sqlUpdateSCIMConnection = `UPDATE scim_connections
+SET name = $3, profile = $4, status = $5, delete_mode = $6, matching_attribute = $7, version = version + 1, updated_at = $8
+WHERE tenant_id = $1 AND id = $2`
+
+	sqlDeleteSCIMConnection = `DELETE FROM scim_connections WHERE tenant_id = $1 AND id = $2`
+
+	tokenColumns = `id, connection_id, name, last4, expires_at, last_used_at, created_at`
+
+	sqlSCIMTokens = `SELECT ` + tokenColumns + ` FROM scim_tokens WHERE tenant_id = $1 AND connection_id = $2 ORDER BY created_at, id`
+
+	sqlCountSCIMTokens = `SELECT COUNT(*) FROM scim_tokens WHERE tenant_id = $1 AND connection_id = $2`
+
+	sqlInsertSCIMToken = `INSERT INTO scim_tokens (tenant_id, id, connection_id, name, hash, last4, expires_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+	sqlDeleteSCIMToken = `DELETE FROM scim_tokens WHERE tenant_id = $1 AND connection_id = $2 AND id = $3`
+
+	// A request names its connection; the locator tells the tenant, so this is one statement.
+	sqlAuthenticateSCIM = `SELECT ` + scimColumns + `, t.status, COALESCE(k.hash, ''), k.expires_at, k.last_used_at
+FROM locators l
+JOIN scim_connections c ON c.tenant_id = l.tenant_id AND c.id = l.id
+JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
+LEFT JOIN scim_tokens k ON k.tenant_id = l.tenant_id AND k.connection_id = l.id AND k.id = $2
+WHERE l.kind = 'connection' AND l.key = $1`
+
+	sqlUsedSCIMToken = `UPDATE scim_tokens SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2`
+
+	sqlUsedSCIMConnection = `UPDATE scim_connections
+SET last_request_at = $3, status = CASE WHEN status = 'pending' THEN 'linked' ELSE status END WHERE tenant_id = $1 AND id = $2`
+)
