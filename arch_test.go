@@ -75,8 +75,10 @@ var house = []place{
 	{"client", 9, -1, nil},
 	{"examples", 9, -1, []string{"client"}},
 	{"gatewaytest/idp", 9, 8, nil},
-	{"gatewaytest", 9, 8, []string{"gatewaytest/idp", "client"}},
-	{"cmd", 9, 8, []string{"client", "examples", "gatewaytest/idp"}},
+	{"gatewaytest/htmlcheck", 9, -1, nil},
+	{"internal/gateway", 9, 8, nil}, // the wiring: docs/adr/0002
+	{"gatewaytest", 9, 8, []string{"gatewaytest/idp", "client", "internal/gateway"}},
+	{"cmd", 9, 8, []string{"client", "examples", "gatewaytest/idp", "internal/gateway"}},
 
 	{"docs", 9, -1, nil}, // checks of the documents
 	{"dev", 9, -1, nil},
@@ -108,7 +110,7 @@ var confined = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":       {"api"},
 	"github.com/alecthomas/kong":             {"cmd"},
 	"github.com/BurntSushi/toml":             {"cmd"},
-	"github.com/go-chi/chi/v5":               {"internal/httpx", "scim", "saml", "oidc", "webhooks", "portal", "api", "client", "examples", "gatewaytest", "cmd"},
+	"github.com/go-chi/chi/v5":               {"internal/httpx", "scim", "saml", "oidc", "webhooks", "portal", "api", "client", "examples", "gatewaytest", "cmd", "internal/gateway"},
 	"github.com/prometheus/client_golang":    {"internal/httpx", "cmd"},
 	"go.opentelemetry.io/otel":               {"internal/httpx", "cmd"},
 	"golang.org/x/crypto":                    {"keys", "signin"},

@@ -237,7 +237,8 @@ func (s *Service) ChangeStmts(a actor.Actor, r Resource, m SourceState, before, 
 // RemoveStmts write that a resource of a person was deleted. Soft keeps the
 // membership hidden for RetentionDays when it has no other resource; hard
 // removes it then and leaves a tombstone. With another live resource only this
-// one goes.
+// one goes. In any case the person leaves the groups of this connection, as the
+// client believes (RFC 7644 §3.6).
 func (s *Service) RemoveStmts(a actor.Actor, r Resource, m SourceState, p Profile, hard bool) ([]db.Stmt, error) {
 	now := s.clock.Now()
 	last := m.SCIMResources <= 1
@@ -250,9 +251,9 @@ func (s *Service) RemoveStmts(a actor.Actor, r Resource, m SourceState, p Profil
 			r.Tenant, id.New("tmb"), r.Connection, m.UserID, p.ExternalID, NameKey(p.UserName), EmailKey(p.Email), db.At(now),
 		}}, db.Stmt{SQL: sqlDropMembership, Args: []any{r.Tenant, m.Membership}})
 	case hard:
-		stmts = append(stmts, db.Stmt{SQL: sqlDropSource, Args: []any{r.Tenant, m.Membership, r.Connection}}, syncMembership(r.Tenant, m.Membership, now))
+		stmts = append(stmts, db.Stmt{SQL: sqlLeaveGroupsOf, Args: []any{r.Tenant, m.Membership, r.Connection}}, db.Stmt{SQL: sqlDropSource, Args: []any{r.Tenant, m.Membership, r.Connection}}, syncMembership(r.Tenant, m.Membership, now))
 	default:
-		stmts = append(stmts, db.Stmt{SQL: sqlHideSource, Args: []any{r.Tenant, m.Membership, r.Connection, db.At(now)}},
+		stmts = append(stmts, db.Stmt{SQL: sqlLeaveGroupsOf, Args: []any{r.Tenant, m.Membership, r.Connection}}, db.Stmt{SQL: sqlHideSource, Args: []any{r.Tenant, m.Membership, r.Connection, db.At(now)}},
 			syncMembership(r.Tenant, m.Membership, now), hideMembership(r.Tenant, m.Membership, now))
 	}
 	events, err := audit.Stmts(audit.Event{

@@ -32,6 +32,9 @@ SELECT $1, $2, key, CAST($3 AS BIGINT) FROM json_each($4) WHERE TRUE ON CONFLICT
 
 	sqlRemoveMembers = `DELETE FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND membership_id IN (SELECT key FROM json_each($3))`
 
+	sqlLeaveGroupsOf = `DELETE FROM group_members WHERE tenant_id = $1 AND membership_id = $2 AND group_id IN (
+ SELECT g.id FROM groups g WHERE g.tenant_id = $1 AND g.managed_by = 'scim' AND g.connection_id = $3)`
+
 	sqlAddChildren = `INSERT INTO group_children (tenant_id, group_id, child_id, added_at)
 SELECT $1, $2, g.id, CAST($3 AS BIGINT) FROM groups g WHERE g.tenant_id = $1 AND g.id IN (SELECT key FROM json_each($4))
 ON CONFLICT DO NOTHING RETURNING child_id`

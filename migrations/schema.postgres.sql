@@ -117,6 +117,7 @@ CREATE TABLE environments (
   CONSTRAINT environments_pkey PRIMARY KEY (id),
   CONSTRAINT environments_is_default_check CHECK ((is_default = ANY (ARRAY[true, false])))
 );
+CREATE UNIQUE INDEX environments_default ON environments USING btree (is_default) WHERE is_default;
 
 CREATE TABLE flows (
   environment_id text COLLATE "C" NOT NULL,

@@ -110,6 +110,8 @@ CREATE TABLE environments (
   updated_at  BIGINT NOT NULL
 );
 
+CREATE UNIQUE INDEX environments_default ON environments (is_default) WHERE is_default;
+
 CREATE TABLE flows (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   id             TEXT NOT NULL,

@@ -2,7 +2,6 @@ package rbac
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"slices"
 	"strconv"
@@ -95,11 +94,11 @@ func (s *Service) CheckGroup(ctx context.Context, a actor.Actor, q db.Queryer, t
 	if exempt(a) || a.Kind == actor.SCIM {
 		return nil
 	}
-	var level sql.NullInt64
+	var level *int64
 	if err := q.QueryRow(ctx, sqlGroupLevel, tenant, group).Scan(&level); err != nil {
 		return err
 	}
-	if level.Valid && int(level.Int64) < a.Level {
+	if level != nil && int(*level) < a.Level {
 		return ErrLevel
 	}
 	return nil

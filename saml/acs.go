@@ -76,7 +76,7 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, q request) error {
 	}
 	assertion, report := verify.Verify(doc, verify.Params{
 		ACS: q.env.SAMLACSURL(q.conn.ID), EntityID: q.env.SAMLEntityID(q.conn.ID), IdPEntityID: q.conn.SAML.IdPEntityID,
-		Keys: keys, RequestID: inResponseTo, Skew: q.conn.SAML.ClockSkew, Now: q.now,
+		Keys: keys, RequestID: inResponseTo, Skew: q.conn.SAML.ClockSkew, Now: q.now, EmailAttribute: q.conn.Mapping.Email,
 	})
 	checks := checksOf(report)
 	if assertion == nil {
@@ -117,6 +117,10 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, q request) error {
 	http.Redirect(w, r, "/signin/continue/"+url.PathEscape(handle), http.StatusSeeOther)
 	return nil
 }
+
+// wrongBinding answers a browser that brings a response in the query, and one
+// that was sent here by hand: responses come by POST alone (SAML profiles §4.1.2).
+func (h *Handler) wrongBinding(http.ResponseWriter, *http.Request, request) error { return errForm }
 
 // readResponse takes exactly one SAMLResponse and at most one RelayState from a
 // form post.

@@ -3,7 +3,7 @@
 //	GET  /saml/{connection}            the entity ID: answers the metadata
 //	GET  /saml/{connection}/metadata   SP metadata
 //	GET  /saml/{connection}/login      sends the browser to the identity provider
-//	POST /saml/{connection}/acs        takes the response
+//	POST /saml/{connection}/acs        takes the response; a GET is refused with a page
 //
 // It owns the table saml_replays. Responses are judged by [verify] alone; what
 // it accepted becomes a signin.Identity, kept under a one-time handle in the

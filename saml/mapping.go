@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
@@ -45,6 +46,8 @@ var (
 		"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
 		"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name", "urn:oid:1.3.6.1.4.1.5923.1.1.1.6",
 	}
+	// How the person proved himself, where Entra says it beside the context.
+	methodNames = []string{"http://schemas.microsoft.com/claims/authnmethodsreferences"}
 	// The group claim's stand-in when there are more groups than Entra sends.
 	groupOverage = "http://schemas.microsoft.com/claims/groups.link"
 )
@@ -111,7 +114,7 @@ func identityOf(c tenants.SSOConnection, a *verify.Assertion) (signin.Identity, 
 	if email == "" && strings.Contains(a.NameID.Value, "@") {
 		email = a.NameID.Value
 	}
-	if email == "" || !strings.Contains(email, "@") || len(email) > signin.MaxEmail {
+	if !signin.ValidEmail(email) {
 		return id, errNoEmail
 	}
 	id.Email = email
@@ -120,6 +123,10 @@ func identityOf(c tenants.SSOConnection, a *verify.Assertion) (signin.Identity, 
 	id.ObjectID = first("", objectIDNames)
 	if v := first("", userNames); v != "" {
 		id.UserName = v
+	}
+	methods, _ := find("", methodNames)
+	for _, m := range methods {
+		id.AMR = addNew(id.AMR, contextMethods[m])
 	}
 	groups, known := find(c.Mapping.Groups, groupNames)
 	if _, overflow := attribute(a, groupOverage); overflow {
@@ -156,11 +163,28 @@ func oneEmail(values []string) (string, error) {
 	return email, nil
 }
 
-// splitGroups undoes what OneLogin (one value, semicolons) and Keycloak (a
-// leading slash for the full path) do to names of groups.
+// addNew appends the methods that the list lacks, to a copy.
+func addNew(list, more []string) []string {
+	list = slices.Clone(list)
+	for _, m := range more {
+		if !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// splitGroups undoes what OneLogin (one value, semicolons), others (one value,
+// commas) and Keycloak (a leading slash for the full path) do to names of
+// groups. A distinguished name, and a comma followed by a space, is one name.
 func splitGroups(values []string) []string {
-	if len(values) == 1 && strings.Contains(values[0], ";") {
-		values = strings.Split(values[0], ";")
+	if len(values) == 1 {
+		switch v := values[0]; {
+		case strings.Contains(v, ";"):
+			values = strings.Split(v, ";")
+		case !strings.Contains(v, "=") && !strings.Contains(v, ", "):
+			values = strings.Split(v, ",")
+		}
 	}
 	groups := make([]string, 0, len(values))
 	for _, g := range values {

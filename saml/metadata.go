@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"encoding/xml"
+	"io"
 	"net/url"
 	"strings"
 
@@ -168,7 +169,27 @@ func oneEntity(doc []byte) (csaml.EntityDescriptor, error) {
 			if entity.EntityID == "" {
 				return entity, badMetadata("metadata_no_idp", "The metadata names no entity ID.")
 			}
-			return entity, nil
+			return entity, nothingMore(dec)
+		}
+	}
+}
+
+// nothingMore refuses what follows the root element: which of two roots counts
+// would be chance.
+func nothingMore(dec *xml.Decoder) error {
+	for {
+		switch tok, err := dec.Token(); t := tok.(type) {
+		case nil:
+			if err == io.EOF {
+				return nil
+			}
+			return badMetadata("metadata_not_xml", "The metadata is not well-formed XML.").Because(err)
+		case xml.StartElement, xml.Directive:
+			return badMetadata("metadata_several_entities", "The metadata holds more than one document. Give the metadata of one identity provider.")
+		case xml.CharData:
+			if len(bytes.TrimSpace(t)) > 0 {
+				return badMetadata("metadata_not_xml", "The metadata is not well-formed XML.")
+			}
 		}
 	}
 }

@@ -1,10 +1,8 @@
 package saml
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -48,6 +46,7 @@ func (h *Handler) Mount(r chi.Router) {
 	r.Get("/saml/{connection}/metadata", h.public(h.metadata))
 	r.Get("/saml/{connection}/login", h.public(h.login))
 	r.Post("/saml/{connection}/acs", h.public(h.acs))
+	r.Get("/saml/{connection}/acs", h.public(h.wrongBinding))
 }
 
 // request is what every route knows once the connection is found.

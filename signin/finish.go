@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/directory"
@@ -34,6 +35,7 @@ type Outcome struct {
 
 var (
 	errJITDisabled = fault.New(fault.Forbidden, "POLICY_JIT_DISABLED", "There is no account for you here yet. Ask your administrator to add you.")
+	errOldLogin    = fault.New(fault.Forbidden, "POLICY_REAUTHENTICATION", "The application asked for a fresh sign-in, and your identity provider answered from an old one. Sign out there and try again.")
 	errEnded       = fault.New(fault.Forbidden, "POLICY_SESSION_ENDED", "The identity provider's session has already ended. Sign in there again.")
 )
 
@@ -70,8 +72,9 @@ func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Envir
 		})
 	}
 	err := once()
-	if errors.Is(err, db.ErrConflict) {
-		// Two first logins of one person at once: the second finds what the first made.
+	if errors.Is(err, db.ErrConflict) || errors.Is(err, sessions.ErrNoSession) {
+		// Two first logins of one person at once: the second finds what the first
+		// made. Or the browser's session ended meanwhile: a new one begins.
 		err = once()
 	}
 	return out, err
@@ -95,7 +98,7 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 		if err != nil {
 			return out, err
 		}
-		return out, q.Batch(ctx, append(stmts, s.finishStmt(f, identity, "")))
+		return out, s.close(ctx, q, f, identity, "", stmts)
 	}
 	userID, membership, err := s.link(ctx, a, q, f, identity, v)
 	if err != nil {
@@ -110,12 +113,24 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 	if err != nil {
 		return out, err
 	}
-	return out, q.Batch(ctx, append(stmts, s.finishStmt(f, identity, out.Session.ID),
-		s.tenants.LoginStmt(identity.Tenant, identity.Connection, s.clock.Now())))
+	stmts = append(stmts, s.tenants.LoginStmt(identity.Tenant, identity.Connection, s.clock.Now()))
+	return out, s.close(ctx, q, f, identity, out.Session.ID, stmts)
 }
 
-func (s *Service) finishStmt(f Flow, identity Identity, session string) db.Stmt {
-	return db.Stmt{SQL: sqlFinishFlow, Args: []any{f.Environment, f.ID, identity.Tenant, identity.Connection, session, db.At(s.clock.Now())}}
+// close runs the last statements of a sign-in and ends its flow, which ends once:
+// of two answers to one flow that arrive together the second is undone.
+func (s *Service) close(ctx context.Context, q db.Queryer, f Flow, identity Identity, session string, stmts []db.Stmt) error {
+	var ended int64
+	end := db.Stmt{SQL: sqlFinishFlow, Affected: &ended, Args: []any{
+		f.Environment, f.ID, identity.Tenant, identity.Connection, session, db.At(s.clock.Now()),
+	}}
+	if err := q.Batch(ctx, append(stmts, end)); err != nil {
+		return err
+	}
+	if ended == 0 {
+		return errFlowFinished
+	}
+	return nil
 }
 
 // verdict is what judge found out.
@@ -141,6 +156,9 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	}
 	if !identity.SessionEnd.IsZero() && !s.clock.Now().Before(identity.SessionEnd) {
 		return v, v.refuse("session end", "later than now", errEnded)
+	}
+	if f.ForceAuthn && identity.At.Before(f.CreatedAt.Add(-tenants.MaxClockSkew)) {
+		return v, v.refuse("authentication time", "after "+f.CreatedAt.Format(time.RFC3339), errOldLogin)
 	}
 	v.link, err = s.directory.FindLink(ctx, q, directory.LinkQuery{
 		Environment: f.Environment, Tenant: identity.Tenant, Connection: identity.Connection, SubjectKey: identity.SubjectKey(),
@@ -306,7 +324,10 @@ func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer,
 	}
 	start := sessions.Login{
 		Environment: f.Environment, UserID: userID, Idle: v.decision.Idle, Absolute: v.decision.Absolute,
-		IP: a.IP.String(), UserAgent: a.UserAgent, Proof: proof, MaxConcurrent: v.decision.MaxConcurrent,
+		UserAgent: a.UserAgent, Proof: proof, MaxConcurrent: v.decision.MaxConcurrent,
+	}
+	if a.IP.IsValid() {
+		start.IP = a.IP.String()
 	}
 	if cookie != "" {
 		old, err := s.sessions.Find(ctx, q, f.Environment, cookie)

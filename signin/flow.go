@@ -80,6 +80,9 @@ type Next struct {
 // Faults: organization_unknown, connection_unknown, connection_disabled,
 // tenant_suspended.
 func (s *Service) Begin(ctx context.Context, _ actor.Actor, q db.Queryer, in Start) (Next, error) {
+	if in.BrowserID == "" {
+		return Next{}, errOtherBrowser // a flow that any browser without a cookie could take over
+	}
 	now := s.clock.Now()
 	f := Flow{
 		Environment: in.Environment.ID, ID: id.New(id.Flow), Purpose: PurposeAuthorize, Request: in.Request,
@@ -103,9 +106,13 @@ func (s *Service) Begin(ctx context.Context, _ actor.Actor, q db.Queryer, in Sta
 func (s *Service) chooseAtStart(ctx context.Context, q db.Queryer, in Start, f *Flow) (*Option, error) {
 	var tenant tenants.Tenant
 	if in.Organization != "" {
+		unknown := fault.New(fault.NotFound, "organization_unknown", "The application named an organization that does not exist here.")
+		if clean(in.Organization) == "" {
+			return nil, unknown
+		}
 		t, err := s.tenants.Get(ctx, q, in.Environment.ID, in.Organization)
-		if fault.KindOf(err) == fault.NotFound || errors.Is(err, db.ErrNotFound) {
-			return nil, fault.New(fault.NotFound, "organization_unknown", "The application named an organization that does not exist here.")
+		if absent(err) {
+			return nil, unknown
 		}
 		if err != nil {
 			return nil, err
@@ -150,7 +157,7 @@ func (s *Service) chooseAtStart(ctx context.Context, q db.Queryer, in Start, f *
 func (s *Service) namedConnection(ctx context.Context, q db.Queryer, in Start, f *Flow) (*Option, error) {
 	unknown := fault.New(fault.NotFound, "connection_unknown", "The application named a connection that does not exist here.")
 	env, tenant, err := s.tenants.Locate(ctx, q, in.Connection)
-	if fault.KindOf(err) == fault.NotFound || errors.Is(err, db.ErrNotFound) {
+	if absent(err) {
 		return nil, unknown
 	}
 	if err != nil {
@@ -231,7 +238,7 @@ func (s *Service) Finished(ctx context.Context, q db.Queryer, environment, flowI
 }
 
 func (f Flow) heldBy(browserID string) error {
-	if subtle.ConstantTimeCompare([]byte(f.browserHash), []byte(secret.Hash(browserID))) != 1 {
+	if browserID == "" || subtle.ConstantTimeCompare([]byte(f.browserHash), []byte(secret.Hash(browserID))) != 1 {
 		return errOtherBrowser
 	}
 	return nil
@@ -253,9 +260,10 @@ func (s *Service) flow(ctx context.Context, q db.Queryer, environment, flowID st
 	return f, err
 }
 
+// clip drops a hint that cannot be one.
 func clip(s string, limit int) string {
 	if len(s) > limit {
 		return ""
 	}
-	return s
+	return clean(s)
 }

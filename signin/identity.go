@@ -4,7 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/net/idna"
+
+	"github.com/gatehouse-id/gatehouse/directory"
 )
 
 // Protocols through which an identity arrives.
@@ -16,11 +22,10 @@ const (
 // Limits on what an identity provider may say about a person. An assertion with
 // 1,500 groups is real.
 const (
-	MaxGroups     = 5000
-	MaxGroupName  = 512  // bytes
-	MaxSubject    = 1024 // bytes, each part
-	MaxEmail      = 320  // bytes
-	MaxName       = 256  // runes
+	MaxGroups     = 2000
+	MaxGroupName  = 512 // bytes
+	MaxEmail      = 320 // bytes
+	MaxName       = 256 // runes
 	maxAttributes = 500
 )
 
@@ -84,17 +89,33 @@ func (id Identity) SubjectKey() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// ValidEmail reports whether an address can be somebody's here: something before
+// the last @, a domain name after it, no white space or control characters, at
+// most MaxEmail bytes. Protocols refuse a login with another one.
+func ValidEmail(email string) bool {
+	at := strings.LastIndexByte(email, '@')
+	if at < 1 || len(email) > MaxEmail || strings.ContainsFunc(email, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar }) {
+		return false
+	}
+	domain := directory.EmailDomain(email)
+	_, err := idna.Lookup.ToASCII(domain)
+	return err == nil && domain != ""
+}
+
 // bounded cuts what is shown and refuses nothing: limits on keys are the
 // protocol's to enforce, limits on words about a person must not lock him out.
+// Control characters go: PostgreSQL stores no NUL.
 func (id Identity) bounded() Identity {
 	id.FirstName, id.LastName, id.DisplayName = cut(id.FirstName), cut(id.LastName), cut(id.DisplayName)
+	id.UserName, id.ObjectID, id.Upstream = clean(id.UserName), clean(id.ObjectID), clean(id.Upstream)
+	id.ACR, id.AuthnContext = clean(id.ACR), clean(id.AuthnContext)
 	if len(id.Groups) > MaxGroups {
 		id.Groups = id.Groups[:MaxGroups]
 	}
 	groups := make([]string, 0, len(id.Groups))
 	seen := make(map[string]struct{}, len(id.Groups))
 	for _, g := range id.Groups {
-		if _, dup := seen[g]; dup || g == "" || len(g) > MaxGroupName {
+		if _, dup := seen[g]; dup || g == "" || len(g) > MaxGroupName || g != clean(g) {
 			continue
 		}
 		seen[g] = struct{}{}
@@ -107,7 +128,25 @@ func (id Identity) bounded() Identity {
 	return id
 }
 
+// maxKey bounds what a person may be searched by, in bytes.
+const maxKey = 1024
+
+// clean drops a value that cannot be one: a key must not become another by
+// being cut.
+func clean(s string) string {
+	if len(s) > maxKey || strings.ContainsFunc(s, unicode.IsControl) {
+		return ""
+	}
+	return s
+}
+
 func cut(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
 	n := 0
 	for i := range s {
 		if n == MaxName {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/alecthomas/kong"
 
+	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/keys"
 )
 
@@ -95,6 +97,14 @@ func fromFile(value *string, path, flag string) error {
 	}
 	*value = strings.TrimSpace(string(b))
 	return nil
+}
+
+// open opens the store that the configuration names.
+func (c *storeConfig) open(ctx context.Context) (db.DB, error) {
+	if c.DatabaseURL != "" {
+		return db.Open(ctx, db.Config{DatabaseURL: c.DatabaseURL})
+	}
+	return db.Open(ctx, db.Config{Path: filepath.Join(c.DataDir, "gatehouse.db")})
 }
 
 const masterKeyName = "master.key"

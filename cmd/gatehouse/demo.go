@@ -32,13 +32,13 @@ func (c *demoCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("--listen %q: give host:port, such as 127.0.0.1:8080", c.Listen)
 	}
-	gateway, err := net.Listen("tcp", c.Listen)
+	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --listen, such as --listen 127.0.0.1:9090", err)
 	}
 	n, _ := strconv.Atoi(port)
 	if n == 0 {
-		n = gateway.Addr().(*net.TCPAddr).Port
+		n = listener.Addr().(*net.TCPAddr).Port
 	}
 	provider, err := nextFree(host, n+1)
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *demoCmd) Run(e *env) error {
 		return err
 	}
 	config := serveConfig{
-		storeConfig: storeConfig{DataDir: dir}, Listen: gateway.Addr().String(), BaseURL: local(gateway),
+		storeConfig: storeConfig{DataDir: dir}, Listen: listener.Addr().String(), BaseURL: local(listener),
 		AllowPrivateNetworks: true, ScimRateLimit: 500, LogFormat: "text", LogLevel: c.LogLevel, Migrate: true,
 	}
 	if err := config.check(); err != nil {
@@ -60,7 +60,7 @@ func (c *demoCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	defer a.db.Close()
+	defer a.DB.Close()
 	world, err := newDemoWorld(e.ctx, a, local(provider), local(sample))
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (c *demoCmd) Run(e *env) error {
 	stopApp := serveBeside(sample, world.app)
 	defer stopApp()
 	world.print(e.stdout)
-	return a.serve(e.ctx, "", gateway)
+	return serve(e.ctx, a, log, "", listener)
 }
 
 // demoWorld is what stands around the gateway.

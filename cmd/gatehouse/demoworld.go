@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/gatewaytest/idp"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/gateway"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/saml"
@@ -26,8 +27,8 @@ var demoPeople = []idp.Person{
 }
 
 // newDemoWorld fills the store as a vendor would through the API.
-func newDemoWorld(ctx context.Context, a *app, idpURL, appURL string) (*demoWorld, error) {
-	w := &demoWorld{base: a.main.BaseURL, idpURL: idpURL, appURL: appURL, roles: map[string]string{}}
+func newDemoWorld(ctx context.Context, a *gateway.Gateway, idpURL, appURL string) (*demoWorld, error) {
+	w := &demoWorld{base: a.Main.BaseURL, idpURL: idpURL, appURL: appURL, roles: map[string]string{}}
 	const oidcClient, oidcSecret = "gatehouse", "demo-secret-of-the-test-identity-provider"
 	var err error
 	w.idp, err = idp.New(idp.Config{BaseURL: idpURL, Title: "Test identity provider", People: demoPeople})
@@ -35,9 +36,9 @@ func newDemoWorld(ctx context.Context, a *app, idpURL, appURL string) (*demoWorl
 		return nil, err
 	}
 	var secret, client string
-	vendor := actor.Actor{Environment: a.main.ID, Kind: actor.System, Name: "demo"}
-	err = a.db.Tx(ctx, func(q db.Queryer) error {
-		app, s, err := a.tenants.CreateApplication(ctx, vendor, q, tenants.NewApplication{
+	vendor := actor.Actor{Environment: a.Main.ID, Kind: actor.System, Name: "demo"}
+	err = a.DB.Tx(ctx, func(q db.Queryer) error {
+		app, s, err := a.Tenants.CreateApplication(ctx, vendor, q, tenants.NewApplication{
 			Name: "Sample application", Type: tenants.Web,
 			ApplicationSettings: tenants.ApplicationSettings{
 				RedirectURIs: []string{appURL + "/callback"}, PostLogoutRedirectURIs: []string{appURL + "/"},
@@ -49,7 +50,7 @@ func newDemoWorld(ctx context.Context, a *app, idpURL, appURL string) (*demoWorl
 		}
 		client, secret = app.ID, s
 		yes := true
-		if _, err := a.tenants.UpdateApplication(ctx, vendor, q, app.ID, tenants.ApplicationPatch{IsDefault: &yes}); err != nil {
+		if _, err := a.Tenants.UpdateApplication(ctx, vendor, q, app.ID, tenants.ApplicationPatch{IsDefault: &yes}); err != nil {
 			return err
 		}
 		if err := w.createRoles(ctx, a, vendor, q); err != nil {
@@ -61,7 +62,7 @@ func newDemoWorld(ctx context.Context, a *app, idpURL, appURL string) (*demoWorl
 		if err := w.createGlobex(ctx, a, vendor, q, oidcClient, oidcSecret); err != nil {
 			return err
 		}
-		_, w.key, err = a.staff.CreateKey(ctx, vendor, q, staff.NewKey{Environment: a.main.ID, Name: "demo", Role: "admin"})
+		_, w.key, err = a.Staff.CreateKey(ctx, vendor, q, staff.NewKey{Environment: a.Main.ID, Name: "demo", Role: "admin"})
 		return err
 	})
 	if err != nil {
@@ -69,13 +70,13 @@ func newDemoWorld(ctx context.Context, a *app, idpURL, appURL string) (*demoWorl
 	}
 	w.idp.AddClient(idp.Client{ID: oidcClient, Secret: oidcSecret})
 	w.app, err = webapp.New(webapp.Config{
-		Name: "Sample application", BaseURL: appURL, Issuer: a.main.BaseURL, ClientID: client, ClientSecret: secret,
+		Name: "Sample application", BaseURL: appURL, Issuer: a.Main.BaseURL, ClientID: client, ClientSecret: secret,
 		Organizations: [][2]string{{"acme", "Acme Corp"}, {"globex", "Globex GmbH"}},
 	})
 	return w, err
 }
 
-func (w *demoWorld) createRoles(ctx context.Context, a *app, vendor actor.Actor, q db.Queryer) error {
+func (w *demoWorld) createRoles(ctx context.Context, a *gateway.Gateway, vendor actor.Actor, q db.Queryer) error {
 	for _, r := range []struct {
 		key, name   string
 		permissions []string
@@ -85,11 +86,11 @@ func (w *demoWorld) createRoles(ctx context.Context, a *app, vendor actor.Actor,
 		{"researcher", "Researcher", []string{"papers.read", "papers.publish"}},
 	} {
 		for _, p := range r.permissions {
-			if _, err := a.rbac.CreatePermission(ctx, vendor, q, rbac.NewPermission{Key: p, Name: p, Category: "Sample application"}); err != nil {
+			if _, err := a.RBAC.CreatePermission(ctx, vendor, q, rbac.NewPermission{Key: p, Name: p, Category: "Sample application"}); err != nil {
 				return err
 			}
 		}
-		role, err := a.rbac.CreateRole(ctx, vendor, q, rbac.NewRole{Key: r.key, Name: r.name, Level: 10, Permissions: r.permissions})
+		role, err := a.RBAC.CreateRole(ctx, vendor, q, rbac.NewRole{Key: r.key, Name: r.name, Level: 10, Permissions: r.permissions})
 		if err != nil {
 			return err
 		}
@@ -98,57 +99,57 @@ func (w *demoWorld) createRoles(ctx context.Context, a *app, vendor actor.Actor,
 	return nil
 }
 
-func (w *demoWorld) createAcme(ctx context.Context, a *app, vendor actor.Actor, q db.Queryer, oidcClient, oidcSecret string) error {
-	t, err := a.tenants.CreateTenant(ctx, vendor, q, tenants.NewTenant{Key: "acme", Name: "Acme Corp"})
+func (w *demoWorld) createAcme(ctx context.Context, a *gateway.Gateway, vendor actor.Actor, q db.Queryer, oidcClient, oidcSecret string) error {
+	t, err := a.Tenants.CreateTenant(ctx, vendor, q, tenants.NewTenant{Key: "acme", Name: "Acme Corp"})
 	if err != nil {
 		return err
 	}
-	if _, err := a.tenants.AddDomain(ctx, vendor, q, t.ID, "acme.example", true); err != nil {
+	if _, err := a.Tenants.AddDomain(ctx, vendor, q, t.ID, "acme.example", true); err != nil {
 		return err
 	}
-	directory, token, err := a.tenants.CreateSCIMConnection(ctx, vendor, q, t.ID, tenants.NewSCIMConnection{Name: "Okta", Profile: "okta"})
+	directory, token, err := a.Tenants.CreateSCIMConnection(ctx, vendor, q, t.ID, tenants.NewSCIMConnection{Name: "Okta", Profile: "okta"})
 	if err != nil {
 		return err
 	}
-	w.scimURL, w.scimToken = a.main.SCIMBaseURL(directory.ID), token
+	w.scimURL, w.scimToken = a.Main.SCIMBaseURL(directory.ID), token
 	settings, err := saml.ParseIdPMetadata(w.idp.Metadata())
 	if err != nil {
 		return err
 	}
 	settings.ClockSkew = tenants.DefaultClockSkew
 	paired := []string{directory.ID} // two connections: pairing is chosen, not guessed
-	if _, err := a.tenants.CreateSSOConnection(ctx, vendor, q, t.ID, tenants.NewSSOConnection{
+	if _, err := a.Tenants.CreateSSOConnection(ctx, vendor, q, t.ID, tenants.NewSSOConnection{
 		Type: tenants.SAML, Name: "Acme SAML", SAML: &settings, JIT: true, SCIMConnectionIDs: paired, Status: tenants.SSOActive,
 	}); err != nil {
 		return err
 	}
-	if _, err := a.tenants.CreateSSOConnection(ctx, vendor, q, t.ID, tenants.NewSSOConnection{
+	if _, err := a.Tenants.CreateSSOConnection(ctx, vendor, q, t.ID, tenants.NewSSOConnection{
 		Type: tenants.OIDC, Name: "Acme OpenID", JIT: true, SCIMConnectionIDs: paired, Status: tenants.SSOActive,
 		OIDC: &tenants.OIDCSettings{Issuer: w.idp.Issuer(), ClientID: oidcClient, Scopes: []string{"openid", "profile", "email", "groups"}}, ClientSecret: oidcSecret,
 	}); err != nil {
 		return err
 	}
-	return a.rbac.PutMappings(ctx, vendor, q, t.ID, []rbac.Mapping{
+	return a.RBAC.PutMappings(ctx, vendor, q, t.ID, []rbac.Mapping{
 		{Group: "engineering", RoleIDs: []string{w.roles["developer"]}},
 		{Group: "support", RoleIDs: []string{w.roles["supporter"]}},
 	})
 }
 
-func (w *demoWorld) createGlobex(ctx context.Context, a *app, vendor actor.Actor, q db.Queryer, oidcClient, oidcSecret string) error {
-	t, err := a.tenants.CreateTenant(ctx, vendor, q, tenants.NewTenant{Key: "globex", Name: "Globex GmbH"})
+func (w *demoWorld) createGlobex(ctx context.Context, a *gateway.Gateway, vendor actor.Actor, q db.Queryer, oidcClient, oidcSecret string) error {
+	t, err := a.Tenants.CreateTenant(ctx, vendor, q, tenants.NewTenant{Key: "globex", Name: "Globex GmbH"})
 	if err != nil {
 		return err
 	}
-	if _, err := a.tenants.AddDomain(ctx, vendor, q, t.ID, "globex.example", true); err != nil {
+	if _, err := a.Tenants.AddDomain(ctx, vendor, q, t.ID, "globex.example", true); err != nil {
 		return err
 	}
-	if _, err := a.tenants.CreateSSOConnection(ctx, vendor, q, t.ID, tenants.NewSSOConnection{
+	if _, err := a.Tenants.CreateSSOConnection(ctx, vendor, q, t.ID, tenants.NewSSOConnection{
 		Type: tenants.OIDC, Name: "Globex OpenID", JIT: true, Status: tenants.SSOActive,
 		OIDC: &tenants.OIDCSettings{Issuer: w.idp.Issuer(), ClientID: oidcClient, Scopes: []string{"openid", "profile", "email", "groups"}}, ClientSecret: oidcSecret,
 	}); err != nil {
 		return err
 	}
-	return a.rbac.PutMappings(ctx, vendor, q, t.ID, []rbac.Mapping{{Group: "engineering", RoleIDs: []string{w.roles["developer"]}}})
+	return a.RBAC.PutMappings(ctx, vendor, q, t.ID, []rbac.Mapping{{Group: "engineering", RoleIDs: []string{w.roles["developer"]}}})
 }
 
 // print says what runs and what to try. The commands work as they stand, in

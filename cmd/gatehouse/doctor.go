@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/gateway"
 	"github.com/gatehouse-id/gatehouse/keys"
 )
 
@@ -110,7 +111,7 @@ func database(ctx context.Context, d db.DB) []finding {
 		list = append(list, server(ctx, d)...)
 	}
 	m := finding{what: "migrations"}
-	if err := pendingMigrations(ctx, d); err != nil {
+	if err := gateway.PendingMigrations(ctx, d); err != nil {
 		m.fault, m.remedy = err.Error(), "run: gatehouse migrate up"
 	} else if d.Dialect().Name == db.Postgres {
 		list = append(list, collation(ctx, d))

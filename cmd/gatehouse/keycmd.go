@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/gateway"
 	"github.com/gatehouse-id/gatehouse/migrations"
 	"github.com/gatehouse-id/gatehouse/rbac/staff"
 )
@@ -39,21 +41,21 @@ func (c *keyCreateCmd) Run(e *env) error {
 	if err := db.Migrate(e.ctx, d, migrations.FS); err != nil {
 		return err
 	}
-	m, err := newDomain(e.ctx, d, v, "http://localhost:8080", false)
+	m, err := gateway.NewDomain(e.ctx, d, v, clock.System{}, "http://localhost:8080", false)
 	if err != nil {
 		return err
 	}
 	environment := c.Environment
 	if environment == "" {
-		environment = m.main.ID
-	} else if _, err := m.environments.ByID(e.ctx, environment); err != nil {
+		environment = m.Main.ID
+	} else if _, err := m.Environments.ByID(e.ctx, environment); err != nil {
 		return fmt.Errorf("--environment %s: there is no such environment", environment)
 	}
 	var key staff.Key
 	var shown string
 	err = d.Tx(e.ctx, func(q db.Queryer) error {
 		operator := actor.Actor{Environment: environment, Kind: actor.System, Name: "gatehouse key create"}
-		key, shown, err = m.staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment, Name: c.Name, Role: c.Role})
+		key, shown, err = m.Staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment, Name: c.Name, Role: c.Role})
 		return err
 	})
 	if err != nil {

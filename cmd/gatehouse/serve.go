@@ -12,7 +12,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/gateway"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/migrations"
 )
@@ -34,17 +36,17 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	defer a.db.Close()
+	defer a.DB.Close()
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}
 	log.Info("listening", "address", l.Addr().String(), "base_url", c.BaseURL, "version", version())
-	return a.serve(e.ctx, c.MetricsListen, l)
+	return serve(e.ctx, a, log, c.MetricsListen, l)
 }
 
 // start opens, migrates and wires.
-func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*app, error) {
+func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*gateway.Gateway, error) {
 	v, err := c.vault()
 	if err != nil {
 		return nil, err
@@ -56,11 +58,13 @@ func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*app, error)
 	if c.Migrate {
 		err = db.Migrate(ctx, d, migrations.FS)
 	} else {
-		err = pendingMigrations(ctx, d)
+		err = gateway.PendingMigrations(ctx, d)
 	}
-	var a *app
+	var a *gateway.Gateway
 	if err == nil {
-		a, err = newApp(ctx, c, d, v, log)
+		a, err = gateway.New(ctx, gateway.Config{
+			BaseURL: c.BaseURL, AllowPrivateNetworks: c.AllowPrivateNetworks, TrustedProxies: c.TrustedProxies, SCIMRateLimit: c.ScimRateLimit,
+		}, d, v, clock.System{}, log)
 	}
 	if err != nil {
 		d.Close()
@@ -71,11 +75,11 @@ func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*app, error)
 
 // serve answers on l until ctx ends, then lets requests finish and hands leased
 // jobs back.
-func (a *app) serve(ctx context.Context, metricsListen string, l net.Listener) error {
+func serve(ctx context.Context, a *gateway.Gateway, log *slog.Logger, metricsListen string, l net.Listener) error {
 	server := &http.Server{
-		Handler: a.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		Handler: a.Handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	servers := []*http.Server{server}
 	failed := make(chan error, 2)
@@ -93,15 +97,14 @@ func (a *app) serve(ctx context.Context, metricsListen string, l net.Listener) e
 	}
 	work, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { a.jobs.Run(work) })
-	background.Go(func() { a.scim.Run(work) })
+	background.Go(func() { a.Run(work) })
 
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	a.log.Info("stopping")
+	log.Info("stopping")
 	wait, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	for _, s := range servers {

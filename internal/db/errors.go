@@ -70,13 +70,13 @@ func (e *retryError) Unwrap() error        { return e.cause }
 
 // SQLSTATE codes, PostgreSQL documentation, appendix A.
 const (
-	stateSerialization  = "40001"
-	stateDeadlock       = "40P01"
-	stateUnique         = "23505"
-	stateForeignKey     = "23503"
-	stateRestrict       = "23001"
-	stateObjectInUse    = "55006" // CREATE DATABASE from a template that somebody copies
-	stateTxAborted      = "25P02"
+	stateSerialization = "40001"
+	stateDeadlock      = "40P01"
+	stateUnique        = "23505"
+	stateForeignKey    = "23503"
+	stateRestrict      = "23001"
+	stateObjectInUse   = "55006" // CREATE DATABASE from a template that somebody copies
+	stateTxAborted     = "25P02"
 )
 
 func postgresError(err error) error {

@@ -199,4 +199,3 @@ func (r *sqliteRows) Close() {
 		}
 	}
 }
-

@@ -2,4 +2,44 @@ package dbtest_test
 
 // acrossTenants names the statements that do not stay within the tenant $1, each with its reason.
 // Whoever adds one answers for it in review: everything else cannot see another tenant's rows.
-var acrossTenants = map[string]string{}
+var acrossTenants = map[string]string{
+	"audit.sqlChains":          "the operator's audit verify goes through every tenant",
+	"audit.sqlUnsealedTenants": "the sealer finds the tenants that have work; it then seals one at a time",
+
+	"directory.sqlDropUser":      "a user goes when no tenant knows him any more",
+	"directory.sqlExpiredHidden": "retention",
+
+	"saml.sqlPurgeReplays": "retention",
+
+	"scim.sqlPurgeLog": "retention",
+
+	"sessions.sqlEndClientsByEverySession":  "sign-out of one session from all its tenants",
+	"sessions.sqlEndFamiliesByEverySession": "sign-out of one session from all its tenants",
+	"sessions.sqlEndPartsByEverySession":    "sign-out of one session from all its tenants",
+	"sessions.sqlEndSessionsByEverySession": "sign-out of one session from all its tenants",
+	"sessions.sqlEndClientsByEveryUser":     "a person's sessions end everywhere, such as after a change of password",
+	"sessions.sqlEndFamiliesByEveryUser":    "a person's sessions end everywhere, such as after a change of password",
+	"sessions.sqlEndPartsByEveryUser":       "a person's sessions end everywhere, such as after a change of password",
+	"sessions.sqlEndSessionsByEveryUser":    "a person's sessions end everywhere, such as after a change of password",
+	"sessions.sqlEndSessionsByConnection":   "a session without tenants ends, so the others of the session are asked for",
+	"sessions.sqlEndSessionsBySession":      "a session without tenants ends, so the others of the session are asked for",
+	"sessions.sqlEndSessionsByTenant":       "a session without tenants ends, so the others of the session are asked for",
+	"sessions.sqlEndSessionsByUser":         "a session without tenants ends, so the others of the session are asked for",
+	"sessions.sqlFindSession":               "a session is found by its hash and has satisfied several tenants",
+	"sessions.sqlGrantCode":                 "a code is found by its hash; the tenant is the code's",
+	"sessions.sqlGrantFamily":               "a family is found by its id; the tenant is the family's",
+
+	"signin.sqlDomainConnections": "home realm: an e-mail domain leads to the tenants that verified it",
+	"signin.sqlPersonTenants":     "a person's tenants",
+	"signin.sqlPurgeLogins":       "retention",
+	"signin.sqlPurgeRequests":     "retention",
+
+	"tenants.sqlAuthenticateSCIM": "a connection is found by its address, before the tenant is known",
+	"tenants.sqlDomainsToCheck":   "the daily check of all domains",
+}
+
+// ofOneEngine names the statements that only one engine is asked, by what asks it.
+var ofOneEngine = map[string]string{
+	"cmd/gatehouse.sqlServerNow":     "postgres", // doctor
+	"cmd/gatehouse.sqlServerVersion": "postgres", // doctor
+}

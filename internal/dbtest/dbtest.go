@@ -5,7 +5,8 @@
 // on SQLite only, unless GATEHOUSE_TEST_REQUIRE_POSTGRES=1, which makes its absence a failure. With
 // -short they run on SQLite only.
 //
-// Templates are named by a hash of the migrations and made once for all processes.
+// The template file is made once per process; the template database carries a hash of the migrations
+// in its name and is made once per server.
 package dbtest
 
 import (

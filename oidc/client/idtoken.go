@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -64,58 +65,6 @@ type expectation struct {
 	now                                  time.Time
 }
 
-// claims are those of an ID token that are judged or used. Times are numbers as
-// sent: some providers write floats (RFC 7519 §2, NumericDate).
-type claims struct {
-	Issuer   string   `json:"iss"`
-	Subject  string   `json:"sub"`
-	Audience audience `json:"aud"`
-	AZP      string   `json:"azp"`
-	Expiry   number   `json:"exp"`
-	IssuedAt number   `json:"iat"`
-	NotBefo  number   `json:"nbf"`
-	AuthTime number   `json:"auth_time"`
-	Nonce    string   `json:"nonce"`
-	AtHash   string   `json:"at_hash"`
-	ACR      string   `json:"acr"`
-	AMR      []string `json:"amr"`
-	SID      string   `json:"sid"`
-	SessEnd  number   `json:"session_expiry"`
-	TenantID string   `json:"tid"`
-	ObjectID string   `json:"oid"`
-}
-
-// number is a JSON number; a quoted one, which encoding/json would let pass as
-// json.Number, is refused (RFC 7519 §2).
-type number string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (n *number) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		return errors.New("a time is quoted")
-	}
-	var v json.Number
-	err := json.Unmarshal(b, &v)
-	*n = number(v)
-	return err
-}
-
-// audience is a string or an array of strings (RFC 7519 §4.1.3).
-type audience []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *audience) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*a = audience{one}
-		return nil
-	}
-	var many []string
-	err := json.Unmarshal(b, &many)
-	*a = many
-	return err
-}
-
 // verifyIDToken judges an ID token (OpenID Connect Core §3.1.3.7). It returns
 // the checks that were made, in order, whatever the outcome.
 func verifyIDToken(ctx context.Context, raw string, keys *keySet, want expectation) (claims, map[string]any, []signin.Check, error) {
@@ -125,9 +74,12 @@ func verifyIDToken(ctx context.Context, raw string, keys *keySet, want expectati
 	if err != nil {
 		return c, nil, log.list, err
 	}
-	all := map[string]any{}
-	if json.Unmarshal(payload, &c) != nil || json.Unmarshal(payload, &all) != nil {
-		return c, nil, log.list, log.fail("token", "a JSON object with claims of the right types", "", errTokenForm)
+	all, err := readObject(payload)
+	if err == nil {
+		c, err = readClaims(all)
+	}
+	if err != nil {
+		return c, nil, log.list, log.fail("token", "a JSON object with claims of the right types", err.Error(), errTokenForm.Because(err))
 	}
 	if err := c.judge(want, alg, log); err != nil {
 		return c, nil, log.list, err
@@ -154,7 +106,7 @@ func signature(ctx context.Context, raw string, keys *keySet, now time.Time, log
 	log.pass("algorithm", "RS, PS, ES or EdDSA", header.Algorithm)
 	candidates, err := keys.find(ctx, header.KeyID, now)
 	if err != nil {
-		return nil, "", errDiscovery.Because(err)
+		return nil, "", log.fail("key", "the provider's published keys", "not reachable", errDiscovery.Because(err))
 	}
 	usable := candidates[:0:0]
 	for _, k := range candidates {
@@ -224,7 +176,7 @@ func (c claims) judge(want expectation, alg jose.SignatureAlgorithm, log *checkL
 		return log.fail("nonce", "the nonce of this sign-in", present(c.Nonce), errNonce)
 	}
 	log.pass("nonce", "the nonce of this sign-in", "the same")
-	if c.Subject == "" || len(c.Subject) > maxSub {
+	if c.Subject == "" || len(c.Subject) > maxSub || strings.ContainsFunc(c.Subject, unicode.IsControl) {
 		return log.fail("sub", "1 to 255 characters", present(c.Subject), errSubject)
 	}
 	log.pass("sub", "1 to 255 characters", c.Subject)
@@ -243,10 +195,10 @@ func (c claims) judgeTimes(now time.Time, log *checkLog) error {
 		return log.fail("exp", "after "+now.Format(time.RFC3339), showDate(c.Expiry), errExpired)
 	}
 	log.pass("exp", "after "+now.Format(time.RFC3339), showDate(c.Expiry))
-	if c.NotBefo != "" {
-		nbf, ok := numericDate(c.NotBefo)
+	if c.NotBefore != "" {
+		nbf, ok := numericDate(c.NotBefore)
 		if !ok || now.Add(leeway).Before(nbf) {
-			return log.fail("nbf", "before "+now.Format(time.RFC3339), showDate(c.NotBefo), errNotYet)
+			return log.fail("nbf", "before "+now.Format(time.RFC3339), showDate(c.NotBefore), errNotYet)
 		}
 	}
 	iat, ok := numericDate(c.IssuedAt)
@@ -259,15 +211,15 @@ func (c claims) judgeTimes(now time.Time, log *checkLog) error {
 
 // numericDate reads seconds since the epoch, with or without a fraction, within
 // the years 2000 to 2200: what lies outside is a unit mistake or an attack.
-func numericDate(n number) (time.Time, bool) {
-	f, err := json.Number(n).Float64()
+func numericDate(n json.Number) (time.Time, bool) {
+	f, err := n.Float64()
 	if err != nil || f < 946684800 || f > 7258118400 {
 		return time.Time{}, false
 	}
 	return time.UnixMicro(int64(f * 1e6)).UTC(), true
 }
 
-func showDate(n number) string {
+func showDate(n json.Number) string {
 	if t, ok := numericDate(n); ok {
 		return t.Format(time.RFC3339)
 	}
@@ -309,6 +261,12 @@ func present(s string) string {
 }
 
 func clip(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
 	if len(s) > 200 {
 		return strings.ToValidUTF8(s[:200], "") + "…"
 	}

@@ -41,7 +41,7 @@ func (k *keySet) find(ctx context.Context, kid string, now time.Time) ([]jose.JS
 	defer k.mu.Unlock()
 	found := k.match(kid)
 	stale := now.After(k.fetched.Add(keysTTL))
-	if (len(found) == 0 || stale) && !now.Before(k.tried.Add(keysInterval)) {
+	if (len(found) == 0 || stale) && (k.fetched.IsZero() || !now.Before(k.tried.Add(keysInterval))) {
 		k.tried = now
 		keys, err := k.fetch(ctx)
 		if err != nil && len(found) == 0 {

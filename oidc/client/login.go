@@ -53,7 +53,7 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	}
 	p, err := h.providers.get(r.Context(), q.conn.OIDC.Issuer, q.now)
 	if err != nil {
-		return err
+		return h.refused(w, r, q, f.ID, err, nil)
 	}
 	known := pending{Nonce: secret.Random(), Verifier: oauth2.GenerateVerifier()}
 	state := secret.Random()

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,12 +16,14 @@ import (
 var (
 	errUserinfo    = refuse("OIDC_USERINFO", "The identity provider did not give the person's profile. Try again in a moment.")
 	errUserinfoSub = refuse("OIDC_USERINFO_SUB", "The identity provider gave the profile of another person.")
+	errUserinfoFor = refuse("OIDC_USERINFO_ISSUER", "The profile was issued by somebody else, or for another application.")
 	errNoEmail     = refuse("OIDC_NO_EMAIL", "The identity provider sent no e-mail address. Add the email scope or claim.")
 )
 
 // userinfo adds the claims of the userinfo endpoint when the ID token lacks the
 // e-mail or the groups. Its subject must be the ID token's (OpenID Connect Core
-// §5.3.2); what the ID token says wins.
+// §5.3.2); what the ID token says wins. An endpoint that fails refuses the login
+// only when the e-mail is missing: groups that are not known stay as they are.
 func (h *Handler) userinfo(ctx context.Context, p *provider, token *oauth2.Token, subject string, all map[string]any, conn tenants.SSOConnection, log *checkLog) (map[string]any, error) {
 	_, hasGroups := all[groupsClaim(conn)]
 	if p.UserInfoEndpoint() == "" || token.AccessToken == "" || (all["email"] != nil && (hasGroups || overage(all, groupsClaim(conn)))) {
@@ -28,7 +31,10 @@ func (h *Handler) userinfo(ctx context.Context, p *provider, token *oauth2.Token
 	}
 	info, err := p.UserInfo(h.providers.context(ctx), oauth2.StaticTokenSource(token))
 	if err != nil {
-		return nil, log.fail("userinfo", "an answer", "none", errUserinfo.Because(err))
+		if err := log.fail("userinfo", "an answer", "none", errUserinfo.Because(err)); all["email"] == nil {
+			return nil, err
+		}
+		return all, nil
 	}
 	if info.Subject != subject {
 		return nil, log.fail("userinfo sub", subject, info.Subject, errUserinfoSub)
@@ -37,6 +43,13 @@ func (h *Handler) userinfo(ctx context.Context, p *provider, token *oauth2.Token
 	more := map[string]any{}
 	if err := info.Claims(&more); err != nil {
 		return nil, log.fail("userinfo", "a JSON object", "", errUserinfo.Because(err))
+	}
+	// A signed answer says who it is by and for (OpenID Connect Core §5.3.2).
+	if iss, ok := more["iss"]; ok && iss != conn.OIDC.Issuer {
+		return nil, log.fail("userinfo iss", conn.OIDC.Issuer, trimmed(iss), errUserinfoFor)
+	}
+	if aud, ok := more["aud"]; ok && !slices.Contains(stringsOf(aud), conn.OIDC.ClientID) {
+		return nil, log.fail("userinfo aud", conn.OIDC.ClientID, strings.Join(stringsOf(aud), " "), errUserinfoFor)
 	}
 	for k, v := range all {
 		more[k] = v
@@ -91,7 +104,7 @@ func identityOf(conn tenants.SSOConnection, c claims, all map[string]any) (signi
 	if id.UserName == "" {
 		id.UserName = id.Email
 	}
-	if !strings.Contains(id.Email, "@") || len(id.Email) > signin.MaxEmail {
+	if !signin.ValidEmail(id.Email) {
 		return id, errNoEmail
 	}
 	// Some providers write the claim as a string.
@@ -116,7 +129,7 @@ func identityOf(conn tenants.SSOConnection, c claims, all map[string]any) (signi
 	} else if t, ok := numericDate(c.IssuedAt); ok {
 		id.At = t
 	}
-	if t, ok := numericDate(c.SessEnd); ok {
+	if t, ok := numericDate(c.SessionExpiry); ok {
 		id.SessionEnd = t.Truncate(time.Second)
 	}
 	return id, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +67,10 @@ func (p *providers) get(ctx context.Context, issuer string, now time.Time) (*pro
 	}
 	if err := found.Claims(&doc); err != nil {
 		return nil, errDiscovery.Because(err)
+	}
+	// The browser is sent there; the other addresses pass the guarded client.
+	if u, err := url.Parse(found.Endpoint().AuthURL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !strings.HasPrefix(issuer, "http://")) {
+		return nil, fault.New(fault.Invalid, "OIDC_DISCOVERY_ENDPOINT", "The identity provider's configuration names an authorization endpoint that cannot be used.")
 	}
 	fresh := &provider{Provider: found, keys: &keySet{url: doc.JWKSURI, http: p.http}, issParameter: doc.IssParameter, authMethods: doc.AuthMethods, fetched: now}
 	p.mu.Lock()

@@ -1,10 +1,8 @@
 package client
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/go-chi/chi/v5"

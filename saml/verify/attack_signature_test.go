@@ -95,7 +95,7 @@ func signatureAttacks() []attack {
 		})},
 		{"U7", "another tenant's IdP with our issuer", by(CodeUntrustedKey, func(e *env) signing {
 			if e.idp.cert.PublicKeyAlgorithm == rsaAttacker().cert.PublicKeyAlgorithm {
-				return signing{by: newTenantRSA()}
+				return signing{by: rsaTenant()}
 			}
 			return signing{by: ec521()}
 		})},
@@ -229,8 +229,6 @@ func signatureAttacks() []attack {
 		}},
 	}
 }
-
-var newTenantRSA = sync.OnceValue(func() identity { return newRSA(2048) })
 
 // cubeKey is an RSA key with the public exponent 3.
 var cubeKey = sync.OnceValue(func() identity {

@@ -5,12 +5,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/pem"
 	"math/big"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -72,12 +74,36 @@ func certify(signer crypto.Signer, parent *identity) identity {
 	return identity{signer, c}
 }
 
-func newRSA(bits int) identity {
-	k, err := rsa.GenerateKey(rand.Reader, bits)
+// certifyValid re-issues a certificate that is valid now, for software that
+// asks for that.
+func certifyValid(i identity) identity {
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "idp"}, NotBefore: testNow.AddDate(-10, 0, 0), NotAfter: testNow.AddDate(50, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, i.signer.Public(), i.signer)
 	if err != nil {
 		panic(err)
 	}
-	return certify(k, nil)
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return identity{i.signer, c}
+}
+
+// load reads a test key; fixed keys let fuzzing processes agree on what is
+// signed.
+func load(name string) func() identity {
+	return sync.OnceValue(func() identity {
+		b, err := os.ReadFile(filepath.Join("testdata", "keys", name+".pem"))
+		if err != nil {
+			panic(err)
+		}
+		block, _ := pem.Decode(b)
+		k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			panic(err)
+		}
+		return certify(k.(crypto.Signer), nil)
+	})
 }
 
 func newEC(curve elliptic.Curve) identity {
@@ -89,14 +115,15 @@ func newEC(curve elliptic.Curve) identity {
 }
 
 var (
-	rsaIdP      = sync.OnceValue(func() identity { return newRSA(2048) })
-	rsaSecond   = sync.OnceValue(func() identity { return newRSA(2048) })
-	rsaAttacker = sync.OnceValue(func() identity { return newRSA(2048) })
-	rsaWeak     = sync.OnceValue(func() identity { return newRSA(1024) })
-	ecIdP       = sync.OnceValue(func() identity { return newEC(elliptic.P256()) })
-	ecSecond    = sync.OnceValue(func() identity { return newEC(elliptic.P384()) })
-	ecAttacker  = sync.OnceValue(func() identity { return newEC(elliptic.P256()) })
-	ec521       = sync.OnceValue(func() identity { return newEC(elliptic.P521()) })
+	rsaIdP      = load("rsa-idp")
+	rsaSecond   = load("rsa-second")
+	rsaAttacker = load("rsa-attacker")
+	rsaTenant   = load("rsa-tenant")
+	rsaWeak     = load("rsa-weak")
+	ecIdP       = load("ec-idp")
+	ecSecond    = load("ec-second")
+	ecAttacker  = load("ec-attacker")
+	ec521       = load("ec-521")
 )
 
 // baseXML is a Response as many identity providers write it.

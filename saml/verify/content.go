@@ -293,5 +293,5 @@ func (v *verifier) attributes(s *statement, a *Assertion) {
 		a.Attributes = append(a.Attributes, attr)
 	}
 	v.r.pass(checkOf[CodeAttribute], "named attributes with text values", strconv.Itoa(len(a.Attributes))+" attributes")
-	v.r.check(!ambiguousEmail(a.Attributes), CodeAttrAmbiguous, "the e-mail address is given with different values", "one e-mail address", "see the attributes named e-mail")
+	v.r.check(!ambiguousEmail(a.Attributes, v.p.EmailAttribute), CodeAttrAmbiguous, "the e-mail address is given with different values", "one e-mail address", "see the attributes named e-mail")
 }

@@ -70,6 +70,9 @@ func compare(t *testing.T, doc []byte, p Params, a *Assertion) {
 		}
 		for _, attr := range s.ChildElements() {
 			for _, v := range attr.ChildElements() {
+				if v.SelectAttrValue("nil", "") == "true" {
+					continue
+				}
 				values = append(values, attr.SelectAttrValue("Name", "")+"="+allText(v))
 			}
 		}

@@ -28,6 +28,13 @@
 // least one of Response and Assertion must be signed; if both are, both must
 // verify. Encryption counts as no signature.
 //
+// SAML_UNTRUSTED_KEY and SAML_SIG only differ in what they tell an
+// administrator. The first: KeyInfo names a key that is not trusted, or the
+// content is intact and the value well formed but no trusted key made it, as
+// after a key rollover. The second: anything changed or malformed. An ECDSA
+// value over a changed SignedInfo with a recomputed digest cannot be told from
+// another key's and is reported as the first.
+//
 // # Where the specifications leave room
 //
 // The stricter reading was taken:

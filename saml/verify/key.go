@@ -21,10 +21,12 @@ const (
 
 	minRSABits = 2048
 	maxRSABits = 8192
-	maxKeys    = 16        // trusted keys tried
-	maxNamed   = 8         // keys read out of a KeyInfo
-	maxKeyDER  = 32 << 10  // bytes of a certificate in a KeyInfo
-	maxExp     = 1<<31 - 1 // RSA public exponent
+	maxKeys    = 16       // trusted keys tried
+	maxNamed   = 8        // keys read out of a KeyInfo
+	maxKeyDER  = 32 << 10 // bytes of a certificate in a KeyInfo
+	noKey      = "no key"
+
+	maxExp = 1<<31 - 1 // RSA public exponent
 )
 
 // Key is a trusted signing key of an identity provider. Trust is the key: the
@@ -58,15 +60,15 @@ func weakness(public crypto.PublicKey) string {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
 		if k == nil || k.N == nil {
-			return "no key"
+			return noKey
 		}
 		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 			return "RSA key of " + strconv.Itoa(bits) + " bits"
 		}
 		return ""
 	case *ecdsa.PublicKey:
-		if k == nil {
-			return "no key"
+		if k == nil || k.Curve == nil {
+			return noKey
 		}
 		if k.Curve == elliptic.P256() || k.Curve == elliptic.P384() || k.Curve == elliptic.P521() {
 			return ""
@@ -205,7 +207,7 @@ func isTrusted(public crypto.PublicKey, keys []Key) bool {
 		return false
 	}
 	for i := range keys {
-		if k.Equal(keys[i].Public) {
+		if weakness(keys[i].Public) != noKey && k.Equal(keys[i].Public) {
 			return true
 		}
 	}

@@ -22,13 +22,6 @@ const (
 	familyECDSA
 )
 
-func (f keyFamily) String() string {
-	if f == familyECDSA {
-		return "ECDSA"
-	}
-	return "RSA"
-}
-
 type signatureMethod struct {
 	family keyFamily
 	hash   crypto.Hash
@@ -108,7 +101,7 @@ func (s *signature) checkPlace() *Error {
 		if c.is(nsDsig, "Signature") {
 			return sigStructure(p.local + " has more than one Signature")
 		}
-		if c.is(nsAssertion, "Issuer") {
+		if c.is(nsAssertion, "Issuer") && p.firstElement() == s.node {
 			return sigStructure("the Signature precedes the Issuer of " + p.local)
 		}
 	}

@@ -25,13 +25,13 @@ const maxConfirmations = 16
 
 const methodBearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 
-func shape(detail string) *Error { return refuse(CodeStructure, detail) }
+func malformed(detail string) *Error { return refuse(CodeStructure, detail) }
 
 // parseStatement reads the children of an Assertion whose own Signature was
 // removed or whose Response is signed.
 func parseStatement(n *node) (*statement, *Error) {
 	if !n.onlyElements() {
-		return nil, shape("character data in Assertion")
+		return nil, malformed("character data in Assertion")
 	}
 	s := &statement{element: n}
 	const (
@@ -66,30 +66,30 @@ func parseStatement(n *node) (*statement, *Error) {
 		case c.is(nsAssertion, "AuthzDecisionStatement"):
 			// Says nothing about who the user is.
 		default:
-			err = shape("unexpected element " + clip(c.local) + " in Assertion")
+			err = malformed("unexpected element " + clip(c.local) + " in Assertion")
 		}
 		if err != nil {
 			return nil, err
 		}
 		if next <= at && next != afterStatement {
-			return nil, shape("element " + c.local + " of Assertion is repeated or out of order")
+			return nil, malformed("element " + c.local + " of Assertion is repeated or out of order")
 		}
 		at = next
 	}
 	switch {
 	case s.nameID == nil:
-		return nil, shape("the Assertion has no Subject")
+		return nil, malformed("the Assertion has no Subject")
 	case s.conditions == nil:
-		return nil, shape("the Assertion has no Conditions")
+		return nil, malformed("the Assertion has no Conditions")
 	case s.authn == nil:
-		return nil, shape("the Assertion has no AuthnStatement")
+		return nil, malformed("the Assertion has no AuthnStatement")
 	}
 	return s, nil
 }
 
 func (s *statement) parseSubject(subject *node) *Error {
 	if !subject.onlyElements() {
-		return shape("character data in Subject")
+		return malformed("character data in Subject")
 	}
 	for c := subject.firstElement(); c != nil; c = c.nextElement() {
 		switch {
@@ -102,14 +102,14 @@ func (s *statement) parseSubject(subject *node) *Error {
 				return err
 			}
 		default:
-			return shape("unexpected element " + clip(c.local) + " in Subject")
+			return malformed("unexpected element " + clip(c.local) + " in Subject")
 		}
 	}
 	switch {
 	case s.nameID == nil:
-		return shape("the Subject has no NameID")
+		return malformed("the Subject has no NameID")
 	case len(s.confirmations) == 0:
-		return shape("the Subject has no SubjectConfirmation")
+		return malformed("the Subject has no SubjectConfirmation")
 	}
 	return nil
 }
@@ -125,19 +125,19 @@ func (s *statement) parseConfirmation(n *node) *Error {
 		case c.is(nsAssertion, "EncryptedID"):
 			return refuse(CodeEncrypted, "the NameID of a SubjectConfirmation is encrypted")
 		default:
-			return shape("unexpected element " + clip(c.local) + " in SubjectConfirmation")
+			return malformed("unexpected element " + clip(c.local) + " in SubjectConfirmation")
 		}
 	}
 	if conf.method == methodBearer {
 		if conf.data == nil {
-			return shape("a bearer SubjectConfirmation has no SubjectConfirmationData")
+			return malformed("a bearer SubjectConfirmation has no SubjectConfirmationData")
 		}
 		if !conf.data.blank() {
-			return shape("unexpected content in SubjectConfirmationData")
+			return malformed("unexpected content in SubjectConfirmationData")
 		}
 	}
 	if len(s.confirmations) == maxConfirmations {
-		return shape("the Subject has more than 16 SubjectConfirmation elements")
+		return malformed("the Subject has more than 16 SubjectConfirmation elements")
 	}
 	s.confirmations = append(s.confirmations, conf)
 	return nil
@@ -145,7 +145,7 @@ func (s *statement) parseConfirmation(n *node) *Error {
 
 func (s *statement) parseAuthn(n *node) *Error {
 	if s.authn != nil {
-		return shape("the Assertion has more than one AuthnStatement")
+		return malformed("the Assertion has more than one AuthnStatement")
 	}
 	s.authn = n
 	for c := n.firstElement(); c != nil; c = c.nextElement() {
@@ -154,18 +154,18 @@ func (s *statement) parseAuthn(n *node) *Error {
 		case c.is(nsAssertion, "AuthnContext") && s.authnContext == nil:
 			s.authnContext = c
 		default:
-			return shape("unexpected element " + clip(c.local) + " in AuthnStatement")
+			return malformed("unexpected element " + clip(c.local) + " in AuthnStatement")
 		}
 	}
 	if s.authnContext == nil {
-		return shape("the AuthnStatement has no AuthnContext")
+		return malformed("the AuthnStatement has no AuthnContext")
 	}
 	return nil
 }
 
 func (s *statement) parseAttributes(n *node) *Error {
 	if !n.onlyElements() {
-		return shape("character data in AttributeStatement")
+		return malformed("character data in AttributeStatement")
 	}
 	for c := n.firstElement(); c != nil; c = c.nextElement() {
 		switch {
@@ -174,7 +174,7 @@ func (s *statement) parseAttributes(n *node) *Error {
 		case c.is(nsAssertion, "EncryptedAttribute"):
 			return refuse(CodeEncrypted, "an attribute is encrypted")
 		default:
-			return shape("unexpected element " + clip(c.local) + " in AttributeStatement")
+			return malformed("unexpected element " + clip(c.local) + " in AttributeStatement")
 		}
 	}
 	return nil
@@ -190,7 +190,7 @@ func (s *statement) contextClass() (string, *Error) {
 		}
 		text, ok := c.leaf()
 		if !ok || seen {
-			return "", shape("malformed AuthnContext")
+			return "", malformed("malformed AuthnContext")
 		}
 		class, seen = text, true
 	}
@@ -207,7 +207,7 @@ func (s *statement) audiences() (restrictions [][]string, unknown string, err *E
 			for a := c.firstElement(); a != nil; a = a.nextElement() {
 				text, ok := a.leaf()
 				if !ok || !a.is(nsAssertion, "Audience") {
-					return nil, "", shape("unexpected content in AudienceRestriction")
+					return nil, "", malformed("unexpected content in AudienceRestriction")
 				}
 				list = append(list, text)
 			}
@@ -280,12 +280,17 @@ var emailNames = map[string]bool{
 
 // ambiguousEmail reports whether the attributes hold two different e-mail
 // addresses. Name and FriendlyName both count: software differs in which of
-// them it reads.
-func ambiguousEmail(attributes []Attribute) bool {
+// them it reads. Where the connection names the attribute, that one alone is
+// looked at, so that a provider whose usual names rightly differ is served.
+func ambiguousEmail(attributes []Attribute, mapped string) bool {
 	first, seen := "", false
 	for i := range attributes {
 		a := &attributes[i]
-		if !emailNames[strings.ToLower(a.Name)] && !emailNames[strings.ToLower(a.FriendlyName)] {
+		if mapped != "" {
+			if !strings.EqualFold(a.Name, mapped) {
+				continue
+			}
+		} else if !emailNames[strings.ToLower(a.Name)] && !emailNames[strings.ToLower(a.FriendlyName)] {
 			continue
 		}
 		for _, value := range a.Values {

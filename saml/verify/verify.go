@@ -19,8 +19,11 @@ type Params struct {
 	RequestID   string
 	Unsolicited bool
 
-	Skew           time.Duration // tolerated difference of clocks, 0 to 300 s
-	Now            time.Time
+	Skew time.Duration // tolerated difference of clocks, 0 to 300 s
+	Now  time.Time
+	// EmailAttribute is the attribute that the connection takes the e-mail address
+	// from. Empty: none is chosen, and then all usual names must agree on one.
+	EmailAttribute string
 	AllowSHA1Until time.Time // SHA-1 is accepted before this instant; zero: never
 
 	// WantAuthnContext lists the authentication context classes asked for;

@@ -15,7 +15,7 @@ const (
 	maxDepth         = 64        // open elements
 	maxElements      = 20_000    // elements in a document
 	maxAttributes    = 64        // attributes of one element, namespace declarations included
-	maxAllAttributes = 50_000    // attributes of a document
+	maxAllAttributes = 32_000    // attributes of a document
 	maxName          = 256       // bytes of a name
 	maxValue         = 64 << 10  // bytes of an attribute value
 	maxText          = 512 << 10 // bytes of one run of character data

@@ -268,16 +268,18 @@ func (l *lexer) resolve(own []token) *Error {
 		if own[i].kind != tokenAttr {
 			continue
 		}
+		id := isID(own[i].local)
 		for j := 1; j < i; j++ {
+			if id != isID(own[j].local) || !id && own[j].local != own[i].local {
+				continue
+			}
 			if own[j].kind != tokenAttr || own[j].space != own[i].space {
 				continue
 			}
-			if isID(own[i].local) && isID(own[j].local) {
+			if id {
 				return refuse(CodeDuplicateID, "an element has the attributes "+own[j].local+" and "+own[i].local)
 			}
-			if own[j].local == own[i].local {
-				return l.profile("duplicate attribute " + own[i].local)
-			}
+			return l.profile("duplicate attribute " + own[i].local)
 		}
 		if own[i].prefix != "" && isID(own[i].local) {
 			return l.prefixedID(own, i)

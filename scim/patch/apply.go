@@ -28,6 +28,7 @@ func Apply(ix *schema.Index, k schema.Kind, current *schema.Object, r Request, d
 			return Result{}, err
 		}
 	}
+	unique(e.doc)
 	ix.Finish(k, e.doc)
 	if err := ix.CheckRequired(k, e.doc, "mutability"); err != nil {
 		return Result{}, err
@@ -35,7 +36,7 @@ func Apply(ix *schema.Index, k schema.Kind, current *schema.Object, r Request, d
 	if _, ok := e.doc.Get("active"); !ok && k == schema.User {
 		return Result{}, mutability("active cannot be removed; set it to true or false.", "active")
 	}
-	res := finish(current, e.doc)
+	res := finish(ix, k, current, e.doc)
 	res.Members = e.members.ops()
 	res.Password, res.HasPassword = e.password, e.hasPassword
 	return res, nil
@@ -48,6 +49,8 @@ type engine struct {
 	o           Options
 	doc         *schema.Object
 	members     memberSet
+	stored      []schema.Member // loaded for member filters
+	filters     int             // member filters that needed them
 	password    string
 	hasPassword bool
 }

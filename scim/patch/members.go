@@ -3,6 +3,7 @@ package patch
 import (
 	"strings"
 
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/scim/dialect"
 	"github.com/gatehouse-id/gatehouse/scim/filter"
 	"github.com/gatehouse-id/gatehouse/scim/schema"
@@ -189,6 +190,9 @@ func memberIDs(ids []string, x filter.Expr) ([]string, bool) {
 	return nil, false
 }
 
+// maxMemberFilters bounds how often one request walks the members.
+const maxMemberFilters = 8
+
 // matchMembers selects members by a filter on more than their ids; only here
 // the list is loaded.
 func (e *engine) matchMembers(t target) ([]string, error) {
@@ -196,14 +200,16 @@ func (e *engine) matchMembers(t target) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var stored []schema.Member
-	if e.o.Members != nil {
-		if stored, err = e.o.Members(); err != nil {
+	if e.filters++; e.filters > maxMemberFilters {
+		return nil, fault.New(fault.Invalid, "tooMany", "A request selects members by more than their ids at most 8 times.").In("members")
+	}
+	if e.filters == 1 && e.o.Members != nil {
+		if e.stored, err = e.o.Members(); err != nil {
 			return nil, err
 		}
 	}
 	var ids []string
-	for _, m := range e.members.effective(stored) {
+	for _, m := range e.members.effective(e.stored) {
 		o := schema.NewObject(3)
 		o.Set("value", m.Value)
 		if m.Type != "" {

@@ -43,7 +43,7 @@ func Create(ix *schema.Index, k schema.Kind, body *schema.Object, d dialect.Dial
 		return Result{}, err
 	}
 	r := Result{Doc: b.Doc, Changed: true, Password: b.Password, HasPassword: b.HasPassword}
-	r.Changes = diff(nil, b.Doc)
+	r.Changes = diff(ix, k, nil, b.Doc)
 	if len(b.Members) > 0 {
 		r.Members = &MemberOps{Replace: true, Add: b.Members}
 	}
@@ -73,7 +73,7 @@ func Replace(ix *schema.Index, k schema.Kind, current, body *schema.Object, d di
 		return Result{}, err
 	}
 	ix.Finish(k, b.Doc)
-	r := finish(current, b.Doc)
+	r := finish(ix, k, current, b.Doc)
 	r.Password, r.HasPassword = b.Password, b.HasPassword
 	if b.HasMembers {
 		r.Members = &MemberOps{Replace: true, Add: b.Members}
@@ -100,8 +100,8 @@ func keepImmutable(ix *schema.Index, k schema.Kind, current, next *schema.Object
 	return nil
 }
 
-func finish(current, next *schema.Object) Result {
-	changes := diff(current, next)
+func finish(ix *schema.Index, k schema.Kind, current, next *schema.Object) Result {
+	changes := diff(ix, k, current, next)
 	if len(changes) == 0 {
 		return Result{Doc: current}
 	}
@@ -109,8 +109,9 @@ func finish(current, next *schema.Object) Result {
 }
 
 // diff lists what differs, in the order of the new document, then what is gone.
-// "schemas" follows from the rest and is no change of its own.
-func diff(old, next *schema.Object) []Change {
+// "schemas" follows from the rest and is no change of its own. Values that are
+// never returned are hidden: changes are shown to administrators.
+func diff(ix *schema.Index, k schema.Kind, old, next *schema.Object) []Change {
 	var changes []Change
 	each(old, next, func(key string, v, w any) {
 		if key == "schemas" {
@@ -124,7 +125,22 @@ func diff(old, next *schema.Object) []Change {
 			changes = appendChange(changes, key+":"+name, v, w)
 		})
 	})
+	for i, c := range changes {
+		if a, ok := ix.Resolve(k, c.Attr); ok && (a.Returned == schema.Never || a.Top().Returned == schema.Never) {
+			changes[i].Old, changes[i].New = hide(c.Old), hide(c.New)
+		}
+	}
 	return changes
+}
+
+// Hidden stands in changes for a value that is never returned.
+const Hidden = "***"
+
+func hide(v any) any {
+	if v == nil {
+		return nil
+	}
+	return Hidden
 }
 
 // each visits the members of both objects.

@@ -11,16 +11,6 @@ func (o *Object) Bytes() []byte { return o.AppendJSON(make([]byte, 0, 64+o.Len()
 // MarshalJSON implements json.Marshaler.
 func (o *Object) MarshalJSON() ([]byte, error) { return o.Bytes(), nil }
 
-// UnmarshalJSON implements json.Unmarshaler with the limits of Decode.
-func (o *Object) UnmarshalJSON(data []byte) error {
-	d, err := Decode(data)
-	if err != nil {
-		return err
-	}
-	*o = *d
-	return nil
-}
-
 // AppendJSON appends the object as JSON to dst.
 func (o *Object) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')

@@ -177,3 +177,15 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestUnique(t *testing.T) {
+	for _, n := range []int{3, pairwise, 3 * pairwise} {
+		var list []any
+		for i := range n {
+			list = append(list, decode(t, `{"value":"v`+strings.Repeat("x", i/2)+`","type":"t"}`), decode(t, `{"type":"t","value":"v`+strings.Repeat("x", i/2)+`"}`))
+		}
+		if got := Unique(list); len(got) != (n+1)/2 {
+			t.Errorf("%d of %d elements are unique", len(got), 2*n)
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
+	"github.com/gatehouse-id/gatehouse/scim"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Deps is what the API is made of. Limit may be nil: requests are not limited.
+type Deps struct {
+	DB           db.DB
+	Clock        clock.Clock
+	Logger       *slog.Logger
+	Vault        *keys.Vault
+	Audit        *audit.Log
+	Environments *tenants.Environments
+	Tenants      *tenants.Service
+	Directory    *directory.Service
+	Policy       *policy.Service
+	RBAC         *rbac.Service
+	Staff        *staff.Service
+	Sessions     *sessions.Service
+	Signin       *signin.Service
+	SCIMLog      *scim.Log
+	// ParseIdPMetadata reads the metadata of a SAML identity provider.
+	ParseIdPMetadata func([]byte) (tenants.SAMLSettings, error)
+	Resolver         tenants.Resolver // for domain verification
+	Limit            *limit.Limiter   // per credential
+	Version          string           // of the program, shown in the OpenAPI document
+}
+
+// Handler serves the API.
+type Handler struct {
+	Deps
+	api    huma.API
+	router chi.Router
+	spec   []byte
+	docs   []byte
+	// routes is everything that was registered, for the documentation and the tests.
+	routes []route
+}
+
+// maxBody bounds the body of a request in bytes, unless its route says otherwise.
+const maxBody = 256 << 10
+
+// New makes the handler. It fails only by a defect of the program.
+func New(d Deps) (*Handler, error) {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{Deps: d, router: chi.NewRouter()}
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Gatehouse management API", Version: d.Version,
+				Description: "Environments, tenants, connections, people, roles and policies.",
+			},
+			Servers: []*huma.Server{{URL: "/api/v1"}},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"bearer": {Type: "http", Scheme: "bearer", Description: "A management key."},
+					"apiKey": {Type: "apiKey", In: "header", Name: "X-API-KEY", Description: "A management key."},
+				},
+			},
+			Security: []map[string][]string{{"bearer": {}}, {"apiKey": {}}},
+		},
+		// One format: the API is JSON whatever Accept says, and adds no $schema, which
+		// would be built from the Host header.
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+		DefaultFormat: "application/json",
+	}
+	v1 := chi.NewRouter()
+	v1.NotFound(h.notFound)
+	v1.MethodNotAllowed(h.methodNotAllowed(v1))
+	h.api = humachi.New(v1, config)
+	h.register()
+	if err := h.describe(); err != nil {
+		return nil, err
+	}
+	v1.Get("/openapi.json", h.serve(&h.spec, "application/openapi+json"))
+	h.router.Use(noStore)
+	h.router.NotFound(h.notFound)
+	h.router.MethodNotAllowed(h.methodNotAllowed(h.router))
+	h.router.Get("/docs", h.serve(&h.docs, "text/html; charset=utf-8"))
+	h.router.Mount("/v1", v1)
+	return h, nil
+}
+
+// Mount puts the API under /api.
+func (h *Handler) Mount(r chi.Router) { r.Mount("/api", h.router) }
+
+func (h *Handler) register() {
+	h.registerTenants()
+	h.registerDomains()
+	h.registerSCIM()
+	h.registerSSO()
+	h.registerUsers()
+	h.registerGroups()
+	h.registerPolicies()
+	h.registerRoles()
+	h.registerApplications()
+	h.registerAudit()
+}
+
+// describe renders the document and the page once.
+func (h *Handler) describe() error {
+	var err error
+	if h.spec, err = json.Marshal(h.api.OpenAPI()); err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	h.docs = docsPage(h.routes)
+	return nil
+}
+
+func (h *Handler) serve(body *[]byte, contentType string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		httpx.Page{Cacheable: true}.Set(w.Header())
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(*body) // a reader that went away is not worth a word
+	}
+}
+
+func noStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, newProblem(http.StatusNotFound, "not_found", "There is no such address.", requestID(r)))
+}
+
+// methodNotAllowed names the methods that the address knows (RFC 9110 §15.5.6).
+func (h *Handler) methodNotAllowed(routes chi.Router) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePath != "" {
+			path = rc.RoutePath
+		}
+		for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			if routes.Match(chi.NewRouteContext(), m, path) {
+				w.Header().Add("Allow", m)
+			}
+		}
+		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "The address does not take this method.", requestID(r)))
+	}
+}
+
+// route is one operation of the API.
+type route struct {
+	method, path string
+	id           string // operationId
+	summary      string
+	permission   string // what the actor must hold
+	status       int    // of success; 0: 200
+	maxBody      int64  // 0: maxBody
+}
+
+// ofTenant reports whether the route acts inside a tenant, which its path names.
+func (r route) ofTenant() bool { return strings.HasPrefix(r.path, "/tenants/{t}") }
+
+func (r route) tag() string {
+	for _, t := range []struct{ part, tag string }{
+		{"/scim-connections", "SCIM"},
+		{"/sso-", "SSO"},
+		{"/domains", "Domains"},
+		{"/users", "Users"},
+		{"/groups", "Groups"},
+		{"/group-role-mappings", "Roles and permissions"},
+		{"/roles", "Roles and permissions"},
+		{"/permissions", "Roles and permissions"},
+		{"/policies", "Policies"},
+		{"/applications", "Applications"},
+		{"/audit-events", "Audit log"},
+	} {
+		if strings.Contains(r.path, t.part) {
+			return t.tag
+		}
+	}
+	return "Tenants"
+}
+
+func (h *Handler) operation(r route) huma.Operation {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	if r.maxBody == 0 {
+		r.maxBody = maxBody
+	}
+	h.routes = append(h.routes, r)
+	return huma.Operation{
+		Method: r.method, Path: r.path, OperationID: r.id, Summary: r.summary, Tags: []string{r.tag()},
+		Description: "Needs the permission `" + r.permission + "`.", DefaultStatus: r.status, MaxBodyBytes: r.maxBody,
+		Middlewares: huma.Middlewares{h.guard(r)},
+	}
+}
+
+// reply is a response with a body.
+type reply[T any] struct{ Body T }
+
+// read registers a route that changes nothing, or that opens its own transaction
+// because it must ask something else first.
+func read[I, O any](h *Handler, r route, do func(context.Context, scope, db.Queryer, *I) (O, error)) {
+	huma.Register(h.api, h.operation(r), func(ctx context.Context, in *I) (*reply[O], error) {
+		s := scopeOf(ctx)
+		out, err := do(ctx, s, h.DB, in)
+		if err != nil {
+			return nil, h.refuse(ctx, s, r, err)
+		}
+		return &reply[O]{Body: out}, nil
+	})
+}
+
+// write registers a route that runs in one transaction, which may run it again.
+func write[I, O any](h *Handler, r route, do func(context.Context, scope, db.Queryer, *I) (O, error)) {
+	huma.Register(h.api, h.operation(r), func(ctx context.Context, in *I) (*reply[O], error) {
+		s := scopeOf(ctx)
+		var out O
+		err := h.DB.Tx(ctx, func(q db.Queryer) (err error) {
+			out, err = do(ctx, s, q, in)
+			return err
+		})
+		if err != nil {
+			return nil, h.refuse(ctx, s, r, err)
+		}
+		return &reply[O]{Body: out}, nil
+	})
+}
+
+// remove registers a write without a response body.
+func remove[I any](h *Handler, r route, do func(context.Context, scope, db.Queryer, *I) error) {
+	r.status = http.StatusNoContent
+	huma.Register(h.api, h.operation(r), func(ctx context.Context, in *I) (*struct{}, error) {
+		s := scopeOf(ctx)
+		err := h.DB.Tx(ctx, func(q db.Queryer) error { return do(ctx, s, q, in) })
+		if err != nil {
+			return nil, h.refuse(ctx, s, r, err)
+		}
+		return nil, nil
+	})
+}

@@ -1,0 +1,220 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/api"
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/jobs"
+	"github.com/gatehouse-id/gatehouse/internal/safehttp"
+	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/migrations"
+	"github.com/gatehouse-id/gatehouse/oidc/client"
+	"github.com/gatehouse-id/gatehouse/oidc/provider"
+	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/portal/login"
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
+	"github.com/gatehouse-id/gatehouse/saml"
+	"github.com/gatehouse-id/gatehouse/scim"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Domain is everything below the surfaces, built in the order of the layers.
+type Domain struct {
+	DB           db.DB
+	Clock        clock.Clock
+	Vault        *keys.Vault
+	Audit        *audit.Log
+	Ring         *keys.Ring
+	Sessions     *sessions.Service
+	Tenants      *tenants.Service
+	Environments *tenants.Environments
+	Directory    *directory.Service
+	Policy       *policy.Service
+	RBAC         *rbac.Service
+	Staff        *staff.Service
+	Signin       *signin.Service
+	Main         tenants.Environment // the default environment
+}
+
+// NewDomain opens the services on a migrated store, and makes the default
+// environment with its keys and roles where there is none. It refuses a master
+// key that the store was not made with.
+func NewDomain(ctx context.Context, d db.DB, v *keys.Vault, c clock.Clock, baseURL string, allowHTTP bool) (*Domain, error) {
+	m := &Domain{DB: d, Clock: c, Vault: v}
+	if err := keys.CheckMaster(ctx, d, v, c.Now()); err != nil {
+		return nil, err
+	}
+	m.Audit = audit.NewLog(d, c)
+	m.Ring = keys.NewRing(d, v, c)
+	m.Sessions = sessions.New(v, c)
+	m.Tenants = tenants.New(v, m.Sessions, c, tenants.Options{AllowHTTP: allowHTTP})
+	m.Environments = tenants.NewEnvironments(d, c, baseURL)
+	m.Directory = directory.New(c, m.Sessions)
+	m.Policy = policy.New(c)
+	m.RBAC = rbac.New(c)
+	m.Staff = staff.New(c)
+	m.Signin = signin.New(signin.Deps{
+		DB: d, Vault: v, Tenants: m.Tenants, Directory: m.Directory, Policy: m.Policy, RBAC: m.RBAC, Sessions: m.Sessions, Clock: c,
+	})
+	err := d.Tx(ctx, func(q db.Queryer) error {
+		var err error
+		if m.Main, err = m.Tenants.EnsureDefault(ctx, q, baseURL); err != nil {
+			return err
+		}
+		return m.RBAC.EnsurePresets(ctx, q, m.Main.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, m.Ring.Ensure(ctx, m.Main.ID)
+}
+
+// Config is what the gateway is told from outside.
+type Config struct {
+	BaseURL string // of the default environment; its issuer
+	// AllowPrivateNetworks lets fetches, and plain http, reach loopback and
+	// private addresses.
+	AllowPrivateNetworks bool
+	TrustedProxies       []netip.Prefix
+	SCIMRateLimit        float64 // requests per second, per connection and replica; 0: no limit
+}
+
+// Gateway is the whole server but for its listeners.
+type Gateway struct {
+	*Domain
+	Handler  http.Handler
+	Jobs     *jobs.Runner
+	scim     *scim.Handler
+	log      *slog.Logger
+	migrated atomic.Bool
+}
+
+// New wires the surfaces and the jobs: a straight list.
+func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock, log *slog.Logger) (*Gateway, error) {
+	m, err := NewDomain(ctx, d, v, clk, c.BaseURL, c.AllowPrivateNetworks)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := ui.NewWith(ui.Config{Templates: login.Templates(), HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
+	if err != nil {
+		return nil, err
+	}
+	fetch := safehttp.New(safehttp.Options{AllowPrivate: c.AllowPrivateNetworks})
+
+	a := &Gateway{Domain: m, Jobs: jobs.NewRunner(d, m.Clock, log), log: log}
+	a.scim = scim.New(scim.Deps{
+		DB: d, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory, RBAC: m.RBAC, Sessions: m.Sessions,
+		Clock: m.Clock, Log: log, RateLimit: c.SCIMRateLimit,
+	})
+	op := provider.New(provider.Deps{
+		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin,
+		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log,
+	})
+	management, err := api.New(api.Deps{
+		DB: d, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory, Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff,
+		Sessions: m.Sessions, Signin: m.Signin, Audit: m.Audit, SCIMLog: a.scim.RequestLog(), ParseIdPMetadata: saml.ParseIdPMetadata,
+		ParseIdPCertificates: saml.ParseIdPCertificates, Resolver: net.DefaultResolver, Clock: m.Clock, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	r := chi.NewRouter()
+	r.Use(httpx.Identify(c.TrustedProxies), httpx.AccessLog(log, time.Now))
+	r.Use(httpx.Recover(log, func(w http.ResponseWriter, r *http.Request) {
+		pages.Fault(w, r, log, errors.New("a handler panicked"), "")
+	}))
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		pages.Error(w, r, http.StatusNotFound, "There is nothing here", "Check the address.", "NOT_FOUND", "")
+	})
+	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	r.Get("/readyz", a.ready)
+	r.Handle("/assets/*", pages.Assets())
+	login.New(d, m.Environments, m.Signin, m.Sessions, pages, log).Mount(r)
+	sp := saml.New(d, m.Environments, m.Signin, pages, m.Clock, log)
+	sp.Mount(r)
+	client.New(d, m.Environments, m.Tenants, m.Signin, fetch.HTTP(), pages, m.Clock, log).Mount(r)
+	op.Mount(r)
+	a.scim.Mount(r)
+	management.Mount(r)
+	a.Handler = r
+
+	a.Jobs.Register("audit.seal", func(ctx context.Context, _ jobs.Job) error { return m.Audit.Seal(ctx) })
+	a.Jobs.Every("audit.seal", 5*time.Second)
+	a.Jobs.Register("keys.rotate", func(ctx context.Context, _ jobs.Job) error { return m.Ring.RotateDue(ctx) })
+	a.Jobs.Every("keys.rotate", time.Hour)
+	a.Jobs.Register("domains.recheck", func(ctx context.Context, _ jobs.Job) error {
+		return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver)
+	})
+	a.Jobs.Every("domains.recheck", 24*time.Hour)
+	a.Jobs.Register("sessions.purge", func(ctx context.Context, _ jobs.Job) error { return m.Sessions.Purge(ctx, d) })
+	a.Jobs.Every("sessions.purge", time.Hour)
+	a.Jobs.Register("signin.purge", func(ctx context.Context, _ jobs.Job) error {
+		return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx))
+	})
+	a.Jobs.Every("signin.purge", time.Hour)
+	op.RegisterJobs(a.Jobs)
+	return a, nil
+}
+
+// Run works off jobs and what the surfaces do beside requests, until ctx ends;
+// it then hands leased jobs back and returns.
+func (a *Gateway) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { a.Jobs.Run(ctx) })
+	work.Go(func() { a.scim.Run(ctx) })
+	work.Wait()
+}
+
+// ready answers readiness: the store answers and has the schema that this binary
+// needs. The schema is looked at until it is there.
+func (a *Gateway) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	err := a.DB.Ping(ctx)
+	if err == nil && !a.migrated.Load() {
+		err = PendingMigrations(ctx, a.DB)
+		a.migrated.Store(err == nil)
+	}
+	if err != nil {
+		a.log.WarnContext(r.Context(), "not ready", "error", err)
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// PendingMigrations fails when the store lacks a migration of this binary.
+func PendingMigrations(ctx context.Context, d db.DB) error {
+	status, err := db.MigrationStatus(ctx, d, migrations.FS)
+	if err != nil {
+		return err
+	}
+	for _, m := range status {
+		if m.At.IsZero() {
+			return fmt.Errorf("migration %s is pending; run: gatehouse migrate up", m.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// authorize answers an authorization request: with a code when the session
+// suffices, otherwise by beginning a sign-in, which comes back as ?resume=.
+func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	p, repeated, done, err := asked(w, r)
+	if err != nil || done {
+		return err
+	}
+	if flow := p["resume"]; flow != "" {
+		return h.resume(w, r, env, a, flow)
+	}
+	app, err := h.target(r.Context(), env, p, repeated)
+	if err != nil {
+		return err
+	}
+	req, err := h.request(r.Context(), env, app, p, repeated)
+	if err != nil {
+		return h.answerError(w, r, env, req, err)
+	}
+	ses, proof, err := h.satisfied(r.Context(), env, req, httpx.SessionCookie(r))
+	switch {
+	case err == nil:
+		return h.issue(w, r, env, req, ses, proof)
+	case !errors.Is(err, errLogin):
+		return h.answerError(w, r, env, req, err)
+	case req.none:
+		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The person has to sign in."))
+	}
+	kept, err := json.Marshal(req)
+	if err != nil {
+		return err
+	}
+	browser := httpx.BrowserID(w, r)
+	var next signin.Next
+	err = h.db.Tx(r.Context(), func(q db.Queryer) (err error) {
+		next, err = h.signin.Begin(r.Context(), a, q, signin.Start{
+			Environment: env, BrowserID: browser, Organization: req.organization, Connection: req.connection,
+			LoginHint: req.loginHint, DomainHint: req.domainHint, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
+		})
+		return err
+	})
+	if err != nil {
+		return h.answerError(w, r, env, req, err)
+	}
+	pageHeaders(w)
+	http.Redirect(w, r, next.URL, http.StatusSeeOther)
+	return nil
+}
+
+// errLogin: the session does not suffice.
+var errLogin = errors.New("a sign-in is needed")
+
+// satisfied finds the browser's session and the tenant that it may answer for:
+// the named one, or else the one that it satisfied last (identity rule 6). It
+// fails with errLogin when a sign-in may help.
+func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, req authRequest, cookie string) (sessions.Session, sessions.Proof, error) {
+	none := func(err error) (sessions.Session, sessions.Proof, error) {
+		return sessions.Session{}, sessions.Proof{}, err
+	}
+	if req.Login || cookie == "" {
+		return none(errLogin)
+	}
+	tenant := ""
+	if req.organization != "" {
+		t, err := h.tenants.Get(ctx, h.db, env.ID, req.organization)
+		if fault.KindOf(err) == fault.NotFound {
+			return none(refuse(oidc.InvalidRequest, "organization names none that exists here."))
+		}
+		if err != nil {
+			return none(err)
+		}
+		tenant = t.ID
+	}
+	ses, err := h.sessions.Find(ctx, h.db, env.ID, cookie)
+	if errors.Is(err, sessions.ErrNoSession) || err == nil && req.Subject != "" && req.Subject != ses.UserID {
+		return none(errLogin)
+	}
+	if err != nil {
+		return none(err)
+	}
+	var proof sessions.Proof
+	for _, p := range ses.Tenants {
+		if (tenant == "" || p.Tenant == tenant) && (req.connection == "" || p.Connection == req.connection) {
+			proof = p // they come in the order in which they were satisfied
+		}
+	}
+	if proof.Tenant == "" || !req.recent(proof, h.clock.Now()) {
+		return none(errLogin)
+	}
+	_, err = h.signin.Check(ctx, h.db, env.ID, proof.Tenant, ses.UserID, proof.Connection)
+	if fault.KindOf(err) == fault.Forbidden {
+		return none(errLogin) // which tells the person why not
+	}
+	return ses, proof, err
+}
+
+// recent reports whether the authentication is young enough for max_age
+// (OpenID Connect Core §3.1.2.1).
+func (req authRequest) recent(p sessions.Proof, now time.Time) bool {
+	return req.MaxAge == nil || now.Sub(p.AuthTime) <= time.Duration(*req.MaxAge)*time.Second
+}
+
+// loginSlack is what a sign-in itself may take of max_age, and by how much the
+// identity provider's clock may differ.
+const loginSlack = signin.FlowLifetime
+
+// resume goes on with the request that began a flow, in the browser that began
+// it and with the session that it ended in.
+func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor, flow string) error {
+	result, err := h.signin.Finished(r.Context(), h.db, env.ID, flow, httpx.Browser(r))
+	if err != nil {
+		return err
+	}
+	var req authRequest
+	if err := json.Unmarshal(result.Request, &req); err != nil {
+		return err
+	}
+	// The application may have changed meanwhile.
+	if _, err := h.target(r.Context(), env, params{"client_id": req.ClientID, "redirect_uri": req.RedirectURI}, nil); err != nil {
+		return err
+	}
+	ses, err := h.sessions.Find(r.Context(), h.db, env.ID, httpx.SessionCookie(r))
+	if err != nil && !errors.Is(err, sessions.ErrNoSession) {
+		return err
+	}
+	proof, ok := ses.Proof(result.Tenant)
+	if err != nil || ses.ID != result.SessionID || !ok {
+		return fault.New(fault.Invalid, "SIGNIN_SESSION_ENDED", "The session of this sign-in has ended. Start again from the application.")
+	}
+	began := time.Unix(req.At, 0)
+	switch {
+	case req.Subject != "" && req.Subject != ses.UserID:
+		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "Another person signed in than id_token_hint names."))
+	case req.Login && proof.SatisfiedAt.Before(began):
+		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The person did not sign in anew."))
+	case req.MaxAge != nil && began.Sub(proof.AuthTime) > time.Duration(*req.MaxAge)*time.Second+loginSlack:
+		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The identity provider did not ask the person anew."))
+	}
+	return h.issue(w, r, env, req, ses, proof)
+}
+
+// issue sends the browser back with a code.
+func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Environment, req authRequest, ses sessions.Session, proof sessions.Proof) error {
+	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge})
+	if err != nil {
+		return err
+	}
+	code, err := h.sessions.IssueCode(r.Context(), h.db, sessions.Code{
+		Environment: env.ID, ClientID: req.ClientID, Session: ses.ID, Tenant: proof.Tenant, UserID: ses.UserID, Request: carried,
+	})
+	if err != nil {
+		return h.answerError(w, r, env, req, err)
+	}
+	h.answer(w, r, env, req, [][2]string{{"code", code}})
+	return nil
+}
+
+// answerError sends the browser back with an error (RFC 6749 §4.1.2.1).
+func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, env tenants.Environment, req authRequest, err error) error {
+	we := asWire(err)
+	switch {
+	case we == nil && unavailable(err):
+		h.log.LogAttrs(r.Context(), slog.LevelWarn, "oidc: unavailable", slog.Any("error", err))
+		we = &wireError{code: oidc.TemporarilyUnavailable, description: reference(r)}
+	case we == nil:
+		h.log.LogAttrs(r.Context(), slog.LevelError, "oidc: failed", slog.Any("error", err))
+		we = &wireError{code: oidc.ServerError, description: reference(r)}
+	case fault.KindOf(err) == fault.Forbidden:
+		we = &wireError{code: oidc.AccessDenied, description: we.description}
+	case fault.KindOf(err) != 0:
+		we = &wireError{code: oidc.InvalidRequest, description: we.description}
+	}
+	h.answer(w, r, env, req, [][2]string{{"error", we.code}, {"error_description", printable(we.description)}})
+	return nil
+}
+
+// answer sends the parameters to the client's address, with state and iss
+// (RFC 9207 §2), by 303 so that no POST is repeated there (RFC 9700 §4.12).
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, env tenants.Environment, req authRequest, fields [][2]string) {
+	if req.State != "" {
+		fields = append(fields, [2]string{"state", req.State})
+	}
+	fields = append(fields, [2]string{"iss", env.BaseURL})
+	pageHeaders(w)
+	if req.ResponseMode == "form_post" {
+		h.pages.AutoPost(w, r, req.RedirectURI, fields)
+		return
+	}
+	w.Header().Set("Location", withQuery(req.RedirectURI, fields))
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// withQuery adds parameters to a registered address, leaving what it has as it
+// is (RFC 6749 §3.1.2).
+func withQuery(uri string, fields [][2]string) string {
+	var b strings.Builder
+	b.WriteString(uri)
+	separator := byte('?')
+	if strings.Contains(uri, "?") {
+		separator = '&'
+		if strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&") {
+			separator = 0
+		}
+	}
+	for _, f := range fields {
+		if separator != 0 {
+			b.WriteByte(separator)
+		}
+		separator = '&'
+		b.WriteString(f[0] + "=" + url.QueryEscape(f[1]))
+	}
+	return b.String()
+}

@@ -1,0 +1,88 @@
+package provider
+
+import (
+	"time"
+
+	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// userToken is the type claim of tokens that stand for a person (product 2.2).
+const userToken = "userToken"
+
+// identityClaims say who the person is in the active tenant; access and ID
+// tokens carry the same.
+type identityClaims struct {
+	TenantID      string   `json:"tenantId"`
+	TenantIDs     []string `json:"tenantIds"`
+	Email         string   `json:"email,omitempty"`
+	EmailVerified bool     `json:"email_verified"`
+	Name          string   `json:"name,omitempty"`
+	AMR           []string `json:"amr,omitempty"`
+	ACR           string   `json:"acr,omitempty"`
+	AuthTime      int64    `json:"auth_time"`
+	SessionID     string   `json:"sid"`
+}
+
+// accessClaims are those of an access token (RFC 9068 §2.2).
+type accessClaims struct {
+	Issuer      string   `json:"iss"`
+	Subject     string   `json:"sub"`
+	Audience    string   `json:"aud"`
+	Expires     int64    `json:"exp"`
+	IssuedAt    int64    `json:"iat"`
+	ID          string   `json:"jti"`
+	ClientID    string   `json:"client_id"`
+	Scope       string   `json:"scope"`
+	Type        string   `json:"type"`
+	Roles       []string `json:"roles"`
+	Permissions []string `json:"permissions"`
+	identityClaims
+}
+
+// idClaims are those of an ID token (OpenID Connect Core §2). The audience is a
+// single string and session_expiry says when the session ends (IPSIE SL1).
+type idClaims struct {
+	Issuer          string `json:"iss"`
+	Subject         string `json:"sub"`
+	Audience        string `json:"aud"`
+	Expires         int64  `json:"exp"`
+	IssuedAt        int64  `json:"iat"`
+	Nonce           string `json:"nonce,omitempty"`
+	AccessTokenHash string `json:"at_hash,omitempty"`
+	SessionExpiry   int64  `json:"session_expiry,omitempty"`
+	identityClaims
+}
+
+func (g grant) identity() identityClaims {
+	return identityClaims{
+		TenantID: g.proof.Tenant, TenantIDs: g.person.TenantIDs, Email: g.person.Email, EmailVerified: g.person.EmailVerified,
+		Name: g.person.Name, AMR: g.proof.AMR, ACR: g.proof.ACR, AuthTime: g.proof.AuthTime.Unix(), SessionID: g.session.ID,
+	}
+}
+
+func (g grant) accessClaims(env tenants.Environment, now time.Time, life time.Duration) accessClaims {
+	roles := make([]string, len(g.roles.Roles))
+	for i, r := range g.roles.Roles {
+		roles[i] = r.Key
+	}
+	permissions := g.roles.Permissions
+	if permissions == nil {
+		permissions = []string{}
+	}
+	return accessClaims{
+		Issuer: env.BaseURL, Subject: g.session.UserID, Audience: g.app.ID, Expires: now.Add(life).Unix(), IssuedAt: now.Unix(), ID: id.Raw(),
+		ClientID: g.app.ID, Scope: g.scope, Type: userToken, Roles: roles, Permissions: permissions, identityClaims: g.identity(),
+	}
+}
+
+func (g grant) idClaims(env tenants.Environment, now time.Time, life time.Duration) idClaims {
+	c := idClaims{
+		Issuer: env.BaseURL, Subject: g.session.UserID, Audience: g.app.ID, Expires: now.Add(life).Unix(), IssuedAt: now.Unix(),
+		Nonce: g.nonce, identityClaims: g.identity(),
+	}
+	if end := g.session.End(g.proof); !end.IsZero() {
+		c.SessionExpiry = end.Unix()
+	}
+	return c
+}

@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// credentials are what a client showed.
+type credentials struct {
+	id, secret string
+	basic      bool // by HTTP Basic
+	given      bool // a secret was sent at all
+}
+
+// client authenticates the application that calls (RFC 6749 §2.3). A
+// confidential client may send its secret by HTTP Basic or in the body, whichever
+// is registered; a public client sends its id alone. Two methods at once are
+// refused (§2.3).
+func (h *Handler) client(ctx context.Context, r *http.Request, env tenants.Environment, p params) (tenants.Application, error) {
+	c, err := shown(r, p)
+	if err != nil {
+		return tenants.Application{}, err
+	}
+	deny := func(description string) (tenants.Application, error) {
+		return tenants.Application{}, &wireError{code: oidc.InvalidClient, description: description, basic: c.basic}
+	}
+	app, err := h.tenants.Application(ctx, h.db, env.ID, c.id)
+	switch {
+	case errors.Is(err, tenants.ErrApplicationNotFound):
+		return deny("The client is unknown or did not authenticate.")
+	case err != nil:
+		return tenants.Application{}, err
+	case app.AuthMethod == tenants.AuthNone && c.given:
+		return deny("This client is public and must not send a secret.")
+	case app.AuthMethod == tenants.AuthNone:
+		return app, nil
+	case !app.CheckSecret(c.secret):
+		return deny("The client is unknown or did not authenticate.")
+	}
+	return app, nil
+}
+
+func shown(r *http.Request, p params) (credentials, error) {
+	var c credentials
+	headers := r.Header.Values("Authorization")
+	if p["client_assertion"] != "" || p["client_assertion_type"] != "" {
+		return c, &wireError{code: oidc.InvalidClient, description: "Client assertions are not supported."}
+	}
+	if len(headers) == 0 {
+		c.id, c.secret = p["client_id"], p["client_secret"]
+		c.given = c.secret != ""
+		if c.id == "" {
+			return c, &wireError{code: oidc.InvalidClient, description: "The client did not authenticate."}
+		}
+		return c, nil
+	}
+	c.basic, c.given = true, true
+	bad := &wireError{code: oidc.InvalidClient, description: "The Authorization header cannot be read.", basic: true}
+	scheme, encoded, _ := strings.Cut(headers[0], " ")
+	if len(headers) > 1 || !strings.EqualFold(scheme, "Basic") {
+		return c, bad
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return c, bad
+	}
+	id, secret, ok := strings.Cut(string(raw), ":")
+	if !ok {
+		return c, bad
+	}
+	// Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
+	if c.id, err = url.QueryUnescape(id); err != nil {
+		return c, bad
+	}
+	if c.secret, err = url.QueryUnescape(secret); err != nil {
+		return c, bad
+	}
+	switch {
+	case p["client_secret"] != "":
+		return c, refuse(oidc.InvalidRequest, "The client authenticated in two ways at once.")
+	case p["client_id"] != "" && p["client_id"] != c.id:
+		return c, refuse(oidc.InvalidRequest, "client_id names another client than the Authorization header.")
+	}
+	return c, nil
+}

@@ -1,0 +1,136 @@
+package provider
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Pages renders what a person sees.
+type Pages interface {
+	Error(w http.ResponseWriter, r *http.Request, status int, title, message, code, flowID string)
+	AutoPost(w http.ResponseWriter, r *http.Request, action string, fields [][2]string)
+}
+
+// Deps are what the provider stands on.
+type Deps struct {
+	DB           db.DB
+	Environments *tenants.Environments
+	Tenants      *tenants.Service
+	Sessions     *sessions.Service
+	Ring         *keys.Ring
+	RBAC         *rbac.Service
+	Signin       *signin.Service
+	Pages        Pages
+	Fetch        *http.Client // guarded; for back-channel logout
+	Clock        clock.Clock
+	Log          *slog.Logger
+}
+
+// Handler serves the OpenID Provider.
+type Handler struct {
+	db           db.DB
+	environments *tenants.Environments
+	tenants      *tenants.Service
+	sessions     *sessions.Service
+	ring         *keys.Ring
+	rbac         *rbac.Service
+	signin       *signin.Service
+	pages        Pages
+	fetch        *http.Client
+	clock        clock.Clock
+	log          *slog.Logger
+
+	discovery sync.Map // issuer → document
+}
+
+// New makes the provider.
+func New(d Deps) *Handler {
+	return &Handler{
+		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
+		signin: d.Signin, pages: d.Pages, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+	}
+}
+
+// Limits of a request, in bytes.
+const (
+	maxBody  = 64 << 10
+	maxQuery = 32 << 10
+)
+
+// Mount adds the routes.
+func (h *Handler) Mount(r chi.Router) {
+	r.Method(http.MethodGet, "/.well-known/openid-configuration", h.called(h.configuration, h.fail))
+	r.Method(http.MethodGet, "/.well-known/oauth-authorization-server", h.called(h.configuration, h.fail))
+	r.Method(http.MethodGet, "/oauth2/jwks", h.called(h.jwks, h.fail))
+	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth2/jwks", "/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"} {
+		r.Options(path, preflight)
+	}
+	r.Method(http.MethodPost, "/oauth2/token", h.called(h.token, h.fail))
+	r.Method(http.MethodPost, "/oauth2/revoke", h.called(h.revoke, h.fail))
+	r.Method(http.MethodPost, "/oauth2/introspect", h.public(h.introspect, h.fail))
+	userinfo := h.called(h.userinfo, h.failBearer)
+	r.Method(http.MethodGet, "/oauth2/userinfo", userinfo)
+	r.Method(http.MethodPost, "/oauth2/userinfo", userinfo)
+	for path, f := range map[string]endpoint{"/oauth2/authorize": h.authorize, "/oauth2/logout": h.logout} {
+		page := h.public(f, h.page)
+		r.Method(http.MethodGet, path, page)
+		r.Method(http.MethodPost, path, page)
+	}
+}
+
+// endpoint is a route of an environment. The actor is anonymous: who calls
+// shows a credential of his own.
+type endpoint func(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error
+
+type failure func(w http.ResponseWriter, r *http.Request, err error)
+
+func (h *Handler) public(f endpoint, fail failure) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		env, err := h.environments.ByHost(r.Context(), r.Host)
+		if err == nil {
+			info := httpx.InfoOf(r)
+			err = f(w, r, env, actor.Actor{
+				Environment: env.ID, Kind: actor.Anonymous, Level: actor.NoLevel,
+				RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
+			})
+		}
+		if err != nil {
+			fail(w, r, err)
+		}
+	})
+}
+
+// called mounts an endpoint that scripts on other origins may call. No cookie
+// counts there, so any origin may (CORS without credentials): what protects are
+// codes, secrets and tokens in the request itself.
+func (h *Handler) called(f endpoint, fail failure) http.Handler {
+	next := h.public(f, fail)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, "+httpx.RequestIDHeader)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	head := w.Header()
+	head.Set("Access-Control-Allow-Origin", "*")
+	head.Set("Access-Control-Allow-Methods", "GET, POST")
+	head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	head.Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(http.StatusNoContent)
+}

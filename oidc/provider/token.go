@@ -1,0 +1,215 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// grant is what tokens are made of, as the transaction of a grant found it.
+type grant struct {
+	app     tenants.Application
+	session sessions.Session
+	proof   sessions.Proof
+	person  signin.Person
+	roles   rbac.Effective
+	scope   string
+	nonce   string
+	refresh string // the refresh token to hand out; empty: none
+}
+
+// tokenBody is the answer of RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3.
+type tokenBody struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope"`
+}
+
+func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	p, err := posted(r)
+	if err != nil {
+		return err
+	}
+	app, err := h.client(r.Context(), r, env, p)
+	if err != nil {
+		return err
+	}
+	a.Name = app.Name
+	var g grant
+	switch p["grant_type"] {
+	case "":
+		return refuse(oidc.InvalidRequest, "grant_type is missing.")
+	case oidc.GrantCode:
+		g, err = h.codeGrant(r.Context(), env, a, app, p)
+	case oidc.GrantRefresh:
+		g, err = h.refreshGrant(r.Context(), env, a, app, p)
+	default:
+		return refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code or refresh_token.")
+	}
+	if err != nil {
+		return err
+	}
+	body, err := h.sign(r.Context(), env, g)
+	if err != nil {
+		return err
+	}
+	noStore(w)
+	h.json(w, r, http.StatusOK, body)
+	return nil
+}
+
+// codeGrant redeems a code (RFC 6749 §4.1.3). Whatever is wrong once the code is
+// the client's own, the code is used up and the refusal commits with that.
+func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, p params) (grant, error) {
+	if p["code"] == "" {
+		return grant{}, refuse(oidc.InvalidRequest, "code is missing.")
+	}
+	var g grant
+	var refused error
+	err := h.db.Tx(ctx, func(q db.Queryer) error {
+		g, refused = grant{app: app}, nil
+		redeemed, err := h.sessions.ConsumeCode(ctx, a, q, env.ID, app.ID, p["code"])
+		if err != nil {
+			return err
+		}
+		if redeemed.Refused != nil {
+			refused = redeemed.Refused
+			return nil
+		}
+		var asked codeRequest
+		if err := json.Unmarshal(redeemed.Code.Request, &asked); err != nil {
+			return err
+		}
+		if refused = checkCode(asked, p); refused != nil {
+			return nil
+		}
+		g.session, g.proof, g.scope, g.nonce = redeemed.Session, redeemed.Proof, asked.Scope, asked.Nonce
+		if err := h.resolve(ctx, env, q, &g); err != nil {
+			if fault.KindOf(err) == fault.Forbidden {
+				refused = err
+				return nil
+			}
+			return err
+		}
+		if !hasScope(g.scope, oidc.ScopeOffline) {
+			return nil
+		}
+		g.refresh, err = h.sessions.StartFamily(ctx, q, sessions.Family{
+			ID: redeemed.Code.Family, Environment: env.ID, Tenant: g.proof.Tenant, Session: g.session.ID, UserID: g.session.UserID,
+			ClientID: app.ID, Scope: g.scope, Nonce: g.nonce,
+		})
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	return g, err
+}
+
+// checkCode compares the request with the one that the code was issued for.
+func checkCode(asked codeRequest, p params) error {
+	switch {
+	case p["redirect_uri"] != asked.RedirectURI: // RFC 6749 §4.1.3
+		return refuse(oidc.InvalidGrant, "redirect_uri is not that of the authorization request.")
+	case asked.Challenge == "" && p["code_verifier"] != "":
+		// Somebody took the challenge out of the request (RFC 9700 §4.8.2).
+		return refuse(oidc.InvalidGrant, "code_verifier came, but the authorization request had no code_challenge.")
+	case asked.Challenge != "" && !oidc.VerifyChallenge(asked.Challenge, p["code_verifier"]):
+		return refuse(oidc.InvalidGrant, "code_verifier is missing or does not belong to the code.")
+	}
+	return nil
+}
+
+// refreshGrant rotates a refresh token (RFC 6749 §6). Reuse commits the
+// revocation; any other refusal leaves the token as it was.
+func (h *Handler) refreshGrant(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, p params) (grant, error) {
+	if p["refresh_token"] == "" {
+		return grant{}, refuse(oidc.InvalidRequest, "refresh_token is missing.")
+	}
+	var g grant
+	var refused error
+	err := h.db.Tx(ctx, func(q db.Queryer) error {
+		g, refused = grant{app: app}, nil
+		r, err := h.sessions.Rotate(ctx, a, q, env.ID, app.ID, p["refresh_token"])
+		if err != nil {
+			return err
+		}
+		if r.Refused != nil {
+			refused = r.Refused
+			return nil
+		}
+		g.session, g.proof, g.scope, g.refresh = r.Session, r.Proof, r.Family.Scope, r.Successor
+		if scope := p["scope"]; scope != "" {
+			if g.scope, err = narrowed(g.scope, scope); err != nil {
+				return err
+			}
+		}
+		// The identity provider's end of the session holds for tokens too.
+		if end := g.proof.NotAfter; !end.IsZero() && !h.clock.Now().Before(end) {
+			return sessions.ErrInvalidGrant
+		}
+		return h.resolve(ctx, env, q, &g)
+	})
+	if err == nil {
+		err = refused
+	}
+	return g, err
+}
+
+// narrowed gives the part of the scope that the client still wants; more than
+// was granted is refused (RFC 6749 §6).
+func narrowed(granted, wanted string) (string, error) {
+	var kept []string
+	for _, s := range strings.Fields(wanted) {
+		if !hasScope(granted, s) {
+			return "", refuse(oidc.InvalidScope, "scope asks for more than was granted.")
+		}
+		if !slices.Contains(kept, s) {
+			kept = append(kept, s)
+		}
+	}
+	return strings.Join(kept, " "), nil
+}
+
+// resolve runs the lifecycle check and computes the roles.
+func (h *Handler) resolve(ctx context.Context, env tenants.Environment, q db.Queryer, g *grant) (err error) {
+	if g.person, err = h.signin.Check(ctx, q, env.ID, g.proof.Tenant, g.session.UserID, g.proof.Connection); err != nil {
+		return err
+	}
+	g.roles, err = h.rbac.Effective(ctx, q, g.proof.Tenant, g.person.Membership)
+	return err
+}
+
+// sign makes the tokens of a grant that has committed.
+func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (tokenBody, error) {
+	now := h.clock.Now()
+	life := env.Settings.AccessTokenLifetime()
+	access, err := h.ring.Sign(ctx, env.ID, g.app.AccessTokenAlg, oidc.TypeAccessToken, g.accessClaims(env, now, life))
+	if err != nil {
+		return tokenBody{}, err
+	}
+	body := tokenBody{AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(life.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
+	if hasScope(g.scope, oidc.ScopeOpenID) {
+		claims := g.idClaims(env, now, life)
+		claims.AccessTokenHash = keys.LeftHash(g.app.IDTokenAlg, access)
+		body.IDToken, err = h.ring.Sign(ctx, env.ID, g.app.IDTokenAlg, oidc.TypeIDToken, claims)
+	}
+	return body, err
+}
+
+func hasScope(scope, s string) bool { return slices.Contains(strings.Fields(scope), s) }

@@ -1,0 +1,127 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// userinfoBody is the claims about a person that the scope of the access token
+// covers (OpenID Connect Core §5.4). address and phone are accepted as scopes,
+// but nothing is known of them.
+type userinfoBody struct {
+	Subject       string   `json:"sub"`
+	TenantID      string   `json:"tenantId"`
+	TenantIDs     []string `json:"tenantIds"`
+	Name          string   `json:"name,omitempty"`
+	GivenName     string   `json:"given_name,omitempty"`
+	FamilyName    string   `json:"family_name,omitempty"`
+	Locale        string   `json:"locale,omitempty"`
+	Picture       string   `json:"picture,omitempty"`
+	Email         string   `json:"email,omitempty"`
+	EmailVerified *bool    `json:"email_verified,omitempty"`
+}
+
+func (h *Handler) userinfo(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
+	token, err := bearer(r)
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		// Without a token the challenge names no error (RFC 6750 §3.1).
+		noStore(w)
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
+		return nil
+	}
+	claims, person, err := h.accessToken(r.Context(), env, token)
+	if err != nil {
+		return err
+	}
+	if !hasScope(claims.Scope, oidc.ScopeOpenID) {
+		return refuse(oidc.InsufficientScope, "The token lacks the scope openid.")
+	}
+	body := userinfoBody{Subject: claims.Subject, TenantID: claims.TenantID, TenantIDs: person.TenantIDs}
+	if hasScope(claims.Scope, oidc.ScopeProfile) {
+		body.Name, body.GivenName, body.FamilyName = person.Name, person.FirstName, person.LastName
+		body.Locale, body.Picture = person.Locale, person.Picture
+	}
+	if hasScope(claims.Scope, oidc.ScopeEmail) {
+		body.Email, body.EmailVerified = person.Email, &person.EmailVerified
+	}
+	noStore(w)
+	h.json(w, r, http.StatusOK, body)
+	return nil
+}
+
+// bearer gives the access token of a request, from the header or the body, not
+// from both and never from the address (RFC 6750 §2).
+func bearer(r *http.Request) (string, error) {
+	twice := refuse(oidc.InvalidRequest, "The request carries more than one access token.")
+	headers := r.Header.Values("Authorization")
+	token := ""
+	if len(headers) > 1 {
+		return "", twice
+	}
+	if len(headers) == 1 {
+		scheme, rest, _ := strings.Cut(headers[0], " ")
+		if !strings.EqualFold(scheme, "Bearer") || rest == "" {
+			return "", refuse(oidc.InvalidRequest, "Send the access token as a Bearer token.")
+		}
+		token = strings.TrimSpace(rest)
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Method != http.MethodPost || err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return token, nil
+	}
+	text, err := form(r)
+	if err != nil {
+		return "", err
+	}
+	p, repeated, err := parse(text)
+	switch {
+	case err != nil:
+		return "", err
+	case len(repeated) > 0 || token != "" && p["access_token"] != "":
+		return "", twice
+	case token == "":
+		token = p["access_token"]
+	}
+	return token, nil
+}
+
+var errToken = fault.New(fault.Unauthenticated, "invalid_token", "The access token is not valid, has expired, or no longer holds.")
+
+// accessToken checks an access token and that what it stands for still holds:
+// the session was not ended and the person may still come in. An ID token is
+// refused by its type.
+func (h *Handler) accessToken(ctx context.Context, env tenants.Environment, token string) (accessClaims, signin.Person, error) {
+	var c accessClaims
+	if err := h.ring.Verify(ctx, env.ID, token, oidc.TypeAccessToken, &c); err != nil {
+		return c, signin.Person{}, err
+	}
+	if c.Issuer != env.BaseURL || c.Type != userToken || h.clock.Now().Unix() >= c.Expires {
+		return c, signin.Person{}, errToken
+	}
+	_, proof, err := h.sessions.Granted(ctx, h.db, env.ID, c.TenantID, c.SessionID)
+	if errors.Is(err, sessions.ErrNoSession) {
+		return c, signin.Person{}, errToken.Because(err)
+	}
+	if err != nil {
+		return c, signin.Person{}, err
+	}
+	person, err := h.signin.Check(ctx, h.db, env.ID, c.TenantID, c.Subject, proof.Connection)
+	if fault.KindOf(err) == fault.Forbidden {
+		err = errToken.Because(err)
+	}
+	return c, person, err
+}

@@ -1,0 +1,59 @@
+package oidc
+
+// Scopes that the provider knows (OpenID Connect Core §5.4, §11).
+const (
+	ScopeOpenID  = "openid"
+	ScopeProfile = "profile"
+	ScopeEmail   = "email"
+	ScopeAddress = "address"
+	ScopePhone   = "phone"
+	ScopeOffline = "offline_access"
+)
+
+// Errors of RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1 and
+// OpenID Connect Core §3.1.2.6.
+const (
+	InvalidRequest          = "invalid_request"
+	InvalidClient           = "invalid_client"
+	InvalidGrant            = "invalid_grant"
+	InvalidScope            = "invalid_scope"
+	InvalidToken            = "invalid_token"
+	UnauthorizedClient      = "unauthorized_client"
+	UnsupportedGrantType    = "unsupported_grant_type"
+	UnsupportedResponseType = "unsupported_response_type"
+	UnsupportedTokenType    = "unsupported_token_type"
+	AccessDenied            = "access_denied"
+	ServerError             = "server_error"
+	TemporarilyUnavailable  = "temporarily_unavailable"
+	LoginRequired           = "login_required"
+	InsufficientScope       = "insufficient_scope"
+	RequestNotSupported     = "request_not_supported"
+	RequestURINotSupported  = "request_uri_not_supported"
+	RegistrationUnsupported = "registration_not_supported"
+)
+
+// Values of prompt (OpenID Connect Core §3.1.2.1).
+const (
+	PromptNone          = "none"
+	PromptLogin         = "login"
+	PromptConsent       = "consent"
+	PromptSelectAccount = "select_account"
+)
+
+// Types in the header of a token, which keep one kind from standing for another
+// (RFC 8725 §3.11).
+const (
+	TypeIDToken     = "JWT"
+	TypeAccessToken = "at+jwt"     // RFC 9068 §2.1
+	TypeLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout §2.4
+)
+
+// EventBackChannelLogout is the event of a logout token (OpenID Connect
+// Back-Channel Logout §2.4).
+const EventBackChannelLogout = "http://schemas.openid.net/event/backchannel-logout"
+
+// Grant types (RFC 6749 §4.1.3, §6).
+const (
+	GrantCode    = "authorization_code"
+	GrantRefresh = "refresh_token"
+)

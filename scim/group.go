@@ -1,0 +1,333 @@
+package scim
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/scim/dialect"
+	"github.com/gatehouse-id/gatehouse/scim/patch"
+	"github.com/gatehouse-id/gatehouse/scim/schema"
+)
+
+// createGroup is RFC 7644 §3.3 for groups.
+func (c *call) createGroup(ctx context.Context, body *schema.Object) (outcome, error) {
+	res, err := patch.Create(c.ix, schema.Group, body, c.dialect)
+	if err != nil {
+		return outcome{}, err
+	}
+	r := row{ID: id.New(id.Resource), Version: 1, Created: c.now, Modified: c.now, Doc: string(res.Doc.Bytes())}
+	c.entry.Resource = r.ID
+	keys, values := schema.KeysOf(schema.Group, res.Doc), c.ix.Values(schema.Group, res.Doc, c.matching)
+	err = c.tx(ctx, func(q db.Queryer) error {
+		if err := c.checkDisplayName(ctx, q, keys.DisplayName, r.ID); err != nil {
+			return err
+		}
+		g, stmts, err := c.h.Directory.CreateGroupStmts(c.actor, c.conn.Environment, directory.Group{
+			Tenant: c.conn.Tenant, Name: res.Doc.String("displayName"), ManagedBy: directory.SCIM, Connection: c.conn.ID,
+		})
+		if err != nil {
+			return err
+		}
+		r.Group = g.ID
+		stmts = append(stmts, c.insertResource(r, schema.Group, keys, values)...)
+		stmts = append(stmts, c.logChange(nil))
+		if err := q.Batch(ctx, stmts); err != nil || res.Members == nil {
+			return err
+		}
+		_, err = c.applyMembers(ctx, q, g, res.Members, nil)
+		return err
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{status: http.StatusCreated, kind: schema.Group, row: r}, nil
+}
+
+// checkDisplayName is Entra's rule of unique group names, where the connection has it.
+func (c *call) checkDisplayName(ctx context.Context, q db.Queryer, key, except string) error {
+	if key == "" || !c.dialect.Has(dialect.UniqueDisplayName) {
+		return nil
+	}
+	var n int64
+	if err := q.QueryRow(ctx, sqlDisplayNameTaken, c.conn.Tenant, c.conn.ID, key, except).Scan(&n); err != nil {
+		return err
+	}
+	if n > 0 && c.dialect.Allow(dialect.UniqueDisplayName) {
+		return refuse(http.StatusConflict, "uniqueness", "Another group of this connection has this displayName.")
+	}
+	return nil
+}
+
+func (c *call) lockGroup(ctx context.Context, q db.Queryer, resource string, pre precondition) (row, directory.Group, *schema.Object, error) {
+	var r row
+	g := directory.Group{Tenant: c.conn.Tenant, ManagedBy: directory.SCIM, Connection: c.conn.ID}
+	err := r.scan(q.QueryRow(ctx, sqlLockGroup+q.Dialect().ForUpdate, c.conn.Tenant, c.conn.ID, resource),
+		&g.Name, &g.Description, &g.Color, &g.Metadata, &g.Version)
+	if errors.Is(err, db.ErrNotFound) {
+		return r, g, nil, errNotFound
+	}
+	if err != nil {
+		return r, g, nil, err
+	}
+	g.ID = r.Group
+	if err := pre.check(r.Version); err != nil {
+		return r, g, nil, err
+	}
+	doc, err := schema.Decode([]byte(r.Doc))
+	return r, g, doc, err
+}
+
+// changeGroup is PUT and PATCH. Members become inserts and deletes of rows, so
+// that the cost is that of the request and not of the group.
+func (c *call) changeGroup(ctx context.Context, resource string, pre precondition,
+	edit func(current *schema.Object, members func() ([]schema.Member, error)) (patch.Result, error),
+) (outcome, error) {
+	c.entry.Resource = resource
+	out := outcome{status: http.StatusOK, kind: schema.Group}
+	err := c.tx(ctx, func(q db.Queryer) error {
+		r, g, doc, err := c.lockGroup(ctx, q, resource, pre)
+		if err != nil {
+			return err
+		}
+		res, err := edit(doc, func() ([]schema.Member, error) { return c.members(ctx, q, resource) })
+		if err != nil {
+			return err
+		}
+		out.row = r
+		if !res.Changed && res.Members == nil {
+			return nil
+		}
+		next := r
+		next.Version, next.Modified = r.Version+1, c.now
+		var stmts []db.Stmt
+		if res.Changed {
+			next.Doc = string(res.Doc.Bytes())
+			name := res.Doc.String("displayName")
+			if err := c.checkDisplayName(ctx, q, schema.Fold(name), resource); err != nil {
+				return err
+			}
+			var rename []db.Stmt
+			if g, rename, err = c.h.Directory.UpdateGroupStmts(c.actor, c.conn.Environment, g, directory.GroupPatch{Name: &name}); err != nil {
+				return err
+			}
+			stmts = append(c.updateResource(next, schema.Group, doc, res.Doc), rename...)
+		}
+		changed := res.Changed
+		if res.Members != nil {
+			write := func(moved bool) []db.Stmt {
+				if !moved && !res.Changed {
+					return nil
+				}
+				changed = true
+				if !res.Changed {
+					stmts = append(stmts, db.Stmt{SQL: sqlTouchResource, Args: []any{c.conn.Tenant, c.conn.ID, resource, db.At(c.now)}})
+				}
+				return append(stmts, c.logChange(res.Changes))
+			}
+			if _, err := c.applyMembers(ctx, q, g, res.Members, write); err != nil {
+				return err
+			}
+		} else if err := q.Batch(ctx, append(stmts, c.logChange(res.Changes))); err != nil {
+			return err
+		}
+		if changed {
+			out.row = next
+		}
+		return nil
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	return out, nil
+}
+
+// resolved is a member id that the client sent.
+type resolved struct {
+	kind              string
+	membership, group string
+	user, email       string
+	in                bool
+}
+
+// applyMembers brings a group that the caller has locked to what ops say.
+// Members that are no resources of the connection are refused when added and
+// ignored when removed. with, when given, adds the statements of the rest of the
+// change to the last batch; it is told whether any member moves.
+func (c *call) applyMembers(ctx context.Context, q db.Queryer, g directory.Group, ops *patch.MemberOps, with func(moved bool) []db.Stmt) (bool, error) {
+	ids := make([]string, 0, len(ops.Add)+len(ops.Remove))
+	for _, m := range ops.Add {
+		ids = append(ids, m.Value)
+	}
+	ids = append(ids, ops.Remove...)
+	if len(ids) > directory.MaxMemberIDs {
+		return false, refuse(http.StatusRequestEntityTooLarge, "tooMany", "At most 10,000 members in one request.")
+	}
+	known, err := c.resolve(ctx, q, g.ID, ids)
+	if err != nil {
+		return false, err
+	}
+	var added, removed []directory.GroupMember
+	var addGroups, removeGroups []string
+	keep := make([]string, 0, len(ops.Add))
+	seen := map[string]bool{} // two ids may be one person
+	for _, m := range ops.Add {
+		k, ok := known[m.Value]
+		switch {
+		case !ok:
+			return false, fault.New(fault.Invalid, "invalidValue", "The member "+cut(m.Value, 64)+" is not a resource of this connection.").In("members")
+		case m.Type != "" && m.Type != k.kind:
+			return false, fault.New(fault.Invalid, "invalidValue", "The member "+cut(m.Value, 64)+" is not a "+m.Type+".").In("members")
+		case k.kind == schema.Group.String():
+			addGroups = append(addGroups, k.group)
+		case !seen[k.membership]:
+			seen[k.membership] = true
+			keep = append(keep, m.Value)
+			if !k.in {
+				added = append(added, k.member())
+			}
+		}
+	}
+	for _, m := range ops.Remove {
+		switch k, ok := known[m]; {
+		case !ok:
+		case k.kind == schema.Group.String():
+			removeGroups = append(removeGroups, k.group)
+		case k.in && !seen[k.membership]:
+			seen[k.membership] = true
+			removed = append(removed, k.member())
+		}
+	}
+	if ops.Replace {
+		if removed, removeGroups, err = c.strangers(ctx, q, g.ID, keep, addGroups); err != nil {
+			return false, err
+		}
+	}
+	moved := len(added)+len(removed) > 0
+	if len(addGroups)+len(removeGroups) > 0 {
+		in, out, err := c.h.Directory.ChangeChildren(ctx, c.actor, q, c.conn.Environment, g, addGroups, removeGroups)
+		if err != nil {
+			return false, err
+		}
+		moved = moved || len(in)+len(out) > 0
+	}
+	var stmts []db.Stmt
+	if len(added)+len(removed) > 0 {
+		if stmts, err = c.h.Directory.MemberStmts(c.actor, c.conn.Environment, g, added, removed); err != nil {
+			return false, err
+		}
+	}
+	if with != nil {
+		stmts = append(stmts, with(moved)...)
+	}
+	if len(stmts) == 0 {
+		return moved, nil
+	}
+	return moved, q.Batch(ctx, stmts)
+}
+
+func (k resolved) member() directory.GroupMember {
+	return directory.GroupMember{Membership: k.membership, UserID: k.user, Email: k.email}
+}
+
+func (c *call) resolve(ctx context.Context, q db.Queryer, group string, ids []string) (map[string]resolved, error) {
+	known := make(map[string]resolved, len(ids))
+	if len(ids) == 0 {
+		return known, nil
+	}
+	rows, err := q.Query(ctx, sqlResolveMembers, c.conn.Tenant, c.conn.ID, group, keySet(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		var k resolved
+		if err := rows.Scan(&key, &k.kind, &k.membership, &k.group, &k.user, &k.email, &k.in); err != nil {
+			return nil, err
+		}
+		known[key] = k
+	}
+	return known, rows.Err()
+}
+
+// strangers lists who must leave a group whose members are replaced.
+func (c *call) strangers(ctx context.Context, q db.Queryer, group string, keepUsers, keepGroups []string) (people []directory.GroupMember, groups []string, err error) {
+	kept := map[string]bool{}
+	for _, g := range keepGroups {
+		kept[g] = true
+	}
+	err = q.Batch(ctx, []db.Stmt{
+		{SQL: sqlStrangers, Args: []any{c.conn.Tenant, c.conn.ID, group, keySet(keepUsers)}, Scan: func(rows db.Rows) error {
+			people = nil
+			for rows.Next() {
+				var m directory.GroupMember
+				if err := rows.Scan(&m.Membership, &m.UserID, &m.Email); err != nil {
+					return err
+				}
+				people = append(people, m)
+			}
+			return rows.Err()
+		}},
+		{SQL: sqlChildrenOf, Args: []any{c.conn.Tenant, group}, Scan: func(rows db.Rows) error {
+			groups = nil
+			for rows.Next() {
+				var child string
+				if err := rows.Scan(&child); err != nil {
+					return err
+				}
+				if !kept[child] {
+					groups = append(groups, child)
+				}
+			}
+			return rows.Err()
+		}},
+	})
+	return people, groups, err
+}
+
+// members reads a group's members whole, for PATCH filters that are not by
+// value: nothing else needs them in memory.
+func (c *call) members(ctx context.Context, q db.Queryer, resource string) ([]schema.Member, error) {
+	rows, err := q.Query(ctx, sqlMembersOf, c.conn.Tenant, c.conn.ID, resource)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []schema.Member
+	for rows.Next() {
+		var group string
+		var m schema.Member
+		if err := rows.Scan(&group, &m.Value, &m.Type); err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, rows.Err()
+}
+
+// removeGroup is DELETE (RFC 7644 §3.6). Groups go for good in both modes.
+func (c *call) removeGroup(ctx context.Context, resource string, pre precondition) (outcome, error) {
+	c.entry.Resource = resource
+	err := c.tx(ctx, func(q db.Queryer) error {
+		_, g, _, err := c.lockGroup(ctx, q, resource, pre)
+		if err != nil {
+			return err
+		}
+		stmts := []db.Stmt{{SQL: sqlDeleteResource, Args: []any{c.conn.Tenant, c.conn.ID, resource}}, c.count(schema.Group, -1)}
+		gone, err := c.h.Directory.DeleteGroupStmts(c.actor, c.conn.Environment, g)
+		if err != nil {
+			return err
+		}
+		stmts = append(stmts, gone...)
+		return q.Batch(ctx, append(stmts, c.logChange(nil)))
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{status: http.StatusNoContent, kind: schema.Group, empty: true}, nil
+}

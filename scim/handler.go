@@ -1,0 +1,230 @@
+package scim
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/scim/dialect"
+	"github.com/gatehouse-id/gatehouse/scim/schema"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// Deps is what the service provider works with.
+type Deps struct {
+	DB           db.DB
+	Clock        clock.Clock
+	Environments *tenants.Environments
+	Tenants      *tenants.Service
+	Directory    *directory.Service
+	Roles        *rbac.Service
+	Vault        *keys.Vault // authenticates cursors
+	// Limiter is the bucket per connection; nil limits nothing.
+	Limiter *limit.Limiter
+	// Log is the provisioning log; its Run writes the queue.
+	Log *Log
+	// Logger gets what failed on our side.
+	Logger *slog.Logger
+}
+
+// Handler serves SCIM.
+type Handler struct {
+	Deps
+	anchors *anchors
+	// slot chooses one of sixteen counter rows.
+	slot func() int
+}
+
+// New makes the service provider.
+func New(d Deps) *Handler {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{Deps: d, anchors: newAnchors(d.Clock), slot: func() int { return rand.IntN(16) }}
+}
+
+// operation serves an authenticated request.
+type operation func(w http.ResponseWriter, r *http.Request, c *call) error
+
+// route is a line of the table that Mount reads; the first methods answer, all
+// others get 405.
+type route struct {
+	pattern string
+	methods map[string]operation
+}
+
+func (h *Handler) routes() []route {
+	type ops = map[string]operation
+	read := func(op operation) ops { return ops{http.MethodGet: op} }
+	list := []route{
+		{"/", ops{http.MethodGet: h.listAll}},
+		{"/.search", ops{http.MethodPost: h.searchAll}},
+		{"/Bulk", ops{http.MethodPost: h.bulk}},
+		{"/Me", ops{
+			http.MethodGet: h.me, http.MethodPost: h.me, http.MethodPut: h.me, http.MethodPatch: h.me, http.MethodDelete: h.me,
+		}},
+		{"/Schemas", read(h.schemas)},
+		{"/Schemas/{id}", read(h.schema)},
+		{"/ResourceTypes", read(h.resourceTypes)},
+		{"/ResourceTypes/{id}", read(h.resourceType)},
+		{"/ServiceProviderConfig", read(h.config)},
+		{"/ServiceProviderConfigs", read(h.config)}, // SCIM 1.1
+		{"/serviceConfiguration", read(h.config)},
+	}
+	for _, k := range []schema.Kind{schema.User, schema.Group} {
+		list = append(list,
+			route{k.Endpoint(), ops{http.MethodGet: h.list(k), http.MethodPost: h.create(k)}},
+			route{k.Endpoint() + "/.search", ops{http.MethodPost: h.search(k)}},
+			route{k.Endpoint() + "/{id}", ops{
+				http.MethodGet: h.get(k), http.MethodPut: h.replace(k), http.MethodPatch: h.patch(k), http.MethodDelete: h.remove(k),
+			}},
+		)
+	}
+	return list
+}
+
+// Mount adds the routes, each with and without a slash at the end.
+func (h *Handler) Mount(r chi.Router) {
+	r.Route("/scim/{connection}/v2", func(r chi.Router) {
+		for _, route := range h.routes() {
+			serve := h.dispatch(route.methods)
+			r.HandleFunc(route.pattern, serve)
+			if route.pattern != "/" {
+				r.HandleFunc(route.pattern+"/", serve)
+			}
+		}
+		r.NotFound(h.handle(func(http.ResponseWriter, *http.Request, *call) error { return errNoEndpoint }))
+	})
+}
+
+func (h *Handler) dispatch(methods map[string]operation) http.HandlerFunc {
+	var allow []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if methods[m] != nil {
+			allow = append(allow, m)
+		}
+	}
+	return h.handle(func(w http.ResponseWriter, r *http.Request, c *call) error {
+		method := r.Method
+		if method == http.MethodHead { // RFC 9110 §9.3.2: net/http sends no body
+			method = http.MethodGet
+		}
+		if op := methods[method]; op != nil {
+			return op(w, r, c)
+		}
+		return &wireError{
+			status: http.StatusMethodNotAllowed, detail: "This endpoint does not take " + method + ".", allow: strings.Join(allow, ", "),
+		}
+	})
+}
+
+// call is one authenticated request.
+type call struct {
+	h        *Handler
+	conn     tenants.SCIMConnection
+	actor    actor.Actor
+	dialect  dialect.Dialect
+	ix       *schema.Index
+	matching string // canonical path of the connection's own indexed attribute
+	base     string // address of the connection's SCIM root
+	now      time.Time
+	entry    Entry // of the provisioning log
+	logged   bool  // in the transaction of a change
+}
+
+// handle is the way of every request: credential, limit, operation, failure,
+// log. An operation reached otherwise would have no call.
+func (h *Handler) handle(op operation) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		c, err := h.begin(r)
+		if err == nil {
+			c.entry.start = start
+			if err = h.Limiter.Take(c.conn.ID, c.now); err == nil {
+				err = op(w, r, c)
+			}
+		}
+		status := 0
+		if err != nil {
+			e, known := onWire(err)
+			if !known {
+				h.Logger.LogAttrs(r.Context(), slog.LevelError, "scim request failed", slog.String("path", httpx.Route(r)), slog.Any("error", err))
+			}
+			if c != nil {
+				c.entry.Detail = strings.TrimSpace(e.scimType + " " + e.detail)
+			}
+			status = e.status
+			e.write(w)
+		}
+		if c != nil && (err != nil || !c.logged) {
+			c.finish(r, status)
+			h.Log.enqueue(c.entry)
+		}
+	}
+}
+
+// begin finds out who asks.
+func (h *Handler) begin(r *http.Request) (*call, error) {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" { // RFC 9110 §11.1: the scheme is case-insensitive
+		return nil, fault.New(fault.Unauthenticated, "no_token", "Send the connection's bearer token.")
+	}
+	conn, tokenID, err := h.Tenants.Authenticate(r.Context(), h.DB, chi.URLParam(r, "connection"), strings.TrimSpace(token))
+	if err != nil {
+		return nil, err
+	}
+	environment, err := h.Environments.ByID(r.Context(), conn.Environment)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := dialect.Lookup(conn.Profile)
+	if err != nil {
+		return nil, err
+	}
+	info := httpx.InfoOf(r)
+	c := &call{
+		h: h, conn: conn, dialect: profile.Start(), ix: schema.Core(), now: h.Clock.Now(),
+		base: strings.TrimSuffix(environment.BaseURL, "/") + "/scim/" + conn.ID + "/v2",
+		actor: actor.Actor{
+			Environment: conn.Environment, Tenant: conn.Tenant, Kind: actor.SCIM, Subject: tokenID, Name: conn.Name, Connection: conn.ID,
+			Level: actor.NoLevel, RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
+		},
+	}
+	if conn.MatchingAttribute != "" {
+		// A path that the schema does not know any more is only not indexed.
+		c.matching, _ = c.ix.MatchingPath(schema.User, conn.MatchingAttribute)
+	}
+	c.entry = Entry{ID: id.New(id.Log), Tenant: conn.Tenant, Connection: conn.ID, At: c.now, Method: r.Method, Path: pathOf(r), RequestID: info.RequestID}
+	return c, nil
+}
+
+// finish completes the log entry when the answer is known.
+func (c *call) finish(r *http.Request, status int) {
+	if status != 0 {
+		c.entry.Status = status
+	}
+	c.entry.Read = r.Method == http.MethodGet || r.Method == http.MethodHead
+	c.entry.Rules = c.dialect.Fired.Names()
+	c.entry.Duration = time.Since(c.entry.start)
+}
+
+// me answers RFC 7644 §3.11 for a credential that is no user.
+func (h *Handler) me(http.ResponseWriter, *http.Request, *call) error { return errMe }
+
+// tx runs a change; the statements of f's last batch carry the log entry.
+func (c *call) tx(ctx context.Context, f func(q db.Queryer) error) error { return c.h.DB.Tx(ctx, f) }

@@ -1,0 +1,290 @@
+package scim
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/scim/dialect"
+	"github.com/gatehouse-id/gatehouse/scim/filter"
+	"github.com/gatehouse-id/gatehouse/scim/schema"
+)
+
+// query is a list request for one kind of resource, resolved.
+type query struct {
+	kind   schema.Kind
+	plan   filter.Plan
+	filter string // canonical text; "" when there is none
+	sort   *schema.Attribute
+	desc   bool
+	groups bool // users' groups are wanted
+}
+
+// page is a part of a list.
+type page struct {
+	rows   []row
+	groups map[string][]any // by user
+	total  int64
+	more   bool // something follows the last row
+}
+
+// position is where a page starts: after a key of the default order, or at an
+// offset.
+type position struct {
+	after  *anchor
+	offset int
+}
+
+func (c *call) query(k schema.Kind, p params, lenient bool) (query, error) {
+	q := query{kind: k, desc: p.descending}
+	var bound *filter.Bound
+	if strings.TrimSpace(p.filter) != "" {
+		d := c.dialect
+		if lenient { // a search over several types (RFC 7644 §3.4.2.1)
+			d = dialect.Dialect{Profile: d.Profile.With([]dialect.Rule{dialect.UnknownIsAbsent}, nil), Fired: d.Fired}
+		}
+		expr, err := filter.Parse(p.filter, d)
+		if err != nil {
+			return q, err
+		}
+		q.filter = expr.String()
+		if bound, err = filter.Bind(c.ix, k, expr, d); err != nil {
+			return q, err
+		}
+	}
+	q.plan = bound.Plan(filter.Options{Matching: c.matching})
+	if p.sortBy != "" && !lenient {
+		a, ok := c.ix.Resolve(k, p.sortBy)
+		if !ok || a.Returned == schema.Never || a.Related() {
+			return q, refuse(400, "invalidPath", "sortBy names an attribute that cannot be sorted by.")
+		}
+		if a.Type == schema.Complex {
+			if a = a.Default(); a == nil {
+				return q, refuse(400, "invalidPath", "sortBy names a complex attribute without a value.")
+			}
+		}
+		q.sort = a
+	}
+	return q, nil
+}
+
+// inSQL tells whether the engine pages by itself.
+func (q query) inSQL() bool { return q.plan.Exact && (q.sort == nil || q.sort.Column != "") }
+
+// order is the ORDER BY of the page: the order of creation, or of a column.
+// Resources without a value come last, or first in descending order (RFC 7644
+// §3.4.2.3).
+func (q query) order() string {
+	if q.sort == nil || q.sort.Column == "" {
+		return "r.created, r.id"
+	}
+	if q.desc {
+		return "r." + string(q.sort.Column) + " DESC NULLS FIRST, r.id"
+	}
+	return "r." + string(q.sort.Column) + " ASC NULLS LAST, r.id"
+}
+
+// where is the condition of the list and its arguments; $1 tenant, $2
+// connection, $3 kind.
+func (c *call) where(q query) (string, []any) {
+	cond, args := q.plan.Render(4)
+	return "r.tenant_id = $1 AND r.connection_id = $2 AND r.kind = $3 AND " + cond, append([]any{c.conn.Tenant, c.conn.ID, q.kind.String()}, args...)
+}
+
+// The statements of lists are these texts around a planned condition, in which
+// every value is a parameter.
+const (
+	sqlPageColumns = `SELECT ` + resourceColumns + ` FROM scim_resources r WHERE `
+	sqlCountWhere  = `SELECT COUNT(*) FROM scim_resources r WHERE `
+	sqlPageGroups  = `SELECT r.id, g.id, n.name FROM (SELECT r.id, r.tenant_id, r.membership_id FROM scim_resources r WHERE `
+	sqlPageGroupsB = `) r
+JOIN group_members x ON x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id
+JOIN scim_resources g ON g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
+JOIN groups n ON n.tenant_id = g.tenant_id AND n.id = g.group_id ORDER BY r.id, g.created, g.id`
+)
+
+func placeholder(n int) string { return "$" + strconv.Itoa(n) }
+
+// pageInSQL reads a page, what it needs beside it and, where it is cheap, the
+// total in one round trip.
+func (c *call) pageInSQL(ctx context.Context, q query, at position, count int) (page, error) {
+	where, args := c.where(q)
+	inner, innerArgs := where, append([]any(nil), args...)
+	if at.after != nil {
+		inner += " AND (r.created, r.id) > (" + placeholder(len(innerArgs)+1) + ", " + placeholder(len(innerArgs)+2) + ")"
+		innerArgs = append(innerArgs, db.At(at.after.created), at.after.id)
+	}
+	inner += " ORDER BY " + q.order() + " LIMIT " + placeholder(len(innerArgs)+1)
+	innerArgs = append(innerArgs, int64(count)+1) // one more tells whether something follows
+	if at.offset > 0 {
+		inner += " OFFSET " + placeholder(len(innerArgs)+1)
+		innerArgs = append(innerArgs, int64(at.offset))
+	}
+	var p page
+	stmts := []db.Stmt{{SQL: sqlPageColumns + inner, Args: innerArgs, Scan: func(rows db.Rows) error {
+		p.rows = nil
+		for rows.Next() {
+			var r row
+			if err := r.scan(rows); err != nil {
+				return err
+			}
+			p.rows = append(p.rows, r)
+		}
+		return rows.Err()
+	}}}
+	if q.groups && count > 0 {
+		stmts = append(stmts, db.Stmt{SQL: sqlPageGroups + inner + sqlPageGroupsB, Args: innerArgs, Scan: c.scanGroups(&p.groups)})
+	}
+	total := db.Stmt{SQL: sqlCountWhere + where, Args: args, Scan: scanInt(&p.total)}
+	known := false
+	if q.filter == "" {
+		total = db.Stmt{SQL: sqlTotal, Args: []any{c.conn.Tenant, c.conn.ID, q.kind.String()}, Scan: scanInt(&p.total)}
+		stmts, known = append(stmts, total), true
+	}
+	if count == 0 {
+		stmts = []db.Stmt{total}
+		known = true
+	}
+	if err := c.read(ctx, stmts); err != nil {
+		return p, err
+	}
+	if len(p.rows) > count {
+		p.rows, p.more = p.rows[:count], true
+	}
+	switch {
+	case known:
+	case !p.more && at.after == nil && (len(p.rows) > 0 || at.offset == 0):
+		p.total = int64(at.offset + len(p.rows))
+	default:
+		return p, c.read(ctx, []db.Stmt{total})
+	}
+	return p, nil
+}
+
+func scanInt(into *int64) func(db.Rows) error {
+	return func(rows db.Rows) error {
+		for rows.Next() {
+			if err := rows.Scan(into); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+}
+
+func (c *call) scanGroups(into *map[string][]any) func(db.Rows) error {
+	return func(rows db.Rows) error {
+		*into = nil
+		for rows.Next() {
+			var user, group, name string
+			if err := rows.Scan(&user, &group, &name); err != nil {
+				return err
+			}
+			if *into == nil {
+				*into = map[string][]any{}
+			}
+			(*into)[user] = append((*into)[user], c.groupOf(group, name))
+		}
+		return rows.Err()
+	}
+}
+
+// scan streams the resources for which the planned condition holds, in order,
+// and visits those that match, with their whole documents.
+func (c *call) scan(ctx context.Context, q query, after *anchor, visit func(r row, doc *schema.Object) (more bool)) error {
+	sql, args := c.where(q)
+	if after != nil {
+		sql += " AND (r.created, r.id) > (" + placeholder(len(args)+1) + ", " + placeholder(len(args)+2) + ")"
+		args = append(args, db.At(after.created), after.id)
+	}
+	rows, err := c.h.DB.Query(ctx, sqlPageColumns+sql+" ORDER BY "+q.order(), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r row
+		if err := r.scan(rows); err != nil {
+			return err
+		}
+		doc, err := c.full(q.kind, r)
+		if err != nil {
+			return err
+		}
+		if q.plan.Residual != nil {
+			target := filter.Target{Doc: doc, Related: func(attribute string) []any { return c.related(ctx, attribute, r.ID, &err) }}
+			matched := q.plan.Residual.Match(target)
+			if err != nil {
+				return err
+			}
+			if !matched {
+				continue
+			}
+		}
+		if !visit(r, doc) {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
+// related reads members or groups of one resource for the matcher.
+func (c *call) related(ctx context.Context, attribute, resource string, failed *error) []any {
+	var list []any
+	if attribute == "groups" {
+		if err := c.read(ctx, []db.Stmt{c.groupsOf(resource, &list)}); err != nil {
+			*failed = err
+		}
+		return list
+	}
+	members, err := c.members(ctx, c.h.DB, resource)
+	if err != nil {
+		*failed = err
+	}
+	for _, m := range members {
+		o := schema.NewObject(3)
+		o.Set("value", m.Value)
+		o.Set("$ref", c.base+"/"+m.Type+"s/"+m.Value)
+		o.Set("type", m.Type)
+		list = append(list, o)
+	}
+	return list
+}
+
+// pageByMatcher reads a page of a list that the matcher or a sort decides on.
+// total -1 counts all; otherwise it is known, and the scan ends with the page.
+func (c *call) pageByMatcher(ctx context.Context, q query, at position, count int, total int64) (page, error) {
+	if q.sort != nil && q.sort.Column == "" {
+		return c.pageSorted(ctx, q, at, count)
+	}
+	var p page
+	var n int64
+	err := c.scan(ctx, q, at.after, func(r row, _ *schema.Object) bool {
+		n++
+		switch {
+		case n <= int64(at.offset):
+		case len(p.rows) < count:
+			p.rows = append(p.rows, r)
+		default:
+			p.more = true
+			return total < 0
+		}
+		return true
+	})
+	if p.total = total; total < 0 {
+		p.total = n
+	}
+	if err == nil && q.groups && len(p.rows) > 0 {
+		err = c.read(ctx, []db.Stmt{{SQL: sqlGroupsOf, Args: []any{c.conn.Tenant, c.conn.ID, keySet(idsOf(p.rows))}, Scan: c.scanGroups(&p.groups)}})
+	}
+	return p, err
+}
+
+func idsOf(rows []row) []string {
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	return ids
+}

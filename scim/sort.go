@@ -1,0 +1,140 @@
+package scim
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/scim/schema"
+)
+
+// maxSorted bounds the keys that a sort by an attribute without a column holds.
+const maxSorted = 200_000
+
+// sortKey is a resource's place in a sort.
+type sortKey struct {
+	text    string
+	number  float64
+	present bool
+	id      string
+}
+
+// pageSorted sorts keys of all matching resources in memory and reads the
+// documents of one page.
+func (c *call) pageSorted(ctx context.Context, q query, at position, count int) (page, error) {
+	var keys []sortKey
+	err := c.scan(ctx, q, nil, func(r row, doc *schema.Object) bool {
+		keys = append(keys, keyOf(q.sort, doc, r.ID))
+		return len(keys) <= maxSorted
+	})
+	if err != nil {
+		return page{}, err
+	}
+	if len(keys) > maxSorted {
+		return page{}, refuse(400, "tooMany", "Too many resources to sort by this attribute. Add a filter, or sort by userName.")
+	}
+	slices.SortFunc(keys, func(a, b sortKey) int {
+		c := a.compare(b)
+		if q.desc {
+			c = -c
+		}
+		return cmp.Or(c, cmp.Compare(a.id, b.id))
+	})
+	p := page{total: int64(len(keys))}
+	from := min(at.offset, len(keys))
+	to := min(from+count, len(keys))
+	p.more = to < len(keys)
+	if from == to {
+		return p, nil
+	}
+	ids := make([]string, 0, to-from)
+	place := map[string]int{}
+	for i, k := range keys[from:to] {
+		ids = append(ids, k.id)
+		place[k.id] = i
+	}
+	p.rows = make([]row, len(ids))
+	set := []any{c.conn.Tenant, c.conn.ID, keySet(ids)}
+	stmts := []db.Stmt{{SQL: sqlResourcesOf, Args: set, Scan: func(rows db.Rows) error {
+		for rows.Next() {
+			var r row
+			if err := r.scan(rows); err != nil {
+				return err
+			}
+			p.rows[place[r.ID]] = r
+		}
+		return rows.Err()
+	}}}
+	if q.groups {
+		stmts = append(stmts, db.Stmt{SQL: sqlGroupsOf, Args: set, Scan: c.scanGroups(&p.groups)})
+	}
+	if err := c.read(ctx, stmts); err != nil {
+		return p, err
+	}
+	// One that went meanwhile leaves a gap.
+	p.rows = slices.DeleteFunc(p.rows, func(r row) bool { return r.ID == "" })
+	return p, nil
+}
+
+const sqlResourcesOf = `SELECT ` + resourceColumns + ` FROM scim_resources r
+WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id IN (SELECT key FROM json_each($3))`
+
+// compare orders by value, resources without one last.
+func (k sortKey) compare(o sortKey) int {
+	switch {
+	case k.present != o.present:
+		if k.present {
+			return -1
+		}
+		return 1
+	case !k.present:
+		return 0
+	}
+	return cmp.Or(cmp.Compare(k.number, o.number), cmp.Compare(k.text, o.text))
+}
+
+// keyOf reads the value to sort by: of a multi-valued attribute that of the
+// primary element, or of the first (RFC 7644 §3.4.2.3).
+func keyOf(a *schema.Attribute, doc *schema.Object, id string) sortKey {
+	k := sortKey{id: id}
+	home := doc
+	if a.URN != "" {
+		home = doc.Object(a.URN)
+	}
+	v, _ := home.Get(a.Top().Name)
+	if list, ok := v.([]any); ok {
+		v = nil
+		for i, e := range list {
+			o, _ := e.(*schema.Object)
+			primary, _ := o.Bool("primary")
+			if i == 0 || primary {
+				v = e
+			}
+			if primary {
+				break
+			}
+		}
+	}
+	if a.Parent != nil {
+		o, _ := v.(*schema.Object)
+		v, _ = o.Get(a.Name)
+	}
+	switch v := v.(type) {
+	case string:
+		k.present, k.text = true, v
+		if t, ok := schema.ParseTime(v); ok && a.Type == schema.DateTime {
+			k.text, k.number = "", float64(t.UnixMicro())
+		} else if !a.CaseExact {
+			k.text = schema.Fold(v)
+		}
+	case bool:
+		k.present, k.text = true, strconv.FormatBool(v)
+	case json.Number:
+		f, err := v.Float64()
+		k.present, k.number = err == nil, f
+	}
+	return k
+}
