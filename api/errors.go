@@ -201,3 +201,7 @@ func shown(location string) string {
 func notSupported(field string) error {
 	return fault.New(fault.Invalid, "not_supported", "This is not available yet.").In(field)
 }
+
+func refused(code, message, field string) error {
+	return fault.New(fault.Invalid, code, message).In(field)
+}

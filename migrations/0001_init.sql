@@ -497,8 +497,8 @@ CREATE TABLE session_tenants (
   FOREIGN KEY (environment_id, session_id) REFERENCES sessions (environment_id, id) ON DELETE CASCADE
 );
 CREATE INDEX session_tenants_session ON session_tenants (environment_id, session_id);
-CREATE INDEX session_tenants_user ON session_tenants (tenant_id, user_id, satisfied_at);
-CREATE INDEX session_tenants_connection ON session_tenants (tenant_id, connection_id);
+CREATE INDEX session_tenants_user ON session_tenants (tenant_id, user_id, ended_at);
+CREATE INDEX session_tenants_connection ON session_tenants (tenant_id, connection_id, ended_at);
 
 -- The applications that were given tokens of a session. When the tenant's part of the session ends, ended_at is
 -- set, and the row goes when the application's back-channel logout is under way. It outlives session and user.

@@ -630,9 +630,9 @@ CREATE TABLE session_tenants (
   CONSTRAINT session_tenants_environment_id_session_id_fkey FOREIGN KEY (environment_id, session_id) REFERENCES sessions(environment_id, id) ON DELETE CASCADE,
   CONSTRAINT session_tenants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
-CREATE INDEX session_tenants_connection ON session_tenants USING btree (tenant_id, connection_id);
+CREATE INDEX session_tenants_connection ON session_tenants USING btree (tenant_id, connection_id, ended_at);
 CREATE INDEX session_tenants_session ON session_tenants USING btree (environment_id, session_id);
-CREATE INDEX session_tenants_user ON session_tenants USING btree (tenant_id, user_id, satisfied_at);
+CREATE INDEX session_tenants_user ON session_tenants USING btree (tenant_id, user_id, ended_at);
 
 CREATE TABLE sessions (
   environment_id text COLLATE "C" NOT NULL,

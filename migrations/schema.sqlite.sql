@@ -629,11 +629,11 @@ CREATE TABLE session_tenants (
   FOREIGN KEY (environment_id, session_id) REFERENCES sessions (environment_id, id) ON DELETE CASCADE
 );
 
-CREATE INDEX session_tenants_connection ON session_tenants (tenant_id, connection_id);
+CREATE INDEX session_tenants_connection ON session_tenants (tenant_id, connection_id, ended_at);
 
 CREATE INDEX session_tenants_session ON session_tenants (environment_id, session_id);
 
-CREATE INDEX session_tenants_user ON session_tenants (tenant_id, user_id, satisfied_at);
+CREATE INDEX session_tenants_user ON session_tenants (tenant_id, user_id, ended_at);
 
 CREATE TABLE sessions (
   environment_id TEXT NOT NULL REFERENCES environments (id),

@@ -376,3 +376,17 @@ func BenchmarkRotate(b *testing.B) {
 		}
 	})
 }
+
+// Whatever is accepted is, letter by letter, a token that was made.
+func FuzzParseRefreshToken(f *testing.F) {
+	w := newWorld(f, dbtest.Open(f, db.SQLite))
+	genuine := w.s.token(Family{Environment: env, ID: "fam_" + strings.Repeat("a", 26), seq: 7})
+	f.Add(genuine)
+	f.Add("gwr_" + strings.Repeat("a", 26) + "_1_" + strings.Repeat("A", macLen))
+	f.Fuzz(func(t *testing.T, token string) {
+		id, seq, ok := w.s.parse(env, token)
+		if ok && w.s.token(Family{Environment: env, ID: id, seq: seq}) != token {
+			t.Fatalf("accepted %q", token)
+		}
+	})
+}

@@ -401,6 +401,7 @@ func BenchmarkCreate(b *testing.B) {
 		n := login("usr_1", "ten_a")
 		n.MaxConcurrent = 5
 		for b.Loop() {
+			w.clock.Advance(time.Millisecond)
 			err := d.Tx(w.ctx, func(q db.Queryer) error {
 				_, _, err := w.s.Create(w.ctx, w.actor, q, n)
 				return err

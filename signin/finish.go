@@ -160,12 +160,19 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if f.ForceAuthn && identity.At.Before(f.CreatedAt.Add(-tenants.MaxClockSkew)) {
 		return v, v.refuse("authentication time", "after "+f.CreatedAt.Format(time.RFC3339), errOldLogin)
 	}
-	v.link, err = s.directory.FindLink(ctx, q, directory.LinkQuery{
+	who := directory.LinkQuery{
 		Environment: f.Environment, Tenant: identity.Tenant, Connection: identity.Connection, SubjectKey: identity.SubjectKey(),
 		Subject: identity.Subject, ObjectID: identity.ObjectID, UserName: identity.UserName, Email: identity.Email, EmailVerified: identity.EmailVerified,
-	})
-	if err != nil {
+	}
+	if v.link, err = s.directory.FindLink(ctx, q, who); err != nil {
 		return v, err
+	}
+	if errors.Is(v.link.Err, directory.ErrLinkTaken) {
+		// The membership may be taken by this very subject, whose other login
+		// committed between the two statements of the search.
+		if v.link, err = s.directory.FindLink(ctx, q, who); err != nil {
+			return v, err
+		}
 	}
 	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
 		return v, err

@@ -42,7 +42,7 @@ func TestDemo(t *testing.T) {
 	}
 
 	// 2. Marie and her group come over SCIM; she logs in as that same person.
-	steps := commands(t, text)
+	steps := printedCommands(t, text)
 	if len(steps) != 6 {
 		t.Fatalf("the demo prints %d commands, not 6:\n%s", len(steps), strings.Join(steps, "\n---\n"))
 	}
@@ -114,9 +114,9 @@ func waitReady(t *testing.T, base string) {
 	t.Fatal("the demo does not become ready")
 }
 
-// commands are the shell commands of the text: what stands unindented between
+// printedCommands are the shell commands of the text: what stands unindented between
 // empty lines and begins with a command word.
-func commands(t *testing.T, text string) []string {
+func printedCommands(t *testing.T, text string) []string {
 	t.Helper()
 	var list []string
 	for _, block := range strings.Split(text, "\n\n") {

@@ -36,7 +36,7 @@ func newDemoWorld(ctx context.Context, a *gateway.Gateway, idpURL, appURL string
 		return nil, err
 	}
 	var secret, client string
-	vendor := actor.Actor{Environment: a.Main.ID, Kind: actor.System, Name: "demo"}
+	vendor := actor.Actor{Environment: a.Main.ID, Kind: actor.Management, Name: "demo"}
 	err = a.DB.Tx(ctx, func(q db.Queryer) error {
 		app, s, err := a.Tenants.CreateApplication(ctx, vendor, q, tenants.NewApplication{
 			Name: "Sample application", Type: tenants.Web,

@@ -26,7 +26,7 @@ func TestConfigManual(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Configuration\nGenerated from the commands' flags. Flags beat environment beats file (`--config FILE`, TOML, keys named as the flags without dashes in front). An unknown key is an error. Every setting has a value that works.\n")
 	for _, cmd := range parser.Model.Leaves(true) {
-		fmt.Fprintf(&b, "\n## gatehouse %s\n%s\n", cmd.Path()[len("gatehouse "):], cmd.Help)
+		fmt.Fprintf(&b, "\n## gatehouse %s\n%s\n", strings.TrimPrefix(cmd.Path(), "gatehouse "), cmd.Help)
 		rows := 0
 		for _, f := range cmd.Flags {
 			if f.Hidden || f.Name == "help" {

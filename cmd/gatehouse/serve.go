@@ -63,7 +63,7 @@ func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*gateway.Gat
 	var a *gateway.Gateway
 	if err == nil {
 		a, err = gateway.New(ctx, gateway.Config{
-			BaseURL: c.BaseURL, AllowPrivateNetworks: c.AllowPrivateNetworks, TrustedProxies: c.TrustedProxies, SCIMRateLimit: c.ScimRateLimit,
+			BaseURL: c.BaseURL, AllowPrivateNetworks: c.AllowPrivateNetworks, TrustedProxies: c.TrustedProxies, SCIMRateLimit: c.ScimRateLimit, Version: release,
 		}, d, v, clock.System{}, log)
 	}
 	if err != nil {

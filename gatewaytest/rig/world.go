@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/saml"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -236,5 +237,33 @@ func (r *Rig) Logins(c tenants.SSOConnection) []signin.Login {
 	r.TB.Helper()
 	list, _, err := r.Signin.Logins(r.TB.Context(), r.DB, c.Tenant, c.ID, "", 100)
 	check(r.TB, err)
+	return list
+}
+
+// Role makes a system role without permissions and gives its id.
+func (r *Rig) Role(key string) string {
+	r.TB.Helper()
+	var role rbac.Role
+	r.Tx(func(q db.Queryer) error {
+		var err error
+		role, err = r.RBAC.CreateRole(r.TB.Context(), r.Vendor, q, rbac.NewRole{Key: key, Name: key, Level: 10})
+		return err
+	})
+	return role.ID
+}
+
+// Strings reads one column of text.
+func (r *Rig) Strings(sql string, args ...any) []string {
+	r.TB.Helper()
+	rows, err := r.DB.Query(r.TB.Context(), sql, args...)
+	check(r.TB, err)
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var s string
+		check(r.TB, rows.Scan(&s))
+		list = append(list, s)
+	}
+	check(r.TB, rows.Err())
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/jobs"
+	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/internal/safehttp"
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/migrations"
@@ -98,14 +100,22 @@ type Config struct {
 	AllowPrivateNetworks bool
 	TrustedProxies       []netip.Prefix
 	SCIMRateLimit        float64 // requests per second, per connection and replica; 0: no limit
+	Version              string  // of the program
 }
+
+// Requests of one credential to the management API, per second and at once
+// (product 7.3: 600 a minute).
+const (
+	apiRate  = 10
+	apiBurst = 600
+)
 
 // Gateway is the whole server but for its listeners.
 type Gateway struct {
 	*Domain
 	Handler  http.Handler
 	Jobs     *jobs.Runner
-	scim     *scim.Handler
+	scimLog  *scim.Log
 	log      *slog.Logger
 	migrated atomic.Bool
 }
@@ -116,25 +126,27 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	if err != nil {
 		return nil, err
 	}
-	pages, err := ui.NewWith(ui.Config{Templates: login.Templates(), HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
+	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates()}, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
 	if err != nil {
 		return nil, err
 	}
 	fetch := safehttp.New(safehttp.Options{AllowPrivate: c.AllowPrivateNetworks})
 
 	a := &Gateway{Domain: m, Jobs: jobs.NewRunner(d, m.Clock, log), log: log}
-	a.scim = scim.New(scim.Deps{
-		DB: d, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory, RBAC: m.RBAC, Sessions: m.Sessions,
-		Clock: m.Clock, Log: log, RateLimit: c.SCIMRateLimit,
+	scimLog := scim.NewLog(d, m.Clock, log)
+	a.scimLog = scimLog
+	directories := scim.New(scim.Deps{
+		DB: d, Clock: m.Clock, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory, Roles: m.RBAC, Vault: v,
+		Limiter: limit.New(c.SCIMRateLimit, int(c.SCIMRateLimit)), Log: scimLog, Logger: log,
 	})
 	op := provider.New(provider.Deps{
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin,
 		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log,
 	})
 	management, err := api.New(api.Deps{
-		DB: d, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory, Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff,
-		Sessions: m.Sessions, Signin: m.Signin, Audit: m.Audit, SCIMLog: a.scim.RequestLog(), ParseIdPMetadata: saml.ParseIdPMetadata,
-		ParseIdPCertificates: saml.ParseIdPCertificates, Resolver: net.DefaultResolver, Clock: m.Clock, Log: log,
+		DB: d, Clock: m.Clock, Logger: log, Vault: v, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
+		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog,
+		ParseIdPMetadata: saml.ParseIdPMetadata, Resolver: net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 	})
 	if err != nil {
 		return nil, err
@@ -156,24 +168,26 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	sp.Mount(r)
 	client.New(d, m.Environments, m.Tenants, m.Signin, fetch.HTTP(), pages, m.Clock, log).Mount(r)
 	op.Mount(r)
-	a.scim.Mount(r)
+	directories.Mount(r)
 	management.Mount(r)
 	a.Handler = r
 
-	a.Jobs.Register("audit.seal", func(ctx context.Context, _ jobs.Job) error { return m.Audit.Seal(ctx) })
-	a.Jobs.Every("audit.seal", 5*time.Second)
-	a.Jobs.Register("keys.rotate", func(ctx context.Context, _ jobs.Job) error { return m.Ring.RotateDue(ctx) })
-	a.Jobs.Every("keys.rotate", time.Hour)
-	a.Jobs.Register("domains.recheck", func(ctx context.Context, _ jobs.Job) error {
-		return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver)
-	})
-	a.Jobs.Every("domains.recheck", 24*time.Hour)
-	a.Jobs.Register("sessions.purge", func(ctx context.Context, _ jobs.Job) error { return m.Sessions.Purge(ctx, d) })
-	a.Jobs.Every("sessions.purge", time.Hour)
-	a.Jobs.Register("signin.purge", func(ctx context.Context, _ jobs.Job) error {
-		return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx))
-	})
-	a.Jobs.Every("signin.purge", time.Hour)
+	for _, j := range []struct {
+		kind  string
+		every time.Duration
+		run   func(context.Context) error
+	}{
+		{audit.JobSeal, 5 * time.Second, m.Audit.Seal},
+		{keys.JobRotate, time.Hour, m.Ring.RotateDue},
+		{"domains.recheck", 24 * time.Hour, func(ctx context.Context) error { return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver) }},
+		{sessions.JobPurge, time.Hour, func(ctx context.Context) error { return m.Sessions.Purge(ctx, d) }},
+		{"signin.purge", time.Hour, func(ctx context.Context) error { return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx)) }},
+		{"scim.purge", time.Hour, scimLog.Purge},
+		{directory.PurgeKind, 24 * time.Hour, func(ctx context.Context) error { _, err := m.Directory.Purge(ctx, d); return err }},
+	} {
+		a.Jobs.Register(j.kind, func(ctx context.Context, _ jobs.Job) error { return j.run(ctx) })
+		a.Jobs.Every(j.kind, j.every)
+	}
 	op.RegisterJobs(a.Jobs)
 	return a, nil
 }
@@ -183,7 +197,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 func (a *Gateway) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { a.Jobs.Run(ctx) })
-	work.Go(func() { a.scim.Run(ctx) })
+	work.Go(func() { a.scimLog.Run(ctx) })
 	work.Wait()
 }
 

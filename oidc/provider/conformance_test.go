@@ -213,18 +213,18 @@ func TestOIDCCBasic(t *testing.T) {
 			})
 		}
 		for name, changes := range map[string]map[string]string{
-			"oidcc-display-page":                                   {"display": "page"},
-			"oidcc-display-popup":                                  {"display": "popup"},
+			"oidcc-display-page":  {"display": "page"},
+			"oidcc-display-popup": {"display": "popup"},
 			"oidcc-ensure-request-with-unknown-parameter-succeeds": {"extra": "foobar"},
-			"oidcc-ui-locales":                                     {"ui_locales": "se"},
-			"oidcc-claims-locales":                                 {"claims_locales": "se"},
-			"oidcc-login-hint":                                     {"login_hint": "ada@acme.com"},
-			"oidcc-ensure-request-with-acr-values-succeeds":        {"acr_values": "1 2"},
-			"oidcc-claims-essential":                               {"claims": `{"userinfo":{"name":{"essential":true}}}`},
-			"oidcc-ensure-request-with-valid-pkce-succeeds":        {"code_challenge": "", "scope": "openid"},
-			"scopes in another order, one unknown":                 {"scope": "email custom openid"},
-			"prompt consent":                                       {"prompt": "consent"},
-			"a long nonce and state":                               {"nonce": strings.Repeat("n", 500), "state": strings.Repeat("s", 4000)},
+			"oidcc-ui-locales":                              {"ui_locales": "se"},
+			"oidcc-claims-locales":                          {"claims_locales": "se"},
+			"oidcc-login-hint":                              {"login_hint": "ada@acme.com"},
+			"oidcc-ensure-request-with-acr-values-succeeds": {"acr_values": "1 2"},
+			"oidcc-claims-essential":                        {"claims": `{"userinfo":{"name":{"essential":true}}}`},
+			"oidcc-ensure-request-with-valid-pkce-succeeds": {"code_challenge": "", "scope": "openid"},
+			"scopes in another order, one unknown":          {"scope": "email custom openid"},
+			"prompt consent":                                {"prompt": "consent"},
+			"a long nonce and state":                        {"nonce": strings.Repeat("n", 500), "state": strings.Repeat("s", 4000)},
 		} {
 			run(name, func(t *testing.T) { ok(t, changes) })
 		}

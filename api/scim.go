@@ -1,0 +1,230 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/scim"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+type scimBody struct {
+	ID            string     `json:"id"`
+	Name          string     `json:"name"`
+	Profile       string     `json:"profile"`
+	BaseURL       string     `json:"base_url" doc:"What the client is given as base or tenant URL"`
+	Status        string     `json:"status" enum:"pending,linked,paused" doc:"pending until the first request"`
+	DeleteMode    string     `json:"delete_mode" enum:"soft,hard"`
+	LastRequestAt *time.Time `json:"last_request_at"`
+	CreatedAt     time.Time  `json:"created_at"`
+	UpdatedAt     time.Time  `json:"updated_at"`
+}
+
+type scimCreated struct {
+	scimBody
+	Token string `json:"token" doc:"The first bearer token; shown once"`
+}
+
+func showSCIM(env tenants.Environment) func(tenants.SCIMConnection) scimBody {
+	return func(c tenants.SCIMConnection) scimBody {
+		return scimBody{
+			ID: c.ID, Name: c.Name, Profile: c.Profile, BaseURL: env.SCIMBaseURL(c.ID), Status: c.Status, DeleteMode: c.DeleteMode,
+			LastRequestAt: optional(c.LastRequestAt), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+		}
+	}
+}
+
+type scimPath struct {
+	tenantPath
+	Connection string `path:"c" maxLength:"63" doc:"Id of the SCIM connection"`
+}
+
+type createSCIM struct {
+	tenantPath
+	Body struct {
+		Name       string `json:"name" maxLength:"200"`
+		Profile    string `json:"profile,omitempty" enum:"okta,entra,onelogin,jumpcloud,google,ping,rippling,generic,rfc" doc:"Whose habits the connection follows; generic when left out"`
+		DeleteMode string `json:"delete_mode,omitempty" enum:"soft,hard" doc:"soft when left out"`
+	}
+}
+
+type updateSCIM struct {
+	scimPath
+	Body struct {
+		Name       *string `json:"name,omitempty" maxLength:"200"`
+		Profile    *string `json:"profile,omitempty" enum:"okta,entra,onelogin,jumpcloud,google,ping,rippling,generic,rfc"`
+		DeleteMode *string `json:"delete_mode,omitempty" enum:"soft,hard"`
+		Status     *string `json:"status,omitempty" enum:"linked,paused" doc:"paused, or linked to resume"`
+	}
+}
+
+type deleteSCIM struct {
+	scimPath
+	KeepPeople bool `query:"keep_people" doc:"Leave the people and groups that it provisioned, for the vendor to manage"`
+}
+
+type tokenBody struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Last4      string     `json:"last4"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	CreatedAt  time.Time  `json:"created_at"`
+}
+
+type tokenCreated struct {
+	tokenBody
+	Token string `json:"token" doc:"Shown once"`
+}
+
+func showToken(t tenants.SCIMToken) tokenBody {
+	return tokenBody{ID: t.ID, Name: t.Name, Last4: t.Last4, ExpiresAt: optional(t.ExpiresAt), LastUsedAt: optional(t.LastUsedAt), CreatedAt: t.CreatedAt}
+}
+
+type createToken struct {
+	scimPath
+	Body *struct {
+		Name          string `json:"name,omitempty" maxLength:"200"`
+		ExpiresInDays int    `json:"expires_in_days,omitempty" minimum:"1" maximum:"3650" doc:"Never when left out"`
+	}
+}
+
+type tokenPath struct {
+	scimPath
+	Token string `path:"k" maxLength:"63" doc:"Id of the token"`
+}
+
+type listRequests struct {
+	scimPath
+	pageQuery
+	Resource string `query:"resource_id" maxLength:"63" doc:"Only requests about this resource"`
+	Failed   bool   `query:"failed" doc:"Only requests that were refused"`
+}
+
+type requestBody struct {
+	ID           string          `json:"id"`
+	At           time.Time       `json:"at"`
+	Method       string          `json:"method"`
+	Path         string          `json:"path"`
+	Status       int             `json:"status"`
+	ResourceID   *string         `json:"resource_id"`
+	DialectRules []string        `json:"dialect_rules" doc:"The tolerances of the profile that the request used"`
+	Detail       string          `json:"detail" doc:"Why it was refused"`
+	Changes      []requestChange `json:"changes"`
+	Body         string          `json:"body" doc:"Redacted"`
+	DurationMS   float64         `json:"duration_ms"`
+	RequestID    string          `json:"request_id"`
+}
+
+type requestChange struct {
+	Attribute string `json:"attribute"`
+	From      any    `json:"from"`
+	To        any    `json:"to"`
+}
+
+func showRequest(e scim.Entry) requestBody {
+	out := requestBody{
+		ID: e.ID, At: e.At, Method: e.Method, Path: e.Path, Status: e.Status, ResourceID: optionalText(e.Resource), DialectRules: e.Rules,
+		Detail: e.Detail, Changes: make([]requestChange, 0, len(e.Changes)), Body: e.Body, RequestID: e.RequestID,
+		DurationMS: float64(e.Duration.Microseconds()) / 1000,
+	}
+	if out.DialectRules == nil {
+		out.DialectRules = []string{}
+	}
+	for _, c := range e.Changes {
+		out.Changes = append(out.Changes, requestChange{Attribute: c.Attr, From: jsonValue(c.Old), To: jsonValue(c.New)})
+	}
+	return out
+}
+
+func jsonValue(raw json.RawMessage) any {
+	if len(raw) == 0 {
+		return nil
+	}
+	return raw
+}
+
+func (h *Handler) registerSCIM() {
+	const (
+		base      = "/tenants/{t}/scim-connections"
+		one       = base + "/{c}"
+		canRead   = "fe.secure.read.provisioningConfiguration"
+		canWrite  = "fe.secure.write.provisioningConfiguration"
+		canDelete = "fe.secure.delete.provisioningConfiguration"
+	)
+	write(h, route{method: http.MethodPost, path: base, id: "createSCIMConnection", summary: "Connect a directory over SCIM", permission: canWrite, status: http.StatusCreated},
+		func(ctx context.Context, s scope, q db.Queryer, in *createSCIM) (out scimCreated, err error) {
+			c, token, err := h.Tenants.CreateSCIMConnection(ctx, s.actor, q, s.tenant.ID, tenants.NewSCIMConnection{
+				Name: in.Body.Name, Profile: in.Body.Profile, DeleteMode: in.Body.DeleteMode,
+			})
+			return scimCreated{scimBody: showSCIM(s.environment)(c), Token: token}, err
+		})
+	read(h, route{method: http.MethodGet, path: base, id: "listSCIMConnections", summary: "List a tenant's SCIM connections", permission: canRead},
+		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (list[scimBody], error) {
+			found, err := h.Tenants.SCIMConnections(ctx, q, s.tenant.ID)
+			return whole(found, showSCIM(s.environment)), err
+		})
+	read(h, route{method: http.MethodGet, path: one, id: "getSCIMConnection", summary: "Show a SCIM connection", permission: canRead},
+		func(ctx context.Context, s scope, q db.Queryer, in *scimPath) (scimBody, error) {
+			c, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection)
+			return showSCIM(s.environment)(c), err
+		})
+	write(h, route{method: http.MethodPatch, path: one, id: "updateSCIMConnection", summary: "Change, pause or resume a SCIM connection", permission: canWrite},
+		func(ctx context.Context, s scope, q db.Queryer, in *updateSCIM) (scimBody, error) {
+			c, err := h.Tenants.UpdateSCIMConnection(ctx, s.actor, q, s.tenant.ID, in.Connection, tenants.SCIMPatch{
+				Name: in.Body.Name, Profile: in.Body.Profile, DeleteMode: in.Body.DeleteMode, Status: in.Body.Status,
+			})
+			return showSCIM(s.environment)(c), err
+		})
+	remove(h, route{method: http.MethodDelete, path: one, id: "deleteSCIMConnection", summary: "Delete a SCIM connection with the people and groups that it provisioned", permission: canDelete},
+		func(ctx context.Context, s scope, q db.Queryer, in *deleteSCIM) error {
+			if _, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+				return err
+			}
+			if err := h.Directory.ReleaseDirectory(ctx, s.actor, q, s.environment.ID, s.tenant.ID, in.Connection, !in.KeepPeople); err != nil {
+				return err
+			}
+			if err := q.Batch(ctx, h.RBAC.DeleteConnectionStmts(s.tenant.ID, in.Connection)); err != nil {
+				return err
+			}
+			return h.Tenants.DeleteSCIMConnection(ctx, s.actor, q, s.tenant.ID, in.Connection)
+		})
+	write(h, route{method: http.MethodPost, path: one + "/tokens", id: "createSCIMToken", summary: "Make another bearer token", permission: canWrite, status: http.StatusCreated},
+		func(ctx context.Context, s scope, q db.Queryer, in *createToken) (tokenCreated, error) {
+			body := value(in.Body)
+			t, plain, err := h.Tenants.AddSCIMToken(ctx, s.actor, q, s.tenant.ID, in.Connection, body.Name, time.Duration(body.ExpiresInDays)*24*time.Hour)
+			return tokenCreated{tokenBody: showToken(t), Token: plain}, err
+		})
+	read(h, route{method: http.MethodGet, path: one + "/tokens", id: "listSCIMTokens", summary: "List the bearer tokens of a connection", permission: canRead},
+		func(ctx context.Context, s scope, q db.Queryer, in *scimPath) (out list[tokenBody], err error) {
+			if _, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+				return out, err
+			}
+			found, err := h.Tenants.SCIMTokens(ctx, q, s.tenant.ID, in.Connection)
+			return whole(found, showToken), err
+		})
+	remove(h, route{method: http.MethodDelete, path: one + "/tokens/{k}", id: "deleteSCIMToken", summary: "Revoke a bearer token at once", permission: canDelete},
+		func(ctx context.Context, s scope, q db.Queryer, in *tokenPath) error {
+			return h.Tenants.DeleteSCIMToken(ctx, s.actor, q, s.tenant.ID, in.Connection, in.Token)
+		})
+	read(h, route{method: http.MethodGet, path: one + "/requests", id: "listSCIMRequests", summary: "Show the provisioning log, newest first", permission: canRead},
+		func(ctx context.Context, s scope, q db.Queryer, in *listRequests) (out list[requestBody], err error) {
+			if _, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+				return out, err
+			}
+			name := "requests " + in.Connection
+			after, err := h.position(s, name, in.Cursor)
+			if err != nil {
+				return out, err
+			}
+			// What this replica has not written yet belongs to the answer.
+			if err := h.SCIMLog.Flush(ctx); err != nil {
+				return out, err
+			}
+			found, next, err := h.SCIMLog.List(ctx, q, s.tenant.ID, in.Connection, scim.LogFilter{Resource: in.Resource, Failed: in.Failed, Cursor: after, Limit: in.Limit})
+			return paged(found, showRequest, h.cursor(s, name, next)), err
+		})
+}

@@ -1,0 +1,243 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/sessions"
+)
+
+type userBody struct {
+	ID           string     `json:"id"`
+	MembershipID string     `json:"membership_id"`
+	Email        string     `json:"email"`
+	FirstName    string     `json:"first_name"`
+	LastName     string     `json:"last_name"`
+	DisplayName  string     `json:"display_name"`
+	Status       string     `json:"status" enum:"invited,pending_approval,pending_login,active"`
+	Disabled     bool       `json:"disabled" doc:"An admin disabled the user in this tenant"`
+	Deactivated  bool       `json:"deactivated" doc:"The directory that keeps the user deactivated or removed him"`
+	Usable       bool       `json:"usable" doc:"Whether the user may log in now"`
+	ManagedBy    string     `json:"managed_by" enum:"local,sso,scim"`
+	ConnectionID *string    `json:"connection_id" doc:"The connection that made the user"`
+	ExpiresAt    *time.Time `json:"expires_at" doc:"Of a guest"`
+	CreatedAt    time.Time  `json:"created_at"`
+	UpdatedAt    time.Time  `json:"updated_at"`
+}
+
+type userDetail struct {
+	userBody
+	RoleIDs []string `json:"role_ids" doc:"Direct roles only; effective-roles shows all"`
+}
+
+func (h *Handler) showUser(p directory.Person) userBody {
+	m := p.Membership
+	err := m.Usable(h.Clock.Now())
+	return userBody{
+		ID: m.UserID, MembershipID: m.ID, Email: m.Email, FirstName: m.FirstName, LastName: m.LastName, DisplayName: m.DisplayName,
+		Status: string(m.Status), Disabled: !m.DisabledAt.IsZero(), Deactivated: err == directory.ErrDeprovisioned, Usable: err == nil && p.User.LockedAt.IsZero(),
+		ManagedBy: string(m.ManagedBy), ConnectionID: optionalText(m.Connection), ExpiresAt: optional(m.ExpiresAt), CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
+	}
+}
+
+func (h *Handler) userDetail(ctx context.Context, q db.Queryer, p directory.Person) (userDetail, error) {
+	roles, err := h.RBAC.MembershipRoles(ctx, q, p.Membership.Tenant, p.Membership.ID)
+	return userDetail{userBody: h.showUser(p), RoleIDs: roles}, err
+}
+
+type userPath struct {
+	tenantPath
+	User string `path:"u" maxLength:"63" doc:"Id of the user"`
+}
+
+type createUser struct {
+	tenantPath
+	Body struct {
+		Email          string    `json:"email" maxLength:"320"`
+		FirstName      string    `json:"first_name,omitempty" maxLength:"1024"`
+		LastName       string    `json:"last_name,omitempty" maxLength:"1024"`
+		DisplayName    string    `json:"display_name,omitempty" maxLength:"1024"`
+		RoleIDs        *[]string `json:"role_ids,omitempty" maxItems:"100" doc:"The default roles when left out"`
+		Password       *string   `json:"password,omitempty" maxLength:"256" doc:"Not available yet"`
+		SendInvitation bool      `json:"send_invitation,omitempty" doc:"true is not available yet"`
+	}
+}
+
+type listUsers struct {
+	tenantList
+	Email string `query:"email" maxLength:"320" doc:"Only users of this address"`
+}
+
+type updateUser struct {
+	userPath
+	Body struct {
+		Email       *string `json:"email,omitempty" maxLength:"320"`
+		FirstName   *string `json:"first_name,omitempty" maxLength:"1024"`
+		LastName    *string `json:"last_name,omitempty" maxLength:"1024"`
+		DisplayName *string `json:"display_name,omitempty" maxLength:"1024"`
+	}
+}
+
+type roleIDs struct {
+	RoleIDs []string `json:"role_ids" maxItems:"100"`
+}
+
+type putUserRoles struct {
+	userPath
+	Body roleIDs
+}
+
+type effectiveBody struct {
+	Roles       []grantBody `json:"roles"`
+	Permissions []string    `json:"permissions" doc:"Verbatim, wildcards included"`
+}
+
+type grantBody struct {
+	ID      string   `json:"id"`
+	Key     string   `json:"key"`
+	Level   int      `json:"level"`
+	Sources []string `json:"sources" doc:"direct, group:<name>, connection:<name>"`
+}
+
+type ended struct {
+	Ended int `json:"ended" doc:"How many sessions ended in this tenant"`
+}
+
+func (h *Handler) registerUsers() {
+	const (
+		base = "/tenants/{t}/users"
+		one  = base + "/{u}"
+	)
+	write(h, route{method: http.MethodPost, path: base, id: "createUser", summary: "Add a person to a tenant", permission: "fe.secure.write.users", status: http.StatusCreated},
+		h.createUser)
+	read(h, route{method: http.MethodGet, path: base, id: "listUsers", summary: "List the people of a tenant, the oldest first", permission: "fe.secure.read.users"},
+		func(ctx context.Context, s scope, q db.Queryer, in *listUsers) (out list[userBody], err error) {
+			after, err := h.position(s, "users", in.Cursor)
+			if err != nil {
+				return out, err
+			}
+			found, next, err := h.Directory.People(ctx, q, s.tenant.ID, directory.Filter{Email: in.Email, Cursor: after, Limit: in.Limit})
+			return paged(found, h.showUser, h.cursor(s, "users", next)), err
+		})
+	read(h, route{method: http.MethodGet, path: one, id: "getUser", summary: "Show a person with his direct roles", permission: "fe.secure.read.users"},
+		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (out userDetail, err error) {
+			p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, in.User)
+			if err != nil {
+				return out, err
+			}
+			return h.userDetail(ctx, q, p)
+		})
+	write(h, route{method: http.MethodPatch, path: one, id: "updateUser", summary: "Change what the tenant knows of a person", permission: "fe.secure.write.updateUser"},
+		func(ctx context.Context, s scope, q db.Queryer, in *updateUser) (userDetail, error) {
+			return h.onUser(ctx, s, q, in.User, func() (directory.Person, error) {
+				return h.Directory.UpdateUser(ctx, s.actor, q, s.tenant.ID, in.User, directory.UserPatch{
+					Email: in.Body.Email, FirstName: in.Body.FirstName, LastName: in.Body.LastName, DisplayName: in.Body.DisplayName,
+				})
+			})
+		})
+	remove(h, route{method: http.MethodDelete, path: one, id: "deleteUser", summary: "Take a person out of a tenant", permission: "fe.secure.delete.users"},
+		func(ctx context.Context, s scope, q db.Queryer, in *userPath) error {
+			p, err := h.target(ctx, s, q, in.User)
+			if err != nil {
+				return err
+			}
+			return h.Directory.RemoveUser(ctx, s.actor, q, s.tenant.ID, p.Membership.UserID)
+		})
+	write(h, route{method: http.MethodPost, path: one + ":disable", id: "disableUser", summary: "Keep a person out of this tenant; ends his sessions in it", permission: "fe.secure.write.enableDisable"},
+		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (userDetail, error) {
+			return h.onUser(ctx, s, q, in.User, func() (directory.Person, error) {
+				return h.Directory.Disable(ctx, s.actor, q, s.tenant.ID, in.User)
+			})
+		})
+	write(h, route{method: http.MethodPost, path: one + ":enable", id: "enableUser", summary: "Let a disabled person in again", permission: "fe.secure.write.enableDisable"},
+		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (userDetail, error) {
+			return h.onUser(ctx, s, q, in.User, func() (directory.Person, error) {
+				return h.Directory.Enable(ctx, s.actor, q, s.tenant.ID, in.User)
+			})
+		})
+	write(h, route{method: http.MethodPost, path: one + ":logout", id: "logoutUser", summary: "End a person's sessions in this tenant", permission: "fe.secure.delete.sessions"},
+		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (out ended, err error) {
+			if _, err := h.target(ctx, s, q, in.User); err != nil {
+				return out, err
+			}
+			n, err := h.Sessions.End(ctx, s.actor, q, sessions.Selector{Environment: s.environment.ID, Tenant: s.tenant.ID, User: in.User}, "logged_out_by_admin")
+			return ended{Ended: n}, err
+		})
+	write(h, route{method: http.MethodPut, path: one + "/roles", id: "putUserRoles", summary: "Replace a person's direct roles", permission: "fe.secure.write.usersRoles"},
+		func(ctx context.Context, s scope, q db.Queryer, in *putUserRoles) (out userDetail, err error) {
+			p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, in.User)
+			if err != nil {
+				return out, err
+			}
+			if err := h.RBAC.AssignRoles(ctx, s.actor, q, s.tenant.ID, p.Membership.ID, in.Body.RoleIDs); err != nil {
+				return out, err
+			}
+			return h.userDetail(ctx, q, p)
+		})
+	read(h, route{method: http.MethodGet, path: one + "/effective-roles", id: "getEffectiveRoles", summary: "Show what a token of the person would carry, and why", permission: "fe.secure.read.users"},
+		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (out effectiveBody, err error) {
+			p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, in.User)
+			if err != nil {
+				return out, err
+			}
+			e, err := h.RBAC.Effective(ctx, q, s.tenant.ID, p.Membership.ID)
+			out = effectiveBody{Roles: make([]grantBody, 0, len(e.Roles)), Permissions: e.Permissions}
+			for _, g := range e.Roles {
+				out.Roles = append(out.Roles, grantBody{ID: g.ID, Key: g.Key, Level: g.Level, Sources: g.Sources})
+			}
+			return out, err
+		})
+}
+
+func (h *Handler) createUser(ctx context.Context, s scope, q db.Queryer, in *createUser) (out userDetail, err error) {
+	if in.Body.Password != nil {
+		return out, notSupported("password")
+	}
+	if in.Body.SendInvitation {
+		return out, notSupported("send_invitation")
+	}
+	p, err := h.Directory.CreateUser(ctx, s.actor, q, directory.NewUser{
+		Environment: s.environment.ID, Tenant: s.tenant.ID, Email: in.Body.Email,
+		FirstName: in.Body.FirstName, LastName: in.Body.LastName, DisplayName: in.Body.DisplayName,
+	})
+	if err != nil {
+		return out, err
+	}
+	if in.Body.RoleIDs != nil {
+		err = h.RBAC.AssignRoles(ctx, s.actor, q, s.tenant.ID, p.Membership.ID, *in.Body.RoleIDs)
+	} else {
+		stmts := h.RBAC.DefaultRoleStmts(s.tenant.ID, s.environment.ID, p.Membership.ID)
+		if s.actor.Tenant == "" { // the vendor opens the account; its first person runs it
+			stmts = append(stmts, h.RBAC.FirstUserRoleStmts(s.tenant.ID, s.environment.ID, p.Membership.ID)...)
+		}
+		err = q.Batch(ctx, stmts)
+	}
+	if err != nil {
+		return out, err
+	}
+	return h.userDetail(ctx, q, p)
+}
+
+// target finds a person on whom the actor may act: not one with a stronger role
+// than his own (product 122).
+func (h *Handler) target(ctx context.Context, s scope, q db.Queryer, userID string) (directory.Person, error) {
+	p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, userID)
+	if err != nil {
+		return p, err
+	}
+	return p, h.RBAC.CheckTarget(ctx, s.actor, q, s.tenant.ID, p.Membership.ID)
+}
+
+func (h *Handler) onUser(ctx context.Context, s scope, q db.Queryer, userID string, do func() (directory.Person, error)) (userDetail, error) {
+	if _, err := h.target(ctx, s, q, userID); err != nil {
+		return userDetail{}, err
+	}
+	p, err := do()
+	if err != nil {
+		return userDetail{}, err
+	}
+	return h.userDetail(ctx, q, p)
+}

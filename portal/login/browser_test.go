@@ -1,0 +1,328 @@
+package login
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+)
+
+// screenshots keeps what the pages look like: go test ./portal/login -run Accessible -screenshots /tmp/pages
+var screenshots = flag.String("screenshots", "", "directory for screenshots of every page")
+
+var schemes = []string{"light", "dark"}
+
+// site serves the fixtures under /page/{number}, and takes what their forms send.
+type site struct {
+	*httptest.Server
+	fixtures []fixture
+	posts    chan url.Values
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{posts: make(chan url.Values, 64)}
+	h := newPages(t)
+	mux := http.NewServeMux()
+	// 204 leaves the browser where it is: the auto-post page can be looked at.
+	mux.HandleFunc("POST /sink", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	take := func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		form := r.Form
+		form.Set("path", r.URL.Path)
+		s.posts <- form
+		fmt.Fprint(w, "<!doctype html><title>Arrived</title><p id=arrived>here")
+	}
+	mux.HandleFunc("/login", take)
+	mux.HandleFunc("/logout", take)
+	mux.Handle("/assets/", h.ui.Assets())
+	mux.HandleFunc("GET /page/{n}", func(w http.ResponseWriter, r *http.Request) {
+		var n int
+		if _, err := fmt.Sscan(r.PathValue("n"), &n); err != nil || n >= len(s.fixtures) {
+			http.NotFound(w, r)
+			return
+		}
+		s.fixtures[n].show(w, r)
+	})
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	s.fixtures = h.fixtures(s.URL + "/sink")
+	return s
+}
+
+func (s *site) address(t *testing.T, name string) string {
+	t.Helper()
+	for n, f := range s.fixtures {
+		if f.name == name {
+			return fmt.Sprintf("%s/page/%d", s.URL, n)
+		}
+	}
+	t.Fatalf("no fixture %q", name)
+	return ""
+}
+
+// received is what the next form sent.
+func (s *site) received(t *testing.T, tab context.Context) url.Values {
+	t.Helper()
+	select {
+	case form := <-s.posts:
+		return form
+	case <-tab.Done():
+		t.Fatal("no form was sent")
+		return nil
+	}
+}
+
+func openTab(t *testing.T) context.Context {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Flag("headless", true), chromedp.Flag("disable-gpu", true))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.Flag("no-sandbox", true))
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	t.Cleanup(cancel)
+	// What the policy of a page blocks on the page itself.
+	do(t, ctx, devtools("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `
+		window.blocked = [];
+		addEventListener("securitypolicyviolation", e => blocked.push(e.effectiveDirective + " " + e.blockedURI));`}))
+	return ctx
+}
+
+func do(t *testing.T, tab context.Context, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	for n, step := range steps {
+		if err := chromedp.Do(tab, step); err != nil {
+			t.Fatalf("step %d: %v", n+1, err)
+		}
+	}
+}
+
+// devtools sends a command of the DevTools protocol.
+func devtools(method string, params map[string]any) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error { return t.Call(ctx, method, params, nil) })
+}
+
+func scheme(name string) chromedp.Action[chromedp.Void] {
+	return devtools("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+		{"name": "prefers-color-scheme", "value": name}, {"name": "prefers-reduced-motion", "value": "reduce"},
+	}})
+}
+
+func evaluate[T any](t *testing.T, tab context.Context, script string) T {
+	t.Helper()
+	v, err := chromedp.Run(tab, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// WCAG 2.2 A and AA as far as a program can tell, no sideways scrolling at 320
+// CSS pixels (1.4.10), and no page that breaks its own policy.
+func TestPagesAreAccessible(t *testing.T) {
+	tab, s := openTab(t), newSite(t)
+	axe, err := os.ReadFile(filepath.Join("..", "ui", "testdata", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.fixtures {
+		do(t, tab, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(s.address(t, f.name)))
+		// Through DevTools: the page's policy lets no foreign script in.
+		evaluate[bool](t, tab, string(axe)+";true")
+		for _, name := range schemes {
+			do(t, tab, chromedp.EmulateViewport(1280, 800), scheme(name))
+			for _, violation := range violations(t, tab) {
+				t.Errorf("%s, %s: %s", f.name, name, violation)
+			}
+			screenshot(t, tab, f.name, name, 1280)
+			do(t, tab, chromedp.EmulateViewport(400, 800))
+			screenshot(t, tab, f.name, name, 400)
+		}
+		do(t, tab, chromedp.EmulateViewport(320, 640))
+		if wide := evaluate[[]string](t, tab, tooWide); len(wide) > 0 {
+			t.Errorf("%s scrolls sideways at 320 px: %s", f.name, strings.Join(wide, ", "))
+		}
+		if blocked := evaluate[[]string](t, tab, "blocked"); len(blocked) > 0 {
+			t.Errorf("%s breaks its own policy: %s", f.name, strings.Join(blocked, ", "))
+		}
+	}
+}
+
+// violations runs axe-core; a line per rule.
+func violations(t *testing.T, tab context.Context) []string {
+	t.Helper()
+	found := evaluate[string](t, tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
+		.then(r => JSON.stringify({rules: r.passes.length, violations: r.violations.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; "))}))`)
+	var result struct {
+		Rules      int
+		Violations []string
+	}
+	if err := json.Unmarshal([]byte(found), &result); err != nil {
+		t.Fatal(err)
+	}
+	if result.Rules < 10 {
+		t.Fatalf("axe-core checked %d rules only", result.Rules)
+	}
+	return result.Violations
+}
+
+const tooWide = `document.documentElement.scrollWidth <= innerWidth && innerWidth === 320 ? [] :
+	["page " + document.documentElement.scrollWidth + "/" + innerWidth, ...[...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + "." + e.className)]`
+
+func screenshot(t *testing.T, tab context.Context, page, scheme string, width int) {
+	t.Helper()
+	if *screenshots == "" {
+		return
+	}
+	png, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("%s-%s-%d.png", strings.ReplaceAll(page, " ", "-"), scheme, width)
+	if err := os.WriteFile(filepath.Join(*screenshots, name), png, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// controls gives each visible control once, in the order in which it stands.
+const controls = `[...document.querySelectorAll("a[href], button, input, select, textarea, summary")].filter(e => e.type !== "hidden" && e.checkVisibility())`
+
+// WCAG 2.1.1, 2.4.3, 2.4.7, 2.4.11: Tab reaches every control in order, and one
+// sees where the focus is.
+func TestTabReachesEveryControl(t *testing.T) {
+	tab, s := openTab(t), newSite(t)
+	reached := 0
+	for _, f := range s.fixtures {
+		for _, name := range schemes {
+			do(t, tab, chromedp.EmulateViewport(400, 640), scheme(name), chromedp.Navigate(s.address(t, f.name)))
+			count := evaluate[int](t, tab, controls+".length")
+			// A field with autofocus would let Tab begin in the middle.
+			evaluate[bool](t, tab, `{ const start = document.createElement("span"); start.tabIndex = -1; document.body.prepend(start); start.focus(); true }`)
+			for n := range count {
+				do(t, tab, chromedp.KeyEvent(kb.Tab))
+				got := evaluate[struct {
+					Index                  int
+					Name                   string
+					Outlined, Seen, Inside bool
+				}](t, tab, `(() => {
+					const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
+					const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+					return {
+						Index: `+controls+`.indexOf(e), Name: e.outerHTML.slice(0, 120),
+						Outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 &&
+							(parseFloat(style.outlineOffset) >= 1 || style.outlineColor !== style.backgroundColor),
+						Seen: e.contains(at), Inside: box.left >= 0 && box.right <= innerWidth,
+					};
+				})()`)
+				if got.Index != n || !got.Outlined || !got.Seen || !got.Inside {
+					t.Errorf("%s, %s: Tab %d reaches %+v", f.name, name, n+1, got)
+				}
+				reached++
+			}
+		}
+	}
+	if reached < 40 {
+		t.Errorf("only %d controls were there to reach", reached)
+	}
+}
+
+func TestEnterSubmits(t *testing.T) {
+	tab, s := openTab(t), newSite(t)
+	press := func(keys ...string) {
+		t.Helper()
+		for _, key := range keys {
+			do(t, tab, chromedp.KeyEvent(key))
+		}
+	}
+	for _, scripted := range []bool{true, false} {
+		do(t, tab, devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": !scripted}))
+		for _, test := range []struct {
+			page string
+			keys []string
+			want url.Values
+		}{
+			{"identifier empty", []string{"ada@acme.example", kb.Enter}, url.Values{"path": {"/login"}, "flow": {""}, "email": {"ada@acme.example"}}}, // the field has the focus
+			{"identifier", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}}},
+			{"choose one", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {""}, "connection": {"sso_1"}}},
+			{"choose five", []string{kb.Tab, kb.Tab, kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}, "connection": {"sso_3"}}},
+			{"logout", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/logout"}}},
+		} {
+			do(t, tab, chromedp.Navigate(s.address(t, test.page)))
+			press(test.keys...)
+			do(t, tab, chromedp.WaitVisible(chromedp.CSS("#arrived")))
+			if got := s.received(t, tab); got.Encode() != test.want.Encode() {
+				t.Errorf("%s, script %t: sent %v, want %v", test.page, scripted, got, test.want)
+			}
+		}
+	}
+}
+
+// Chromium applies form-action to the redirects after a POST: the identifier
+// page leaves it out, or nobody would reach an identity provider.
+func TestPostMayEndOnAnotherOrigin(t *testing.T) {
+	tab, h := openTab(t), newPages(t)
+	arrived := make(chan string, 8)
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/favicon.ico" {
+			arrived <- r.Method + " " + r.URL.Path
+		}
+		fmt.Fprint(w, "<!doctype html><title>Identity provider</title><p id=idp>here")
+	}))
+	t.Cleanup(idp.Close)
+	mux := http.NewServeMux()
+	mux.Handle("/assets/", h.ui.Assets())
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
+		h.identifier(w, r, http.StatusOK, "flw_01", "ada@acme.example", "")
+	})
+	mux.HandleFunc("GET /strict", func(w http.ResponseWriter, r *http.Request) {
+		h.ui.Render(w, r, http.StatusOK, "identifier", identifierPage{Page: ui.Page{Title: "Sign in"}})
+	})
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, idp.URL+"/sso", http.StatusSeeOther)
+	})
+	gateway := httptest.NewServer(mux)
+	t.Cleanup(gateway.Close)
+
+	do(t, tab, chromedp.Navigate(gateway.URL+"/login"), chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("#idp")))
+	if got := <-arrived; got != "GET /sso" {
+		t.Errorf("the identity provider saw %s", got)
+	}
+
+	// The same page with the directive does not get there: this test would
+	// notice a header that came back.
+	do(t, tab, chromedp.Navigate(gateway.URL+"/strict"), chromedp.Click(chromedp.CSS("button")))
+	blocked, err := chromedp.Run(tab, chromedp.Poll[[]string]("blocked.length ? blocked : null"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(blocked, func(b string) bool { return strings.HasPrefix(b, "form-action ") }) {
+		t.Errorf("the strict page was not stopped by form-action: %q", blocked)
+	}
+	if len(arrived) != 0 {
+		t.Errorf("the strict page reached the identity provider: %s", <-arrived)
+	}
+}

@@ -1,0 +1,269 @@
+package login
+
+import (
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatehouse-id/gatehouse/gatewaytest/htmlcheck"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// injection tries to break out of text, of an attribute and of a script, and to
+// be taken for a template.
+const injection = `"><script>alert(1)</script><img src=x onerror=alert(1)>' onfocus=alert(1) javascript:alert(1) {{.Flow}} </title></main>`
+
+var (
+	rtl       = "שלום عبد الرحمن بن محمد \u202eevil\u202c"
+	emoji     = "👩🏽‍💻🏳️‍🌈 Æthelred & Søns <GmbH>"
+	unbroken  = strings.Repeat("Donaudampfschifffahrt", 10)
+	longEmail = strings.Repeat("w", 290) + "@x.example" // 300 characters
+)
+
+// fixture is one state of one page, as the handlers show it.
+type fixture struct {
+	name        string
+	template    string // file name without .html
+	status      int
+	crossOrigin bool   // its POST may end on another origin
+	title       string // a part of the heading; empty when hostile
+	show        http.HandlerFunc
+}
+
+func newPages(t *testing.T) *Handler {
+	t.Helper()
+	u, err := ui.NewWith(ui.Config{Templates: []fs.FS{Templates()}, HTTPS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Handler{ui: u, log: slog.New(slog.DiscardHandler)}
+}
+
+// option is a connection of a tenant; the tenant's ID follows its name.
+func option(connection, name, tenant string) signin.Option {
+	return signin.Option{Tenant: "ten_" + tenant, TenantName: tenant, Connection: connection, Type: "saml", Name: name}
+}
+
+var (
+	oneOption   = []signin.Option{option("sso_1", "Okta", "Acme Corp")}
+	fiveOptions = []signin.Option{
+		option("sso_1", "Okta", "Acme Corp"), option("sso_2", "Microsoft Entra ID", "Acme Corp"), option("sso_3", "Google Workspace", "Acme Corp"),
+		option("sso_4", "Contractors", "Acme Corp"), option("sso_5", "Keycloak (old)", "Acme Corp"),
+	}
+	organizations = []signin.Option{
+		option("sso_1", "Okta", "Acme Corp"),
+		option("sso_2", "Microsoft Entra ID for the employees of the holding and its subsidiaries", "Rheinische Dampfkesselüberwachungsgesellschaft mbH & Co. KG"),
+		option("sso_3", "Google Workspace", "École nationale supérieure des télécommunications"),
+		option("sso_4", "Okta", "شركة الأمل للتجارة"),
+	}
+	hostileOptions = []signin.Option{
+		option(injection, injection, injection), option("sso_2", rtl, emoji), option("sso_3", unbroken, unbroken),
+		option("sso_4", "", ""), option("sso_5", "\x00\xff\u2028", "🦊"),
+	}
+)
+
+// fixtures are all pages of the sign-in in all their states. sink is where the
+// auto-post page posts to.
+func (h *Handler) fixtures(sink string) []fixture {
+	identifier := func(status int, flow, email, problem string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.identifier(w, r, status, flow, email, problem) }
+	}
+	choose := func(flow, email string, options []signin.Option) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.choose(w, r, flow, email, options) }
+	}
+	handle := func(f page) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if err := f(w, r, tenants.Environment{}, actor.Actor{}); err != nil {
+				h.ui.Fault(w, r, h.log, err, "")
+			}
+		}
+	}
+	failure := func(p ui.ErrorPage) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.ui.ErrorPage(w, r, http.StatusForbidden, p) }
+	}
+	autopost := func(action string, fields ...[2]string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.ui.AutoPost(w, r, action, fields) }
+	}
+	const ok, unprocessable, forbidden = http.StatusOK, http.StatusUnprocessableEntity, http.StatusForbidden
+	return []fixture{
+		{"identifier empty", "identifier", ok, true, "Sign in", identifier(ok, "", "", "")},
+		{"identifier", "identifier", ok, true, "Sign in", identifier(ok, "flw_01", "ada@acme.example", "")},
+		{"identifier error", "identifier", unprocessable, true, "Sign in", identifier(unprocessable, "flw_01", "ada@acme.exmaple", "No single sign-on is set up for acme.exmaple. Check the address, or ask your administrator.")},
+		{"identifier long", "identifier", unprocessable, true, "Sign in", identifier(unprocessable, "flw_01", longEmail, "No single sign-on is set up for "+longEmail+".")},
+		{"identifier hostile", "identifier", unprocessable, true, "Sign in", identifier(unprocessable, injection, injection, injection+rtl+emoji)},
+
+		{"choose empty", "choose", ok, true, "Sign in", choose("", "", []signin.Option{{}})},
+		{"choose one", "choose", ok, true, "Sign in", choose("flw_01", "", oneOption)},
+		{"choose five", "choose", ok, true, "Sign in", choose("flw_01", "ada@acme.example", fiveOptions)},
+		{"choose organizations", "choose", ok, true, "Sign in", choose("flw_01", "ada@acme.example", organizations)},
+		{"choose hostile", "choose", ok, true, "Sign in", choose(injection, longEmail, hostileOptions)},
+
+		{"logout", "logout", ok, true, "Sign out", handle(h.showLogout)},
+		{"logout done", "logout", ok, false, "Signed out", handle(h.postLogout)},
+
+		{"error empty", "error", forbidden, false, "Something went wrong", failure(ui.ErrorPage{})},
+		{"error", "error", forbidden, false, "You cannot sign in here", func(w http.ResponseWriter, r *http.Request) {
+			h.ui.Fault(w, r, h.log, fault.New(fault.Forbidden, "POLICY_USER_DEPROVISIONED", "Your organization has switched your account off. Ask your administrator."), "flw_01kc9z3n7w4vqtx2m8r5d6hjbe")
+		}},
+		{"error full", "error", forbidden, false, "Nothing is set up", failure(ui.ErrorPage{
+			Page: ui.Page{Title: "Nothing is set up"}, Message: "This organization has no sign-in.", Code: "SIGNIN_NO_CONNECTION", FlowID: "flw_01",
+			Help: "Ask the person who sent you here.", ActionURL: "/login", ActionText: "Start again",
+		})},
+		{"error hostile", "error", forbidden, false, "", failure(ui.ErrorPage{
+			Page: ui.Page{Title: injection, Brand: emoji + unbroken}, Message: rtl + unbroken, Code: unbroken, FlowID: injection, Help: emoji, ActionURL: "/login?x=" + injection, ActionText: unbroken,
+		})},
+
+		{"autopost empty", "autopost", ok, true, "Signing you in", autopost(sink)},
+		{"autopost", "autopost", ok, true, "Signing you in", autopost(sink, [2]string{"SAMLResponse", "PHNhbWxwOlJlc3BvbnNlLz4="}, [2]string{"RelayState", "r"})},
+		{"autopost hostile", "autopost", ok, true, "Signing you in", autopost(sink+"?x="+unbroken, [2]string{injection, injection}, [2]string{"submit", rtl + emoji})},
+	}
+}
+
+func get(f fixture) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	f.show(w, httptest.NewRequest(http.MethodGet, "/login", nil))
+	return w
+}
+
+func TestPagesHoldInEveryState(t *testing.T) {
+	for _, f := range newPages(t).fixtures("https://sp.example/acs") {
+		w := get(f)
+		body := w.Body.String()
+		if w.Code != f.status {
+			t.Errorf("%s: status %d, want %d", f.name, w.Code, f.status)
+		}
+		for _, problem := range htmlcheck.Check(w.Body.Bytes()) {
+			t.Errorf("%s: %s", f.name, problem)
+		}
+		scripts := 1 // app.js
+		if f.template == "autopost" {
+			scripts = 2
+		}
+		if n := strings.Count(body, "<script"); n != scripts {
+			t.Errorf("%s: %d scripts, want %d", f.name, n, scripts)
+		}
+		if strings.Contains(body, "<img") || strings.Contains(body, `href="javascript:`) || strings.Count(body, "</main>") != 1 {
+			t.Errorf("%s: a hostile value is not escaped:\n%s", f.name, body)
+		}
+		heading, _, _ := strings.Cut(body[strings.Index(body, "<h1"):], "</h1>")
+		if !strings.Contains(heading, f.title) {
+			t.Errorf("%s: heading %q, want %q in it", f.name, heading, f.title)
+		}
+	}
+}
+
+// A template without a fixture would be checked by nothing.
+func TestEveryTemplateHasFixtures(t *testing.T) {
+	seen := map[string]int{}
+	for _, f := range newPages(t).fixtures("https://sp.example/acs") {
+		seen[f.template]++
+		if !strings.HasPrefix(f.name, f.template) {
+			t.Errorf("the fixture %q shows the template %q", f.name, f.template)
+		}
+	}
+	files, err := fs.Glob(Templates(), "*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("templates: %v, %v", files, err)
+	}
+	for _, file := range append(files, "error.html", "autopost.html") { // those of portal/ui
+		if name := strings.TrimSuffix(file, ".html"); !strings.HasPrefix(name, "_") && seen[name] < 2 {
+			t.Errorf("%s has %d fixtures", file, seen[name])
+		}
+	}
+}
+
+func TestPageHeaders(t *testing.T) {
+	for _, f := range newPages(t).fixtures("https://sp.example/acs") {
+		h := get(f).Header()
+		for name, want := range map[string]string{
+			"Cache-Control":                "no-store",
+			"Content-Type":                 "text/html; charset=utf-8",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+			"Referrer-Policy":              "same-origin",
+			"Strict-Transport-Security":    "max-age=31536000",
+			"X-Content-Type-Options":       "nosniff",
+			"X-Frame-Options":              "DENY",
+		} {
+			if got := h.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", f.name, name, got, want)
+			}
+		}
+		if h.Get("Permissions-Policy") == "" {
+			t.Errorf("%s: no Permissions-Policy", f.name)
+		}
+		policy := map[string]string{}
+		for directive := range strings.SplitSeq(h.Get("Content-Security-Policy"), ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(directive), " ")
+			policy[name] = value
+		}
+		want := map[string]string{
+			"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "font-src": "'self'",
+			"connect-src": "'self'", "frame-ancestors": "'none'", "base-uri": "'none'",
+		}
+		if !f.crossOrigin {
+			want["form-action"] = "'self'"
+		}
+		if f.template == "autopost" { // that of its own inline script, which portal/ui checks
+			hash, found := strings.CutPrefix(policy["script-src"], "'self' 'sha256-")
+			if !found || strings.Contains(hash, " ") {
+				t.Errorf("%s: script-src %q, want one hash", f.name, policy["script-src"])
+			}
+			delete(policy, "script-src")
+			delete(want, "script-src")
+		}
+		if diff := cmp.Diff(want, policy); diff != "" {
+			t.Errorf("%s: policy (-want +got):\n%s", f.name, diff)
+		}
+	}
+}
+
+// What the person typed comes back, so that he mends it instead of typing it
+// again, and the message stands at the field.
+func TestIdentifierKeepsTheAddress(t *testing.T) {
+	h := newPages(t)
+	w := httptest.NewRecorder()
+	h.identifier(w, httptest.NewRequest(http.MethodPost, "/login", nil), http.StatusUnprocessableEntity, "flw_01", longEmail, "Not known.")
+	for _, want := range []string{`value="` + longEmail + `"`, `name="flow" value="flw_01"`, `aria-invalid="true"`, "Not known."} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s in\n%s", want, w.Body)
+		}
+	}
+}
+
+// Each option posts its own connection. Only where several organizations are
+// offered do the options name theirs.
+func TestChooseOffersEveryOption(t *testing.T) {
+	h := newPages(t)
+	show := func(options []signin.Option) string {
+		w := httptest.NewRecorder()
+		h.choose(w, httptest.NewRequest(http.MethodGet, "/login", nil), "flw_01", "ada@acme.example", options)
+		return w.Body.String()
+	}
+	for _, options := range [][]signin.Option{oneOption, fiveOptions, organizations} {
+		page := show(options)
+		if n := strings.Count(page, "<button"); n != len(options) {
+			t.Errorf("%d buttons for %d options", n, len(options))
+		}
+		for _, o := range options {
+			for _, want := range []string{`name="connection" value="` + o.Connection + `"`, template.HTMLEscapeString(o.Name), template.HTMLEscapeString(o.TenantName)} {
+				if !strings.Contains(page, want) {
+					t.Errorf("no %s in\n%s", want, page)
+				}
+			}
+		}
+	}
+	if n := strings.Count(show(fiveOptions), "Acme Corp"); n != 1 {
+		t.Errorf("one organization is named %d times", n)
+	}
+}

@@ -1,0 +1,159 @@
+package saml_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/htmlcheck"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/idp"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/rig"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/dbtest"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+var (
+	ada = idp.Person{ID: "00u1", Email: "ada@acme.example", FirstName: "Ada", LastName: "Byron", DisplayName: "Ada Byron", Groups: []string{"engineering", "everyone"}}
+	bob = idp.Person{ID: "00u2", Email: "bob@acme.example", FirstName: "Bob", LastName: "Noyce"}
+)
+
+// world is a tenant with a SAML connection.
+type world struct {
+	*rig.Rig
+	t      testing.TB
+	idp    *idp.IdP
+	tenant string
+	conn   tenants.SSOConnection
+}
+
+func newWorld(t testing.TB, d db.DB, change ...func(*tenants.NewSSOConnection)) *world {
+	t.Helper()
+	w := &world{Rig: rig.New(t, d), t: t}
+	w.idp = w.IdP(idp.Config{People: []idp.Person{ada, bob}})
+	w.tenant = w.Tenant("acme", "acme.example")
+	w.conn = w.SAMLConnection(w.tenant, w.idp, change...)
+	return w
+}
+
+func each(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, d db.DB) { f(t, newWorld(t, d)) })
+}
+
+// once runs on SQLite alone: for cases in which the store has no part.
+func once(t *testing.T) *world {
+	t.Helper()
+	return newWorld(t, dbtest.Open(t, db.SQLite))
+}
+
+// login is the address of a connection's login for a fresh flow of the browser.
+func (w *world) start(c tenants.SSOConnection) string { return w.StartURL("connection", c.ID) }
+
+// ask begins a sign-in and gives the request that the identity provider gets.
+func (w *world) ask(b *browser.Browser, c tenants.SSOConnection) idp.AuthnRequestInfo {
+	w.t.Helper()
+	b.Client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), w.idp.Issuer()) {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	p := b.Get(w.start(c))
+	b.Client.CheckRedirect = nil
+	target := p.Header.Get("Location")
+	if !strings.HasPrefix(target, w.idp.SSOURL()) {
+		w.t.Fatalf("the sign-in does not lead to the identity provider: %s", p)
+	}
+	r, err := http.NewRequest(http.MethodGet, target, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	info, err := w.idp.ParseRequest(r)
+	if err != nil {
+		w.t.Fatalf("the identity provider refuses the request: %v", err)
+	}
+	return info
+}
+
+func (w *world) acs(c tenants.SSOConnection) string { return w.URL + "/saml/" + c.ID + "/acs" }
+
+// response makes a signed document.
+func (w *world) response(req idp.AuthnRequestInfo, p idp.Person, k idp.SAMLKnobs) []byte {
+	w.t.Helper()
+	doc, err := w.idp.Response(req, p, k)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return doc
+}
+
+// post brings a document to a connection's ACS, as the identity provider's page does.
+func (w *world) post(b *browser.Browser, c tenants.SSOConnection, doc []byte) browser.Page {
+	w.t.Helper()
+	return b.Post(w.acs(c), url.Values{"SAMLResponse": {base64.StdEncoding.EncodeToString(doc)}, "RelayState": {"x"}}, w.idp.Issuer())
+}
+
+// answer is a sign-in whose response is made with the knobs.
+func (w *world) answer(b *browser.Browser, p idp.Person, k idp.SAMLKnobs) browser.Page {
+	w.t.Helper()
+	return w.post(b, w.conn, w.response(w.ask(b, w.conn), p, k))
+}
+
+// arrived asserts that the browser is signed in at the application.
+func arrived(t testing.TB, p browser.Page) rig.Arrived {
+	t.Helper()
+	a, ok := rig.ReadArrival(p.Body)
+	if !ok || p.Status != http.StatusOK {
+		t.Fatalf("the sign-in did not arrive: %s", p)
+	}
+	return a
+}
+
+// refused asserts an error page with the code, that tells nothing about the
+// document or the person.
+func refused(t testing.TB, p browser.Page, code string) {
+	t.Helper()
+	if p.Status < 400 || p.Status > 499 {
+		t.Errorf("status %d", p.Status)
+	}
+	if !strings.Contains(p.Body, ">"+code+"<") {
+		t.Fatalf("the page does not show %s: %s", code, p)
+	}
+	for _, leak := range []string{"acme.example", "evil.example", "Assertion ", "samlp", "saml:", "urn:oasis", "Byron"} {
+		if strings.Contains(p.Body, leak) {
+			t.Errorf("the page shows %q: %s", leak, p)
+		}
+	}
+	if faults := htmlcheck.Check([]byte(p.Body)); len(faults) > 0 {
+		t.Errorf("faults of the page: %q", faults)
+	}
+	if got := p.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: %q", got)
+	}
+	if !strings.Contains(p.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("Content-Security-Policy: %q", p.Header.Get("Content-Security-Policy"))
+	}
+}
+
+// logged asserts the newest entry of the login log.
+func (w *world) logged(c tenants.SSOConnection, outcome, code string) signin.Login {
+	w.t.Helper()
+	list := w.Logins(c)
+	if len(list) == 0 {
+		w.t.Fatal("the login log is empty")
+	}
+	if list[0].Outcome != outcome || list[0].Code != code {
+		w.t.Errorf("login log: %s %s, want %s %s", list[0].Outcome, list[0].Code, outcome, code)
+	}
+	return list[0]
+}
+
+// people counts users, identities and sessions.
+func (w *world) people() [3]int {
+	return [3]int{w.Count(`SELECT COUNT(*) FROM users`), w.Count(`SELECT COUNT(*) FROM identities`), w.Count(`SELECT COUNT(*) FROM sessions`)}
+}
