@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -90,7 +92,7 @@ func New(d Deps) (*Handler, error) {
 		},
 		// One format: the API is JSON whatever Accept says, and adds no $schema, which
 		// would be built from the Host header.
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
 	}
 	v1 := chi.NewRouter()
@@ -108,6 +110,20 @@ func New(d Deps) (*Handler, error) {
 	h.router.Get("/docs", h.serve(&h.docs, "text/html; charset=utf-8"))
 	h.router.Mount("/v1", v1)
 	return h, nil
+}
+
+// jsonFormat keeps a reader that went away from becoming a panic of the
+// framework, which takes every failure of Marshal for a defect.
+var jsonFormat = huma.Format{
+	Marshal: func(w io.Writer, v any) error {
+		var b bytes.Buffer
+		if err := huma.DefaultJSONFormat.Marshal(&b, v); err != nil {
+			return err
+		}
+		_, _ = w.Write(b.Bytes())
+		return nil
+	},
+	Unmarshal: huma.DefaultJSONFormat.Unmarshal,
 }
 
 // Mount puts the API under /api.

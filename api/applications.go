@@ -10,7 +10,8 @@ import (
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
-type applicationBody struct {
+// ApplicationBody is an application as shown after its creation.
+type ApplicationBody struct {
 	ClientID               string    `json:"client_id"`
 	Name                   string    `json:"name"`
 	Type                   string    `json:"type" enum:"web,spa,native,service"`
@@ -27,12 +28,12 @@ type applicationBody struct {
 }
 
 type applicationCreated struct {
-	applicationBody
+	ApplicationBody
 	ClientSecret string `json:"client_secret,omitempty" doc:"Shown once; public clients have none"`
 }
 
-func showApplication(a tenants.Application) applicationBody {
-	return applicationBody{
+func showApplication(a tenants.Application) ApplicationBody {
+	return ApplicationBody{
 		ClientID: a.ID, Name: a.Name, Type: a.Type, RedirectURIs: append([]string{}, a.RedirectURIs...), PostLogoutRedirectURIs: append([]string{}, a.PostLogoutRedirectURIs...),
 		BackchannelLogoutURI: optionalText(a.BackchannelLogoutURI), InitiateLoginURI: optionalText(a.InitiateLoginURI), RequirePKCE: a.RequirePKCE,
 		IDTokenAlg: a.IDTokenAlg, AuthMethod: a.AuthMethod, IsDefault: a.IsDefault, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
@@ -55,12 +56,13 @@ type createApplication struct {
 	}
 }
 
-type applicationPath struct {
+// ApplicationPath names an application.
+type ApplicationPath struct {
 	Application string `path:"a" maxLength:"63" doc:"Client id of the application"`
 }
 
 type updateApplication struct {
-	applicationPath
+	ApplicationPath
 	Body struct {
 		Name                   *string   `json:"name,omitempty" maxLength:"200"`
 		RedirectURIs           *[]string `json:"redirect_uris,omitempty" maxItems:"50"`
@@ -91,10 +93,10 @@ func (h *Handler) registerApplications() {
 					InitiateLoginURI: b.InitiateLoginURI, RequirePKCE: b.RequirePKCE == nil || *b.RequirePKCE, IDTokenAlg: b.IDTokenAlg, AuthMethod: b.AuthMethod,
 				},
 			})
-			return applicationCreated{applicationBody: showApplication(app), ClientSecret: plain}, err
+			return applicationCreated{ApplicationBody: showApplication(app), ClientSecret: plain}, err
 		})
 	read(h, route{method: http.MethodGet, path: "/applications", id: "listApplications", summary: "List applications, the oldest first", permission: staff.ReadApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *pageQuery) (out list[applicationBody], err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *PageQuery) (out list[ApplicationBody], err error) {
 			text, err := h.position(s, "applications", in.Cursor)
 			if err != nil {
 				return out, err
@@ -107,22 +109,22 @@ func (h *Handler) registerApplications() {
 			return paged(found, showApplication, h.cursor(s, "applications", created(next))), err
 		})
 	read(h, route{method: http.MethodGet, path: "/applications/{a}", id: "getApplication", summary: "Show an application", permission: staff.ReadApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *applicationPath) (applicationBody, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *ApplicationPath) (ApplicationBody, error) {
 			app, err := h.Tenants.Application(ctx, q, s.environment.ID, in.Application)
 			return showApplication(app), err
 		})
 	write(h, route{method: http.MethodPatch, path: "/applications/{a}", id: "updateApplication", summary: "Change an application", permission: staff.WriteApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *updateApplication) (applicationBody, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *updateApplication) (ApplicationBody, error) {
 			app, err := h.Tenants.UpdateApplication(ctx, s.actor, q, in.Application, tenants.ApplicationPatch(in.Body))
 			return showApplication(app), err
 		})
 	write(h, route{method: http.MethodPost, path: "/applications/{a}:rotate-secret", id: "rotateApplicationSecret", summary: "Give an application a new secret; the old one ends at once", permission: staff.WriteApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *applicationPath) (applicationCreated, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *ApplicationPath) (applicationCreated, error) {
 			app, plain, err := h.Tenants.RotateApplicationSecret(ctx, s.actor, q, in.Application)
-			return applicationCreated{applicationBody: showApplication(app), ClientSecret: plain}, err
+			return applicationCreated{ApplicationBody: showApplication(app), ClientSecret: plain}, err
 		})
 	remove(h, route{method: http.MethodDelete, path: "/applications/{a}", id: "deleteApplication", summary: "Delete an application", permission: staff.WriteApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *applicationPath) error {
+		func(ctx context.Context, s scope, q db.Queryer, in *ApplicationPath) error {
 			return h.Tenants.DeleteApplication(ctx, s.actor, q, in.Application)
 		})
 }

@@ -71,7 +71,7 @@ func showEvent(e audit.Entry) auditBody {
 }
 
 type listEvents struct {
-	tenantList
+	TenantList
 	Action string    `query:"action" maxLength:"100" doc:"Exactly"`
 	Actor  string    `query:"actor" maxLength:"63" doc:"Id of the actor"`
 	From   time.Time `query:"from" doc:"Not before this time"`

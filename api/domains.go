@@ -32,12 +32,12 @@ func showDomain(d tenants.Domain) domainBody {
 }
 
 type domainPath struct {
-	tenantPath
+	TenantPath
 	Domain string `path:"d" maxLength:"63" doc:"Id of the domain"`
 }
 
 type createDomain struct {
-	tenantPath
+	TenantPath
 	Body struct {
 		Domain   string `json:"domain" maxLength:"253"`
 		Verified bool   `json:"verified,omitempty" doc:"The vendor vouches for the domain; management keys only"`
@@ -57,7 +57,7 @@ func (h *Handler) registerDomains() {
 			return showDomain(d), err
 		})
 	read(h, route{method: http.MethodGet, path: "/tenants/{t}/domains", id: "listDomains", summary: "List a tenant's e-mail domains", permission: read1},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (list[domainBody], error) {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (list[domainBody], error) {
 			found, err := h.Tenants.Domains(ctx, q, s.tenant.ID)
 			return whole(found, showDomain), err
 		})

@@ -11,7 +11,8 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 )
 
-type groupBody struct {
+// GroupBody is a group as lists show it.
+type GroupBody struct {
 	ID           string         `json:"id"`
 	Name         string         `json:"name"`
 	Description  string         `json:"description"`
@@ -24,15 +25,15 @@ type groupBody struct {
 }
 
 type groupDetail struct {
-	groupBody
+	GroupBody
 	RoleIDs []string `json:"role_ids"`
 }
 
-func showGroup(g directory.Group) groupBody {
+func showGroup(g directory.Group) GroupBody {
 	metadata := map[string]any{}
 	// What is stored was an object when it came in; a map stays empty otherwise.
 	_ = json.Unmarshal([]byte(g.Metadata), &metadata)
-	return groupBody{
+	return GroupBody{
 		ID: g.ID, Name: g.Name, Description: g.Description, Color: g.Color, Metadata: metadata, ManagedBy: string(g.ManagedBy),
 		ConnectionID: optionalText(g.Connection), CreatedAt: g.CreatedAt, UpdatedAt: g.UpdatedAt,
 	}
@@ -40,16 +41,17 @@ func showGroup(g directory.Group) groupBody {
 
 func (h *Handler) groupDetail(ctx context.Context, q db.Queryer, g directory.Group) (groupDetail, error) {
 	roles, err := h.RBAC.GroupRoles(ctx, q, g.Tenant, g.ID)
-	return groupDetail{groupBody: showGroup(g), RoleIDs: roles}, err
+	return groupDetail{GroupBody: showGroup(g), RoleIDs: roles}, err
 }
 
-type groupPath struct {
-	tenantPath
+// GroupPath names a group.
+type GroupPath struct {
+	TenantPath
 	Group string `path:"g" maxLength:"63" doc:"Id of the group"`
 }
 
 type createGroup struct {
-	tenantPath
+	TenantPath
 	Body struct {
 		Name        string         `json:"name" maxLength:"1024"`
 		Description string         `json:"description,omitempty" maxLength:"4096"`
@@ -60,7 +62,7 @@ type createGroup struct {
 }
 
 type updateGroup struct {
-	groupPath
+	GroupPath
 	Body struct {
 		Name        *string         `json:"name,omitempty" maxLength:"1024"`
 		Description *string         `json:"description,omitempty" maxLength:"4096"`
@@ -70,13 +72,13 @@ type updateGroup struct {
 }
 
 type putGroupRoles struct {
-	groupPath
+	GroupPath
 	Body roleIDs
 }
 
 type listMembers struct {
-	groupPath
-	pageQuery
+	GroupPath
+	PageQuery
 }
 
 type memberBody struct {
@@ -91,7 +93,7 @@ func showMember(m directory.GroupMember) memberBody {
 }
 
 type changeMembers struct {
-	groupPath
+	GroupPath
 	Body struct {
 		UserIDs []string `json:"user_ids" minItems:"1" maxItems:"100" doc:"Members of the tenant"`
 	}
@@ -122,7 +124,7 @@ func (h *Handler) registerGroups() {
 			return h.groupDetail(ctx, q, g)
 		})
 	read(h, route{method: http.MethodGet, path: base, id: "listGroups", summary: "List a tenant's groups", permission: "fe.secure.read.groups"},
-		func(ctx context.Context, s scope, q db.Queryer, in *tenantList) (out list[groupBody], err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *TenantList) (out list[GroupBody], err error) {
 			after, err := h.position(s, "groups", in.Cursor)
 			if err != nil {
 				return out, err
@@ -131,7 +133,7 @@ func (h *Handler) registerGroups() {
 			return paged(found, showGroup, h.cursor(s, "groups", next)), err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getGroup", summary: "Show a group with its roles", permission: "fe.secure.read.groups"},
-		func(ctx context.Context, s scope, q db.Queryer, in *groupPath) (out groupDetail, err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *GroupPath) (out groupDetail, err error) {
 			g, err := h.Directory.Group(ctx, q, s.tenant.ID, in.Group)
 			if err != nil {
 				return out, err
@@ -155,7 +157,7 @@ func (h *Handler) registerGroups() {
 			return h.groupDetail(ctx, q, g)
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteGroup", summary: "Delete a group", permission: "fe.secure.delete.groups"},
-		func(ctx context.Context, s scope, q db.Queryer, in *groupPath) error {
+		func(ctx context.Context, s scope, q db.Queryer, in *GroupPath) error {
 			if err := h.RBAC.CheckGroup(ctx, s.actor, q, s.tenant.ID, in.Group); err != nil {
 				return err
 			}

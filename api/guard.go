@@ -62,17 +62,26 @@ func (h *Handler) admit(r *http.Request, rt route, tenantKey string) (scope, err
 	}
 	info := httpx.InfoOf(r)
 	a.RequestID, a.IP, a.UserAgent = info.RequestID, info.IP, info.UserAgent
-	s := scope{actor: a, environment: env}
-	target := audit.Target{Type: "environment", ID: env.ID, Name: env.Name}
+	s, err := h.admitActor(ctx, a, rt, tenantKey)
+	s.environment = env
+	return s, err
+}
+
+// admitActor resolves the tenant and asks for the route's permission.
+func (h *Handler) admitActor(ctx context.Context, a actor.Actor, rt route, tenantKey string) (scope, error) {
+	s := scope{actor: a}
+	target := audit.Target{Type: "environment", ID: a.Environment}
 	if rt.ofTenant() {
-		if s.tenant, err = h.Tenants.Get(ctx, h.DB, env.ID, tenantKey); err != nil {
+		t, err := h.Tenants.Get(ctx, h.DB, a.Environment, tenantKey)
+		if err != nil {
 			return scope{}, err
 		}
 		// Another tenant's object is absent, not forbidden (product 7.3).
-		if a.Tenant != "" && a.Tenant != s.tenant.ID {
+		if a.Tenant != "" && a.Tenant != t.ID {
 			return scope{}, tenants.ErrTenantNotFound
 		}
-		target = audit.Target{Type: "tenant", ID: s.tenant.ID, Name: s.tenant.Name}
+		s.tenant = t
+		target = audit.Target{Type: "tenant", ID: t.ID, Name: t.Name}
 	}
 	return s, h.Audit.Authorize(ctx, a, rt.permission, target)
 }

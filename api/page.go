@@ -17,20 +17,21 @@ type list[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor for the next page; null on the last"`
 }
 
-// pageQuery is what lists take.
-type pageQuery struct {
+// PageQuery is what lists take.
+type PageQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many at most"`
 	Cursor string `query:"cursor" maxLength:"2000" doc:"next_cursor of the page before"`
 }
 
-// tenantPath names the tenant; guard has resolved it.
-type tenantPath struct {
+// TenantPath names the tenant; guard has resolved it.
+type TenantPath struct {
 	Tenant string `path:"t" maxLength:"63" doc:"Id or key of the tenant"`
 }
 
-type tenantList struct {
-	tenantPath
-	pageQuery
+// TenantList is what lists of a tenant take. It is exported, as every embedded shape here, because the framework reads exported fields only.
+type TenantList struct {
+	TenantPath
+	PageQuery
 }
 
 var errCursor = fault.New(fault.Invalid, "invalid_cursor", "The cursor is not one that this list returned.").In("cursor")

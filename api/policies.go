@@ -49,7 +49,7 @@ type passwordBody struct {
 }
 
 type ofTenant[T any] struct {
-	tenantPath
+	TenantPath
 	Body T
 }
 
@@ -101,7 +101,7 @@ func policyRoutes[T any](h *Handler, kind, name, about, canRead, canWrite string
 
 func tenantPolicy[T any](h *Handler, path, name, about, kind, canRead, canWrite string, show func(policy.Settings) T) {
 	read(h, route{method: http.MethodGet, path: path, id: "get" + name, summary: "Show a tenant's own choice: " + about, permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (out T, err error) {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (out T, err error) {
 			_, own, err := h.Policy.Load(ctx, q, s.environment.ID, s.tenant.ID)
 			return show(own), err
 		})

@@ -49,12 +49,13 @@ type listRoles struct {
 	TenantID string `query:"tenant_id" maxLength:"63" doc:"Also the roles of this tenant (id or key)"`
 }
 
-type rolePath struct {
+// RolePath names a role.
+type RolePath struct {
 	Role string `path:"r" maxLength:"63" doc:"Id of the role"`
 }
 
 type updateRole struct {
-	rolePath
+	RolePath
 	Body struct {
 		Name        *string   `json:"name,omitempty" maxLength:"200"`
 		Description *string   `json:"description,omitempty" maxLength:"2000"`
@@ -95,12 +96,13 @@ type createPermission struct {
 	}
 }
 
-type permissionPath struct {
+// PermissionPath names a permission.
+type PermissionPath struct {
 	Permission string `path:"p" maxLength:"63" doc:"Id of the permission"`
 }
 
 type updatePermission struct {
-	permissionPath
+	PermissionPath
 	Body struct {
 		Name        *string `json:"name,omitempty" maxLength:"200"`
 		Description *string `json:"description,omitempty" maxLength:"2000"`
@@ -154,7 +156,7 @@ func (h *Handler) registerRoles() {
 			return whole(found, showRole), err
 		})
 	read(h, route{method: http.MethodGet, path: "/roles/{r}", id: "getRole", summary: "Show a role", permission: staff.ReadRoles},
-		func(ctx context.Context, s scope, q db.Queryer, in *rolePath) (roleBody, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *RolePath) (roleBody, error) {
 			r, err := h.RBAC.Role(ctx, q, s.environment.ID, "", in.Role)
 			return showRole(r), err
 		})
@@ -164,11 +166,11 @@ func (h *Handler) registerRoles() {
 			return showRole(r), err
 		})
 	remove(h, route{method: http.MethodDelete, path: "/roles/{r}", id: "deleteRole", summary: "Delete a role and its assignments", permission: staff.DeleteRoles},
-		func(ctx context.Context, s scope, q db.Queryer, in *rolePath) error {
+		func(ctx context.Context, s scope, q db.Queryer, in *RolePath) error {
 			return h.RBAC.DeleteRole(ctx, s.actor, q, in.Role)
 		})
 	read(h, route{method: http.MethodGet, path: "/tenants/{t}/roles", id: "listTenantRoles", summary: "List the roles that a tenant can give, the strongest first", permission: "fe.secure.read.roles"},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (list[roleBody], error) {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (list[roleBody], error) {
 			found, err := h.RBAC.Roles(ctx, q, s.environment.ID, s.tenant.ID)
 			return whole(found, showRole), err
 		})
@@ -188,7 +190,7 @@ func (h *Handler) registerRoles() {
 			return showPermission(p), err
 		})
 	remove(h, route{method: http.MethodDelete, path: "/permissions/{p}", id: "deletePermission", summary: "Delete a permission of your own from every role", permission: staff.DeleteRoles},
-		func(ctx context.Context, s scope, q db.Queryer, in *permissionPath) error {
+		func(ctx context.Context, s scope, q db.Queryer, in *PermissionPath) error {
 			return h.RBAC.DeletePermission(ctx, s.actor, q, in.Permission)
 		})
 	write(h, route{method: http.MethodPut, path: "/permissions:classify", id: "classifyPermissions", summary: "Say what roles of tenants may do with permissions", permission: staff.WriteRoles},

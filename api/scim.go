@@ -11,7 +11,8 @@ import (
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
-type scimBody struct {
+// SCIMBody is a SCIM connection as shown.
+type SCIMBody struct {
 	ID            string     `json:"id"`
 	Name          string     `json:"name"`
 	Profile       string     `json:"profile"`
@@ -24,26 +25,27 @@ type scimBody struct {
 }
 
 type scimCreated struct {
-	scimBody
+	SCIMBody
 	Token string `json:"token" doc:"The first bearer token; shown once"`
 }
 
-func showSCIM(env tenants.Environment) func(tenants.SCIMConnection) scimBody {
-	return func(c tenants.SCIMConnection) scimBody {
-		return scimBody{
+func showSCIM(env tenants.Environment) func(tenants.SCIMConnection) SCIMBody {
+	return func(c tenants.SCIMConnection) SCIMBody {
+		return SCIMBody{
 			ID: c.ID, Name: c.Name, Profile: c.Profile, BaseURL: env.SCIMBaseURL(c.ID), Status: c.Status, DeleteMode: c.DeleteMode,
 			LastRequestAt: optional(c.LastRequestAt), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 		}
 	}
 }
 
-type scimPath struct {
-	tenantPath
+// SCIMPath names a SCIM connection.
+type SCIMPath struct {
+	TenantPath
 	Connection string `path:"c" maxLength:"63" doc:"Id of the SCIM connection"`
 }
 
 type createSCIM struct {
-	tenantPath
+	TenantPath
 	Body struct {
 		Name       string `json:"name" maxLength:"200"`
 		Profile    string `json:"profile,omitempty" enum:"okta,entra,onelogin,jumpcloud,google,ping,rippling,generic,rfc" doc:"Whose habits the connection follows; generic when left out"`
@@ -52,7 +54,7 @@ type createSCIM struct {
 }
 
 type updateSCIM struct {
-	scimPath
+	SCIMPath
 	Body struct {
 		Name       *string `json:"name,omitempty" maxLength:"200"`
 		Profile    *string `json:"profile,omitempty" enum:"okta,entra,onelogin,jumpcloud,google,ping,rippling,generic,rfc"`
@@ -62,11 +64,12 @@ type updateSCIM struct {
 }
 
 type deleteSCIM struct {
-	scimPath
+	SCIMPath
 	KeepPeople bool `query:"keep_people" doc:"Leave the people and groups that it provisioned, for the vendor to manage"`
 }
 
-type tokenBody struct {
+// TokenBody is a bearer token as shown after its creation.
+type TokenBody struct {
 	ID         string     `json:"id"`
 	Name       string     `json:"name"`
 	Last4      string     `json:"last4"`
@@ -76,16 +79,16 @@ type tokenBody struct {
 }
 
 type tokenCreated struct {
-	tokenBody
+	TokenBody
 	Token string `json:"token" doc:"Shown once"`
 }
 
-func showToken(t tenants.SCIMToken) tokenBody {
-	return tokenBody{ID: t.ID, Name: t.Name, Last4: t.Last4, ExpiresAt: optional(t.ExpiresAt), LastUsedAt: optional(t.LastUsedAt), CreatedAt: t.CreatedAt}
+func showToken(t tenants.SCIMToken) TokenBody {
+	return TokenBody{ID: t.ID, Name: t.Name, Last4: t.Last4, ExpiresAt: optional(t.ExpiresAt), LastUsedAt: optional(t.LastUsedAt), CreatedAt: t.CreatedAt}
 }
 
 type createToken struct {
-	scimPath
+	SCIMPath
 	Body *struct {
 		Name          string `json:"name,omitempty" maxLength:"200"`
 		ExpiresInDays int    `json:"expires_in_days,omitempty" minimum:"1" maximum:"3650" doc:"Never when left out"`
@@ -93,13 +96,13 @@ type createToken struct {
 }
 
 type tokenPath struct {
-	scimPath
+	SCIMPath
 	Token string `path:"k" maxLength:"63" doc:"Id of the token"`
 }
 
 type listRequests struct {
-	scimPath
-	pageQuery
+	SCIMPath
+	PageQuery
 	Resource string `query:"resource_id" maxLength:"63" doc:"Only requests about this resource"`
 	Failed   bool   `query:"failed" doc:"Only requests that were refused"`
 }
@@ -160,20 +163,20 @@ func (h *Handler) registerSCIM() {
 			c, token, err := h.Tenants.CreateSCIMConnection(ctx, s.actor, q, s.tenant.ID, tenants.NewSCIMConnection{
 				Name: in.Body.Name, Profile: in.Body.Profile, DeleteMode: in.Body.DeleteMode,
 			})
-			return scimCreated{scimBody: showSCIM(s.environment)(c), Token: token}, err
+			return scimCreated{SCIMBody: showSCIM(s.environment)(c), Token: token}, err
 		})
 	read(h, route{method: http.MethodGet, path: base, id: "listSCIMConnections", summary: "List a tenant's SCIM connections", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (list[scimBody], error) {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (list[SCIMBody], error) {
 			found, err := h.Tenants.SCIMConnections(ctx, q, s.tenant.ID)
 			return whole(found, showSCIM(s.environment)), err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getSCIMConnection", summary: "Show a SCIM connection", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, in *scimPath) (scimBody, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *SCIMPath) (SCIMBody, error) {
 			c, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection)
 			return showSCIM(s.environment)(c), err
 		})
 	write(h, route{method: http.MethodPatch, path: one, id: "updateSCIMConnection", summary: "Change, pause or resume a SCIM connection", permission: canWrite},
-		func(ctx context.Context, s scope, q db.Queryer, in *updateSCIM) (scimBody, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *updateSCIM) (SCIMBody, error) {
 			c, err := h.Tenants.UpdateSCIMConnection(ctx, s.actor, q, s.tenant.ID, in.Connection, tenants.SCIMPatch{
 				Name: in.Body.Name, Profile: in.Body.Profile, DeleteMode: in.Body.DeleteMode, Status: in.Body.Status,
 			})
@@ -196,10 +199,10 @@ func (h *Handler) registerSCIM() {
 		func(ctx context.Context, s scope, q db.Queryer, in *createToken) (tokenCreated, error) {
 			body := value(in.Body)
 			t, plain, err := h.Tenants.AddSCIMToken(ctx, s.actor, q, s.tenant.ID, in.Connection, body.Name, time.Duration(body.ExpiresInDays)*24*time.Hour)
-			return tokenCreated{tokenBody: showToken(t), Token: plain}, err
+			return tokenCreated{TokenBody: showToken(t), Token: plain}, err
 		})
 	read(h, route{method: http.MethodGet, path: one + "/tokens", id: "listSCIMTokens", summary: "List the bearer tokens of a connection", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, in *scimPath) (out list[tokenBody], err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *SCIMPath) (out list[TokenBody], err error) {
 			if _, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
 				return out, err
 			}

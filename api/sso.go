@@ -103,13 +103,14 @@ func showSSO(env tenants.Environment, roles map[string][]string) func(tenants.SS
 	}
 }
 
-type ssoPath struct {
-	tenantPath
+// SSOPath names an SSO connection.
+type SSOPath struct {
+	TenantPath
 	Connection string `path:"c" maxLength:"63" doc:"Id of the SSO connection"`
 }
 
-// ssoFields are what both POST and PATCH take.
-type ssoFields struct {
+// SSOFields are what both POST and PATCH take.
+type SSOFields struct {
 	IdPMetadataXML         *string           `json:"idp_metadata_xml,omitempty" maxLength:"2097152" doc:"SAML: the identity provider's metadata"`
 	IdPMetadataURL         *string           `json:"idp_metadata_url,omitempty" maxLength:"2000" doc:"Not available yet"`
 	IdP                    *idpFields        `json:"idp,omitempty" doc:"SAML: the identity provider by hand"`
@@ -137,27 +138,27 @@ type idpFields struct {
 }
 
 type createSSO struct {
-	tenantPath
+	TenantPath
 	Body struct {
 		Type string `json:"type" enum:"saml,oidc"`
 		Name string `json:"name" maxLength:"200"`
-		ssoFields
+		SSOFields
 		Status string `json:"status,omitempty" enum:"draft,active" doc:"active at creation is for management keys"`
 	}
 }
 
 type updateSSO struct {
-	ssoPath
+	SSOPath
 	Body struct {
 		Type *string `json:"type,omitempty" enum:"saml,oidc" doc:"Cannot change"`
 		Name *string `json:"name,omitempty" maxLength:"200"`
-		ssoFields
+		SSOFields
 		Status *string `json:"status,omitempty" enum:"draft,tested,active,disabled"`
 	}
 }
 
 // check refuses what a later version serves and what belongs to the other type.
-func (f ssoFields) check(connectionType string) error {
+func (f SSOFields) check(connectionType string) error {
 	if f.IdPMetadataURL != nil {
 		return notSupported("idp_metadata_url")
 	}
@@ -194,7 +195,7 @@ func (f ssoFields) check(connectionType string) error {
 
 // saml makes the settings of a SAML connection, beginning from those it has. nil:
 // nothing changes.
-func (h *Handler) saml(f ssoFields, current *tenants.SAMLSettings) (*tenants.SAMLSettings, error) {
+func (h *Handler) saml(f SSOFields, current *tenants.SAMLSettings) (*tenants.SAMLSettings, error) {
 	if f.IdPMetadataXML == nil && f.IdP == nil && f.ClockSkewSeconds == nil {
 		return nil, nil
 	}
@@ -234,7 +235,7 @@ func (h *Handler) saml(f ssoFields, current *tenants.SAMLSettings) (*tenants.SAM
 	return &out, nil
 }
 
-func (f ssoFields) oidc(current *tenants.OIDCSettings) *tenants.OIDCSettings {
+func (f SSOFields) oidc(current *tenants.OIDCSettings) *tenants.OIDCSettings {
 	if f.Issuer == nil && f.ClientID == nil && f.Scopes == nil && f.GroupsClaim == nil {
 		return nil
 	}
@@ -271,7 +272,7 @@ type mapping struct {
 }
 
 type putMappings struct {
-	tenantPath
+	TenantPath
 	Body mappings
 }
 
@@ -306,8 +307,8 @@ func showLogin(l signin.Login) loginBody {
 }
 
 type listLogins struct {
-	ssoPath
-	pageQuery
+	SSOPath
+	PageQuery
 }
 
 func (h *Handler) registerSSO() {
@@ -321,7 +322,7 @@ func (h *Handler) registerSSO() {
 	)
 	write(h, route{method: http.MethodPost, path: base, id: "createSSOConnection", summary: "Connect an identity provider by SAML or OIDC", permission: canWrite, status: http.StatusCreated, maxBody: metadata},
 		func(ctx context.Context, s scope, q db.Queryer, in *createSSO) (out ssoBody, err error) {
-			f := in.Body.ssoFields
+			f := in.Body.SSOFields
 			if err := f.check(in.Body.Type); err != nil {
 				return out, err
 			}
@@ -349,7 +350,7 @@ func (h *Handler) registerSSO() {
 			return h.withRoles(ctx, s, q, c, f.DefaultRoleIDs)
 		})
 	read(h, route{method: http.MethodGet, path: base, id: "listSSOConnections", summary: "List a tenant's SSO connections", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (out list[ssoBody], err error) {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (out list[ssoBody], err error) {
 			found, err := h.Tenants.SSOConnections(ctx, q, s.tenant.ID)
 			if err != nil {
 				return out, err
@@ -358,7 +359,7 @@ func (h *Handler) registerSSO() {
 			return whole(found, showSSO(s.environment, roles)), err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getSSOConnection", summary: "Show an SSO connection", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, in *ssoPath) (out ssoBody, err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *SSOPath) (out ssoBody, err error) {
 			c, err := h.Tenants.SSOConnection(ctx, q, s.tenant.ID, in.Connection)
 			if err != nil {
 				return out, err
@@ -371,7 +372,7 @@ func (h *Handler) registerSSO() {
 			if err != nil {
 				return out, err
 			}
-			f := in.Body.ssoFields
+			f := in.Body.SSOFields
 			if in.Body.Type != nil && *in.Body.Type != current.Type {
 				return out, refused("invalid_field", "The type of a connection cannot change.", "type")
 			}
@@ -396,7 +397,7 @@ func (h *Handler) registerSSO() {
 			return h.withRoles(ctx, s, q, c, f.DefaultRoleIDs)
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteSSOConnection", summary: "Delete an SSO connection; ends its sessions", permission: canDelete},
-		func(ctx context.Context, s scope, q db.Queryer, in *ssoPath) error {
+		func(ctx context.Context, s scope, q db.Queryer, in *SSOPath) error {
 			if err := h.Tenants.DeleteSSOConnection(ctx, s.actor, q, s.tenant.ID, in.Connection); err != nil {
 				return err
 			}
@@ -427,7 +428,7 @@ func (h *Handler) registerSSO() {
 			return h.mappings(ctx, s, q)
 		})
 	read(h, route{method: http.MethodGet, path: "/tenants/{t}/group-role-mappings", id: "getGroupRoleMappings", summary: "Show the roles that names of groups carry", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) (mappings, error) {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (mappings, error) {
 			return h.mappings(ctx, s, q)
 		})
 }

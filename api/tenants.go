@@ -50,12 +50,12 @@ type createTenant struct {
 }
 
 type listTenants struct {
-	pageQuery
+	PageQuery
 	ParentID string `query:"parent_id" maxLength:"63" doc:"Only the sub-accounts of this tenant (id)"`
 }
 
 type updateTenant struct {
-	tenantPath
+	TenantPath
 	Body struct {
 		Name               *string        `json:"name,omitempty" maxLength:"200"`
 		Status             *string        `json:"status,omitempty" enum:"active,suspended"`
@@ -88,7 +88,7 @@ func (h *Handler) registerTenants() {
 			return paged(found, showTenant, h.cursor(s, "tenants", created(next))), err
 		})
 	read(h, route{method: http.MethodGet, path: "/tenants/{t}", id: "getTenant", summary: "Show a tenant", permission: "fe.secure.read.accountSettings"},
-		func(_ context.Context, s scope, _ db.Queryer, _ *tenantPath) (tenantBody, error) {
+		func(_ context.Context, s scope, _ db.Queryer, _ *TenantPath) (tenantBody, error) {
 			return showTenant(s.tenant), nil
 		})
 	write(h, route{method: http.MethodPatch, path: "/tenants/{t}", id: "updateTenant", summary: "Change a tenant; suspending ends its sessions", permission: "fe.secure.write.accountSettings"},
@@ -104,7 +104,7 @@ func (h *Handler) registerTenants() {
 			return showTenant(t), err
 		})
 	remove(h, route{method: http.MethodDelete, path: "/tenants/{t}", id: "deleteTenant", summary: "Delete a tenant; its sub-accounts move to its parent", permission: staff.DeleteTenants},
-		func(ctx context.Context, s scope, q db.Queryer, _ *tenantPath) error {
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) error {
 			stmts := append(h.Policy.DeleteTenantStmts(s.environment.ID, s.tenant.ID), h.RBAC.DeleteTenantStmts(s.environment.ID, s.tenant.ID)...)
 			if err := q.Batch(ctx, stmts); err != nil {
 				return err

@@ -10,7 +10,8 @@ import (
 	"github.com/gatehouse-id/gatehouse/sessions"
 )
 
-type userBody struct {
+// UserBody is a person as lists show him.
+type UserBody struct {
 	ID           string     `json:"id"`
 	MembershipID string     `json:"membership_id"`
 	Email        string     `json:"email"`
@@ -29,14 +30,14 @@ type userBody struct {
 }
 
 type userDetail struct {
-	userBody
+	UserBody
 	RoleIDs []string `json:"role_ids" doc:"Direct roles only; effective-roles shows all"`
 }
 
-func (h *Handler) showUser(p directory.Person) userBody {
+func (h *Handler) showUser(p directory.Person) UserBody {
 	m := p.Membership
 	err := m.Usable(h.Clock.Now())
-	return userBody{
+	return UserBody{
 		ID: m.UserID, MembershipID: m.ID, Email: m.Email, FirstName: m.FirstName, LastName: m.LastName, DisplayName: m.DisplayName,
 		Status: string(m.Status), Disabled: !m.DisabledAt.IsZero(), Deactivated: err == directory.ErrDeprovisioned, Usable: err == nil && p.User.LockedAt.IsZero(),
 		ManagedBy: string(m.ManagedBy), ConnectionID: optionalText(m.Connection), ExpiresAt: optional(m.ExpiresAt), CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
@@ -45,16 +46,17 @@ func (h *Handler) showUser(p directory.Person) userBody {
 
 func (h *Handler) userDetail(ctx context.Context, q db.Queryer, p directory.Person) (userDetail, error) {
 	roles, err := h.RBAC.MembershipRoles(ctx, q, p.Membership.Tenant, p.Membership.ID)
-	return userDetail{userBody: h.showUser(p), RoleIDs: roles}, err
+	return userDetail{UserBody: h.showUser(p), RoleIDs: roles}, err
 }
 
-type userPath struct {
-	tenantPath
+// UserPath names a person.
+type UserPath struct {
+	TenantPath
 	User string `path:"u" maxLength:"63" doc:"Id of the user"`
 }
 
 type createUser struct {
-	tenantPath
+	TenantPath
 	Body struct {
 		Email          string    `json:"email" maxLength:"320"`
 		FirstName      string    `json:"first_name,omitempty" maxLength:"1024"`
@@ -67,12 +69,12 @@ type createUser struct {
 }
 
 type listUsers struct {
-	tenantList
+	TenantList
 	Email string `query:"email" maxLength:"320" doc:"Only users of this address"`
 }
 
 type updateUser struct {
-	userPath
+	UserPath
 	Body struct {
 		Email       *string `json:"email,omitempty" maxLength:"320"`
 		FirstName   *string `json:"first_name,omitempty" maxLength:"1024"`
@@ -86,7 +88,7 @@ type roleIDs struct {
 }
 
 type putUserRoles struct {
-	userPath
+	UserPath
 	Body roleIDs
 }
 
@@ -114,7 +116,7 @@ func (h *Handler) registerUsers() {
 	write(h, route{method: http.MethodPost, path: base, id: "createUser", summary: "Add a person to a tenant", permission: "fe.secure.write.users", status: http.StatusCreated},
 		h.createUser)
 	read(h, route{method: http.MethodGet, path: base, id: "listUsers", summary: "List the people of a tenant, the oldest first", permission: "fe.secure.read.users"},
-		func(ctx context.Context, s scope, q db.Queryer, in *listUsers) (out list[userBody], err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *listUsers) (out list[UserBody], err error) {
 			after, err := h.position(s, "users", in.Cursor)
 			if err != nil {
 				return out, err
@@ -123,7 +125,7 @@ func (h *Handler) registerUsers() {
 			return paged(found, h.showUser, h.cursor(s, "users", next)), err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getUser", summary: "Show a person with his direct roles", permission: "fe.secure.read.users"},
-		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (out userDetail, err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) (out userDetail, err error) {
 			p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, in.User)
 			if err != nil {
 				return out, err
@@ -139,7 +141,7 @@ func (h *Handler) registerUsers() {
 			})
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteUser", summary: "Take a person out of a tenant", permission: "fe.secure.delete.users"},
-		func(ctx context.Context, s scope, q db.Queryer, in *userPath) error {
+		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) error {
 			p, err := h.target(ctx, s, q, in.User)
 			if err != nil {
 				return err
@@ -147,19 +149,19 @@ func (h *Handler) registerUsers() {
 			return h.Directory.RemoveUser(ctx, s.actor, q, s.tenant.ID, p.Membership.UserID)
 		})
 	write(h, route{method: http.MethodPost, path: one + ":disable", id: "disableUser", summary: "Keep a person out of this tenant; ends his sessions in it", permission: "fe.secure.write.enableDisable"},
-		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (userDetail, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) (userDetail, error) {
 			return h.onUser(ctx, s, q, in.User, func() (directory.Person, error) {
 				return h.Directory.Disable(ctx, s.actor, q, s.tenant.ID, in.User)
 			})
 		})
 	write(h, route{method: http.MethodPost, path: one + ":enable", id: "enableUser", summary: "Let a disabled person in again", permission: "fe.secure.write.enableDisable"},
-		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (userDetail, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) (userDetail, error) {
 			return h.onUser(ctx, s, q, in.User, func() (directory.Person, error) {
 				return h.Directory.Enable(ctx, s.actor, q, s.tenant.ID, in.User)
 			})
 		})
 	write(h, route{method: http.MethodPost, path: one + ":logout", id: "logoutUser", summary: "End a person's sessions in this tenant", permission: "fe.secure.delete.sessions"},
-		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (out ended, err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) (out ended, err error) {
 			if _, err := h.target(ctx, s, q, in.User); err != nil {
 				return out, err
 			}
@@ -178,7 +180,7 @@ func (h *Handler) registerUsers() {
 			return h.userDetail(ctx, q, p)
 		})
 	read(h, route{method: http.MethodGet, path: one + "/effective-roles", id: "getEffectiveRoles", summary: "Show what a token of the person would carry, and why", permission: "fe.secure.read.users"},
-		func(ctx context.Context, s scope, q db.Queryer, in *userPath) (out effectiveBody, err error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) (out effectiveBody, err error) {
 			p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, in.User)
 			if err != nil {
 				return out, err

@@ -40,8 +40,6 @@ WHERE environment_id = $1 AND id IN (SELECT key FROM json_each($2))`
 
 	sqlDeletePermission = `DELETE FROM permissions WHERE environment_id = $1 AND id = $2`
 
-	sqlCategories = `SELECT id, name FROM permission_categories WHERE environment_id = $1 ORDER BY name`
-
 	// How many custom roles a classification touches.
 	sqlCountCustomRoles = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND owner_tenant_id <> ''`
 )
@@ -162,7 +160,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
   SELECT m.role_owner, m.role_id, m.environment_id FROM up JOIN groups g ON g.tenant_id = $1 AND g.id = up.group_id AND g.managed_by = 'scim'
   JOIN group_role_mappings m ON m.tenant_id = $1 AND m.group_name = g.name AND m.connection_id IN ('', g.connection_id)
 )
-SELECT MIN(r.level) FROM granted JOIN roles r ON r.environment_id = granted.environment_id AND r.owner_tenant_id = granted.role_owner AND r.id = granted.role_id`
+SELECT COALESCE(MIN(r.level), 2147483647) FROM granted JOIN roles r ON r.environment_id = granted.environment_id AND r.owner_tenant_id = granted.role_owner AND r.id = granted.role_id`
 )
 
 // sqlEffective gathers all that a membership is granted, in one statement: rows of

@@ -99,7 +99,7 @@ func TestAcceptedShapes(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(t, w.answer(browser.New(t), ada, idp.SAMLKnobs{}), "SAML_UNTRUSTED_KEY")
-		settings, err := saml.ParseIdPMetadata(w.idp.Metadata())
+		settings, err := saml.ParseIdPMetadata(w.idp.Metadata(), w.Clock.Now())
 		if err != nil || len(settings.Keys) != 2 {
 			t.Fatalf("%d keys, %v", len(settings.Keys), err)
 		}

@@ -9,8 +9,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
-
-	csaml "github.com/crewjam/saml"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/saml/verify"
@@ -75,12 +74,13 @@ func badMetadata(code, message string) *fault.Error {
 
 // ParseIdPMetadata reads an identity provider's metadata: its entity ID, its
 // single sign-on address (Redirect before POST) and its signing keys. A key
-// without a use serves both purposes (SAML metadata §2.4.1.1).
+// without a use serves both purposes (SAML metadata §2.4.1.1). What was valid
+// until before now is refused (§2.3.2).
 //
 // Faults of kind Invalid: metadata_too_large, metadata_not_xml,
-// metadata_several_entities, metadata_no_idp, metadata_no_sso,
+// metadata_several_entities, metadata_no_idp, metadata_expired, metadata_no_sso,
 // metadata_bad_location, metadata_no_key, and those of ParseIdPCertificates.
-func ParseIdPMetadata(doc []byte) (tenants.SAMLSettings, error) {
+func ParseIdPMetadata(doc []byte, now time.Time) (tenants.SAMLSettings, error) {
 	var out tenants.SAMLSettings
 	if len(doc) > MaxMetadata {
 		return out, badMetadata("metadata_too_large", "The metadata is larger than 1 MiB. Give the metadata of one identity provider.")
@@ -89,13 +89,18 @@ func ParseIdPMetadata(doc []byte) (tenants.SAMLSettings, error) {
 	if err != nil {
 		return out, err
 	}
-	if len(entity.IDPSSODescriptors) != 1 {
+	if len(entity.IDPs) != 1 {
 		return out, badMetadata("metadata_no_idp", "The metadata does not describe one identity provider. Check that it is the IdP's metadata and not a service provider's.")
 	}
-	idp := entity.IDPSSODescriptors[0]
+	idp := entity.IDPs[0]
+	for _, until := range []string{entity.ValidUntil, idp.ValidUntil} {
+		if t, err := time.Parse(time.RFC3339, until); until != "" && (err != nil || !now.Before(t)) {
+			return out, badMetadata("metadata_expired", "The metadata was valid until "+shown(until)+". Load it again from the identity provider.")
+		}
+	}
 	out.IdPEntityID = strings.TrimSpace(entity.EntityID)
 	for _, binding := range []string{tenants.BindingRedirect, tenants.BindingPOST} {
-		for _, s := range idp.SingleSignOnServices {
+		for _, s := range idp.SSO {
 			if s.Binding == binding && out.SSOURL == "" {
 				out.SSOURL, out.SSOBinding = strings.TrimSpace(s.Location), binding
 			}
@@ -108,12 +113,12 @@ func ParseIdPMetadata(doc []byte) (tenants.SAMLSettings, error) {
 		return out, badMetadata("metadata_bad_location", "The single sign-on address in the metadata is not an http or https address.")
 	}
 	seen := map[string]bool{}
-	for _, k := range idp.KeyDescriptors {
+	for _, k := range idp.Keys {
 		if k.Use != "" && k.Use != "signing" {
 			continue
 		}
-		for _, c := range k.KeyInfo.X509Data.X509Certificates {
-			key, err := certificateKey([]byte(c.Data))
+		for _, c := range k.Certificates {
+			key, err := certificateKey([]byte(c))
 			if err != nil {
 				return out, err
 			}
@@ -145,8 +150,33 @@ func ParseIdPCertificates(list []string) ([]tenants.IdPKey, error) {
 	return keys, nil
 }
 
-func oneEntity(doc []byte) (csaml.EntityDescriptor, error) {
-	var entity csaml.EntityDescriptor
+// idpEntity is what is read of metadata. Types of its own, because a library's
+// refuse the whole document for an endpoint that nobody asked for.
+type idpEntity struct {
+	EntityID   string `xml:"entityID,attr"`
+	ValidUntil string `xml:"validUntil,attr"`
+	IDPs       []struct {
+		ValidUntil string `xml:"validUntil,attr"`
+		Keys       []struct {
+			Use          string   `xml:"use,attr"`
+			Certificates []string `xml:"KeyInfo>X509Data>X509Certificate"`
+		} `xml:"urn:oasis:names:tc:SAML:2.0:metadata KeyDescriptor"`
+		SSO []struct {
+			Binding  string `xml:"Binding,attr"`
+			Location string `xml:"Location,attr"`
+		} `xml:"urn:oasis:names:tc:SAML:2.0:metadata SingleSignOnService"`
+	} `xml:"urn:oasis:names:tc:SAML:2.0:metadata IDPSSODescriptor"`
+}
+
+func shown(s string) string {
+	if len(s) > 40 {
+		return s[:40]
+	}
+	return s
+}
+
+func oneEntity(doc []byte) (idpEntity, error) {
+	var entity idpEntity
 	dec := xml.NewDecoder(bytes.NewReader(doc))
 	for {
 		tok, err := dec.Token()

@@ -60,7 +60,7 @@ func TestParseIdPMetadata(t *testing.T) {
 	}
 	good := func(name, doc string, keys int) tenants.SAMLSettings {
 		t.Helper()
-		s, err := saml.ParseIdPMetadata([]byte(doc))
+		s, err := saml.ParseIdPMetadata([]byte(doc), rig.Start)
 		if err != nil || len(s.Keys) != keys {
 			t.Errorf("%s: %d keys, %v", name, len(s.Keys), err)
 		}
@@ -68,7 +68,7 @@ func TestParseIdPMetadata(t *testing.T) {
 	}
 	bad := func(name, doc, code string) {
 		t.Helper()
-		s, err := saml.ParseIdPMetadata([]byte(doc))
+		s, err := saml.ParseIdPMetadata([]byte(doc), rig.Start)
 		if fault.CodeOf(err) != code || fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%s: %+v, %v, want %s", name, s, err, code)
 		}
@@ -98,6 +98,11 @@ func TestParseIdPMetadata(t *testing.T) {
 	bad("M2 two entities in a federation", `<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">`+doc(keyDescriptor("signing", c1))[21:]+`</md:EntitiesDescriptor>`, "metadata_several_entities")
 	bad("M2 two roots", doc(keyDescriptor("signing", c1))+doc(keyDescriptor("signing", c2))[21:], "metadata_several_entities")
 	bad("text after the root", doc(keyDescriptor("signing", c1))+"x", "metadata_not_xml")
+	bad("M4 validUntil past", edit(`entityID=`, `validUntil="2026-03-01T12:00:00Z" entityID=`), "metadata_expired")
+	bad("M4 validUntil of the role past", edit(`<md:IDPSSODescriptor`, `<md:IDPSSODescriptor validUntil="2026-02-28T23:00:00.000Z"`), "metadata_expired")
+	bad("M4 validUntil that is none", edit(`entityID=`, `validUntil="tomorrow" entityID=`), "metadata_expired")
+	good("M4 validUntil to come", edit(`entityID=`, `validUntil="2026-03-01T12:00:01.000Z" entityID=`), 1)
+	good("endpoints that nobody asked for", edit(`<md:SingleSignOnService`, `<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="javascript:x"/><md:SingleSignOnService`), 1)
 	bad("M5 javascript", edit("https://idp.example/sso", "javascript:alert(1)"), "metadata_bad_location")
 	bad("M5 relative", edit("https://idp.example/sso", "/sso"), "metadata_bad_location")
 	bad("M5 data", edit("https://idp.example/sso", "data:text/html,x"), "metadata_bad_location")

@@ -127,7 +127,7 @@ func (e *Environments) All(ctx context.Context) ([]Environment, error) {
 func (e *Environments) load(ctx context.Context, unknown bool) error {
 	now := e.clock.Now()
 	e.mu.Lock()
-	age, empty := now.Sub(e.read), e.byID == nil || len(e.byID) == 0
+	age, empty := now.Sub(e.read), len(e.byID) == 0
 	e.mu.Unlock()
 	if !empty && age < environmentsRetry || !empty && !unknown && age < environmentsFor {
 		return nil

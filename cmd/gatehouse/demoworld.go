@@ -112,7 +112,7 @@ func (w *demoWorld) createAcme(ctx context.Context, a *gateway.Gateway, vendor a
 		return err
 	}
 	w.scimURL, w.scimToken = a.Main.SCIMBaseURL(directory.ID), token
-	settings, err := saml.ParseIdPMetadata(w.idp.Metadata())
+	settings, err := saml.ParseIdPMetadata(w.idp.Metadata(), a.Clock.Now())
 	if err != nil {
 		return err
 	}

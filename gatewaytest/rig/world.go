@@ -82,7 +82,7 @@ func (r *Rig) Domain(tenant, domain string) {
 // SAMLConnection makes an active SAML connection with just-in-time creation.
 func (r *Rig) SAMLConnection(tenant string, i *idp.IdP, change ...func(*tenants.NewSSOConnection)) tenants.SSOConnection {
 	r.TB.Helper()
-	settings, err := saml.ParseIdPMetadata(i.Metadata())
+	settings, err := saml.ParseIdPMetadata(i.Metadata(), r.Clock.Now())
 	check(r.TB, err)
 	settings.ClockSkew = tenants.DefaultClockSkew
 	return r.connection(tenant, tenants.NewSSOConnection{Type: tenants.SAML, Name: "SAML", SAML: &settings}, change)

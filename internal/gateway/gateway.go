@@ -146,7 +146,8 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	management, err := api.New(api.Deps{
 		DB: d, Clock: m.Clock, Logger: log, Vault: v, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
 		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog,
-		ParseIdPMetadata: saml.ParseIdPMetadata, Resolver: net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
+		Resolver:         net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 	})
 	if err != nil {
 		return nil, err

@@ -105,6 +105,8 @@ func openTab(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
+	// A page in the background shows no focus.
+	do(t, ctx, devtools("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}))
 	// What the policy of a page blocks on the page itself.
 	do(t, ctx, devtools("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `
 		window.blocked = [];
@@ -261,17 +263,21 @@ func TestEnterSubmits(t *testing.T) {
 	for _, scripted := range []bool{true, false} {
 		do(t, tab, devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": !scripted}))
 		for _, test := range []struct {
-			page string
-			keys []string
-			want url.Values
+			page  string
+			first string // has the focus before a key is pressed
+			keys  []string
+			want  url.Values
 		}{
-			{"identifier empty", []string{"ada@acme.example", kb.Enter}, url.Values{"path": {"/login"}, "flow": {""}, "email": {"ada@acme.example"}}}, // the field has the focus
-			{"identifier", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}}},
-			{"choose one", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {""}, "connection": {"sso_1"}}},
-			{"choose five", []string{kb.Tab, kb.Tab, kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}, "connection": {"sso_3"}}},
-			{"logout", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/logout"}}},
+			{"identifier empty", "#email", []string{"ada@acme.example", kb.Enter}, url.Values{"path": {"/login"}, "flow": {""}, "email": {"ada@acme.example"}}},
+			{"identifier", "#email", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}}},
+			{"choose one", "body", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {""}, "connection": {"sso_1"}}},
+			{"choose five", "body", []string{kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}, "connection": {"sso_3"}}},
+			{"logout", "body", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/logout"}}},
 		} {
 			do(t, tab, chromedp.Navigate(s.address(t, test.page)))
+			if test.first != "body" {
+				do(t, tab, chromedp.WaitReady(chromedp.CSS(test.first+":focus")))
+			}
 			press(test.keys...)
 			do(t, tab, chromedp.WaitVisible(chromedp.CSS("#arrived")))
 			if got := s.received(t, tab); got.Encode() != test.want.Encode() {
@@ -324,5 +330,23 @@ func TestPostMayEndOnAnotherOrigin(t *testing.T) {
 	}
 	if len(arrived) != 0 {
 		t.Errorf("the strict page reached the identity provider: %s", <-arrived)
+	}
+}
+
+// The copy buttons are offered to those alone who run the script, and say what
+// they did.
+func TestCopyButtons(t *testing.T) {
+	tab, s := openTab(t), newSite(t)
+	do(t, tab, devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}),
+		chromedp.Navigate(s.address(t, "error")), chromedp.WaitNotVisible(chromedp.CSS("[data-copy=error-code]")),
+		devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": false}),
+		devtools("Browser.grantPermissions", map[string]any{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}}),
+		chromedp.Navigate(s.address(t, "error")), chromedp.Click(chromedp.CSS("[data-copy=error-code]")))
+	said, err := chromedp.Run(tab, chromedp.Poll[string](`document.querySelector("[role=status]").textContent`))
+	if err != nil || said != "Copied" {
+		t.Fatalf("the button said %q, %v", said, err)
+	}
+	if copied := evaluate[string](t, tab, "navigator.clipboard.readText()"); copied != "POLICY_USER_DEPROVISIONED" {
+		t.Errorf("copied %q", copied)
 	}
 }

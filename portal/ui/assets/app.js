@@ -1,19 +1,33 @@
 // Copy buttons: hidden in the page, shown by this script, so that nothing is
-// offered that cannot work.
-for (const button of document.querySelectorAll("[data-copy]")) {
+// offered that cannot work. What happened is said aloud as well.
+const copies = document.querySelectorAll("[data-copy]");
+let status;
+if (copies.length && navigator.clipboard) {
+  status = document.createElement("p");
+  status.className = "visually-hidden";
+  status.setAttribute("role", "status");
+  (document.querySelector("main") ?? document.body).append(status);
+}
+for (const button of copies) {
   const source = document.getElementById(button.dataset.copy);
-  if (!source || !navigator.clipboard) continue;
-  const label = button.textContent;
+  if (!source || !status) continue;
+  const label = button.textContent, name = button.getAttribute("aria-label");
   button.hidden = false;
   button.addEventListener("click", async () => {
+    let done = "Copied";
     try {
       await navigator.clipboard.writeText(source.textContent.trim());
-      button.textContent = "Copied";
     } catch {
       getSelection().selectAllChildren(source);
-      button.textContent = "Selected";
+      done = "Selected";
     }
-    setTimeout(() => { button.textContent = label; }, 2000);
+    button.textContent = status.textContent = done;
+    button.removeAttribute("aria-label"); // the name is what one sees (WCAG 2.5.3)
+    setTimeout(() => {
+      button.textContent = label;
+      status.textContent = "";
+      if (name) button.setAttribute("aria-label", name);
+    }, 2000);
   });
 }
 

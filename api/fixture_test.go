@@ -1,0 +1,269 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/clock"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
+	"github.com/gatehouse-id/gatehouse/scim"
+	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+const (
+	hostA = "localhost:8080"
+	hostB = "b.localhost:8080"
+)
+
+// fixture is the API of two environments with a management key each.
+type fixture struct {
+	*testing.T
+	d      db.DB
+	h      *Handler
+	server http.Handler
+	clock  *clock.Fake
+	envs   map[string]string // host → environment
+	keys   map[string]string // host → key
+	txt    map[string][]string
+	schema *jsonschema.Compiler
+}
+
+func newFixture(t *testing.T, d db.DB) *fixture {
+	t.Helper()
+	ctx := t.Context()
+	c := clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	v, err := keys.NewVault(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{T: t, d: d, clock: c, envs: map[string]string{}, keys: map[string]string{}, txt: map[string][]string{}}
+	ses := sessions.New(v, c)
+	ten, dir, pol, roles, people := tenants.New(v, ses, c, tenants.Options{}), directory.New(c, ses), policy.New(c), rbac.New(c), staff.New(c)
+	log := audit.NewLog(d, c)
+	err = d.Tx(ctx, func(q db.Queryer) error {
+		env, err := ten.EnsureDefault(ctx, q, "http://"+hostA)
+		if err != nil {
+			return err
+		}
+		f.envs[hostA], f.envs[hostB] = env.ID, "env_b"
+		if _, err := q.Exec(ctx, `INSERT INTO environments (id, name, base_url, is_default, created_at, updated_at) VALUES ('env_b', 'B', $1, FALSE, 1, 1)`, "http://"+hostB); err != nil {
+			return err
+		}
+		for host, env := range f.envs {
+			if err := roles.EnsurePresets(ctx, q, env); err != nil {
+				return err
+			}
+			if _, f.keys[host], err = people.CreateKey(ctx, actor.Actor{Environment: env, Kind: actor.System}, q, staff.NewKey{Environment: env, Name: "test"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.h, err = New(Deps{
+		DB: d, Clock: c, Vault: v, Audit: log, Environments: tenants.NewEnvironments(d, c, "http://"+hostA), Tenants: ten, Directory: dir,
+		Policy: pol, RBAC: roles, Staff: people, Sessions: ses, Resolver: f, SCIMLog: scim.NewLog(d, c, nil), Version: "test",
+		Signin: signin.New(signin.Deps{DB: d, Clock: c, Tenants: ten, Directory: dir, Policy: pol, RBAC: roles, Sessions: ses, Vault: v}),
+		ParseIdPMetadata: func(b []byte) (tenants.SAMLSettings, error) {
+			if !bytes.HasPrefix(b, []byte("<")) {
+				return tenants.SAMLSettings{}, fault.New(fault.Invalid, "invalid_metadata", "This is not SAML metadata.").In("idp_metadata_xml")
+			}
+			k, err := tenants.ParseIdPKey(certificate)
+			return tenants.SAMLSettings{IdPEntityID: "https://idp.example/metadata", SSOURL: "https://idp.example/sso", Keys: []tenants.IdPKey{k}}, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := chi.NewRouter()
+	r.Use(httpx.Identify(nil))
+	f.h.Mount(r)
+	f.server = r
+	var spec any
+	if spec, err = jsonschema.UnmarshalJSON(bytes.NewReader(f.h.spec)); err != nil {
+		t.Fatal(err)
+	}
+	f.schema = jsonschema.NewCompiler()
+	f.schema.DefaultDraft(jsonschema.Draft2020)
+	if err := f.schema.AddResource("https://spec.example/openapi.json", spec); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// LookupTXT implements tenants.Resolver.
+func (f *fixture) LookupTXT(_ context.Context, name string) ([]string, error) {
+	if v, ok := f.txt[name]; ok {
+		return v, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+type object = map[string]any
+
+// send makes a request to environment A with its key; a body that is not text is
+// sent as JSON.
+func (f *fixture) send(method, path string, body any) *http.Response {
+	f.Helper()
+	return f.sendAs(hostA, f.keys[hostA], method, path, body)
+}
+
+func (f *fixture) sendAs(host, key, method, path string, body any) *http.Response {
+	f.Helper()
+	var in io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		in = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		in = bytes.NewReader(text)
+	}
+	r := httptest.NewRequest(method, "http://"+host+path, in)
+	r.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	w := httptest.NewRecorder()
+	f.server.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// do wants the status, checks the body against the published description and
+// gives it.
+func (f *fixture) do(status int, method, path string, body any) object {
+	f.Helper()
+	res := f.send(method, "/api/v1"+path, body)
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if res.StatusCode != status {
+		f.Fatalf("%s %s: %d, want %d: %s", method, path, res.StatusCode, status, text)
+	}
+	f.conforms(method, path, res, text)
+	if len(text) == 0 {
+		return nil
+	}
+	var out object
+	if err := json.Unmarshal(text, &out); err != nil {
+		f.Fatalf("%s %s: %v: %s", method, path, err, text)
+	}
+	return out
+}
+
+// refused wants a problem with the code, in the shape of RFC 9457.
+func (f *fixture) refused(status int, code, method, path string, body any) {
+	f.Helper()
+	res := f.send(method, "/api/v1"+path, body)
+	text, _ := io.ReadAll(res.Body)
+	var p problem
+	err := json.Unmarshal(text, &p)
+	if res.StatusCode != status || p.Code != code || p.Status != status || err != nil || p.Instance == "" || p.Instance != res.Header.Get("X-Request-Id") || res.Header.Get("Content-Type") != problemType {
+		f.Errorf("%s %s: %d %s, want %d %s", method, path, res.StatusCode, text, status, code)
+	}
+}
+
+// conforms checks a response against the OpenAPI document.
+func (f *fixture) conforms(method, path string, res *http.Response, body []byte) {
+	f.Helper()
+	rt := f.routeOf(method, path)
+	pointer := fmt.Sprintf("#/paths/%s/%s/responses", strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(rt.path), strings.ToLower(method))
+	kind := res.Header.Get("Content-Type")
+	if res.StatusCode >= 400 {
+		pointer += "/default/content/application~1problem+json/schema"
+	} else {
+		if res.StatusCode == http.StatusNoContent {
+			if len(body) != 0 {
+				f.Errorf("%s %s: 204 with a body", method, path)
+			}
+			return
+		}
+		if kind != "application/json" {
+			f.Errorf("%s %s: content type %q", method, path, kind)
+		}
+		pointer += fmt.Sprintf("/%d/content/application~1json/schema", res.StatusCode)
+	}
+	s, err := f.schema.Compile("https://spec.example/openapi.json" + pointer)
+	if err != nil {
+		f.Fatalf("%s: %v", pointer, err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		f.Fatalf("%s %s: %v", method, path, err)
+	}
+	if err := s.Validate(v); err != nil {
+		f.Errorf("%s %s does not conform: %v\n%s", method, path, err, body)
+	}
+}
+
+func (f *fixture) routeOf(method, path string) route {
+	f.Helper()
+	path, _, _ = strings.Cut(path, "?")
+	rc := chi.NewRouteContext()
+	if !f.h.router.Match(rc, method, "/v1"+path) {
+		f.Fatalf("no route for %s %s", method, path)
+	}
+	pattern := strings.TrimPrefix(rc.RoutePattern(), "/v1")
+	for _, r := range f.h.routes {
+		if r.method == method && r.path == pattern {
+			return r
+		}
+	}
+	f.Fatalf("%s %s is not registered", method, pattern)
+	return route{}
+}
+
+func text(o object, field string) string {
+	s, _ := o[field].(string)
+	return s
+}
+
+func data(o object) []object {
+	list, _ := o["data"].([]any)
+	out := make([]object, 0, len(list))
+	for _, v := range list {
+		m, _ := v.(object)
+		out = append(out, m)
+	}
+	return out
+}
+
+// certificate is a self-signed one of a test identity provider, ECDSA P-256.
+const certificate = `-----BEGIN CERTIFICATE-----
+MIIBEjCBuaADAgECAgEBMAoGCCqGSM49BAMCMBMxETAPBgNVBAMTCFRlc3QgSWRQ
+MB4XDTI2MDEwMTAwMDAwMFoXDTM2MDEwMTAwMDAwMFowEzERMA8GA1UEAxMIVGVz
+dCBJZFAwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQxLW/cR9x+VhWCeSBZN7gT
+EsIUV0pYBCJ5lZKJX6SQbydvqe8NMZ/9zKYnYf6h1frBSkn/HkVVPejsgGMQG7rU
+MAoGCCqGSM49BAMCA0gAMEUCIQDKrbT/BaPPZteJv4KQxH9jiuEw97dcaR3OXo1G
+N+NG/QIgZLspd1n2Uq4NpmBQoeUmwTC2JqeGa/Yo+zgh7N/2mvk=
+-----END CERTIFICATE-----
+`
