@@ -51,6 +51,18 @@ func TestTenants(t *testing.T) {
 		if err := d.QueryRow(t.Context(), `SELECT COUNT(*) FROM audit_events WHERE action = 'authorization.denied'`).Scan(&n); err != nil || n != 1 {
 			t.Errorf("%d denials recorded, %v", n, err)
 		}
+		// Whatever a tenant holds, it can be deleted.
+		full := f.world(hostA, "full")
+		at := "/tenants/full"
+		f.do(200, "POST", at+"/groups/"+full["g"]+"/members", object{"user_ids": []string{full["u"]}})
+		f.do(200, "PUT", at+"/groups/"+full["g"]+"/roles", object{"role_ids": []string{full["r"]}})
+		f.do(200, "PUT", at+"/users/"+full["u"]+"/roles", object{"role_ids": []string{full["r"]}})
+		f.do(200, "PATCH", at+"/sso-connections/"+full["sso"], object{"default_role_ids": []string{full["r"]}, "scim_connection_ids": []string{full["scim"]}})
+		f.do(200, "PUT", at+"/group-role-mappings", object{"mappings": []object{{"group": "x", "connection_id": full["sso"], "role_ids": []string{full["r"]}}}})
+		f.do(200, "PUT", at+"/policies/mfa", object{"enforce": "on"})
+		f.do(204, "DELETE", at, nil)
+		f.refused(404, "role_not_found", "GET", "/roles/"+full["r"], nil)
+
 		f.do(204, "DELETE", "/tenants/acme", nil)
 		f.refused(404, "tenant_not_found", "GET", "/tenants/acme", nil)
 		if got := f.do(200, "GET", "/tenants/"+text(child, "id"), nil); got["parent_id"] != nil {
