@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write conformance.md")
+var update = flag.Bool("update", false, "write the generated parts")
 
 const (
 	indexFile       = "rfc-index.txt"

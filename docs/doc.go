@@ -3,4 +3,4 @@
 // conformance.md, which says for each section where it is done and tested.
 package docs
 
-//go:generate go test . -run ^TestConformance$ -count=1 -update
+//go:generate go test . -run "^Test(Conformance|Divergences)$" -count=1 -update

@@ -48,7 +48,10 @@ const (
 	cookieName  = "__Host-sample"
 )
 
+// session is one browser's. Its handlers take turns: two tabs may act at once.
 type session struct {
+	mu sync.Mutex
+
 	state, verifier, nonce string
 	token                  *oauth2.Token
 	idToken                string
@@ -112,9 +115,15 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 
 func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	s := a.session(r)
+	if s == nil {
+		http.Error(w, "This answer belongs to no sign-in of this browser. Start again.", http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	q := r.URL.Query()
 	switch {
-	case s == nil || s.state == "" || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(s.state)) != 1:
+	case s.state == "" || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(s.state)) != 1:
 		http.Error(w, "This answer belongs to no sign-in of this browser. Start again.", http.StatusBadRequest)
 		return
 	case q.Get("iss") != a.Issuer: // RFC 9207 §2.4
@@ -143,27 +152,40 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) refresh(w http.ResponseWriter, r *http.Request) {
-	if s := a.session(r); s != nil && s.token != nil {
-		old := *s.token
-		old.Expiry = time.Now().Add(-time.Minute)
-		fresh, err := a.oauth.TokenSource(a.context(r), &old).Token()
-		if err != nil {
-			s.problem = "The refresh was refused: " + err.Error()
-		} else {
-			s.token, s.problem = fresh, ""
-			s.refreshed++
-			if id, ok := fresh.Extra("id_token").(string); ok {
-				s.idToken = id
-			}
-		}
+	if s := a.session(r); s != nil {
+		s.refresh(a.context(r), a.oauth)
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
+func (s *session) refresh(ctx context.Context, config *oauth2.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token == nil {
+		return
+	}
+	old := *s.token
+	old.Expiry = time.Now().Add(-time.Minute) // so that the library refreshes it
+	fresh, err := config.TokenSource(ctx, &old).Token()
+	if err != nil {
+		s.problem = "The refresh was refused: " + err.Error()
+		return
+	}
+	s.token, s.problem = fresh, ""
+	s.refreshed++
+	if id, ok := fresh.Extra("id_token").(string); ok {
+		s.idToken = id
+	}
+}
+
 func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	v := url.Values{"client_id": {a.ClientID}, "post_logout_redirect_uri": {a.BaseURL + "/"}}
-	if s := a.session(r); s != nil && s.idToken != "" {
-		v.Set("id_token_hint", s.idToken)
+	if s := a.session(r); s != nil {
+		s.mu.Lock()
+		if s.idToken != "" {
+			v.Set("id_token_hint", s.idToken)
+		}
+		s.mu.Unlock()
 	}
 	if c, err := r.Cookie(cookieName); err == nil {
 		a.mu.Lock()
@@ -188,6 +210,8 @@ type view struct {
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	v := view{Name: a.Name, Issuer: a.Issuer, Organizations: a.Organizations}
 	if s := a.session(r); s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		v.Problem, v.Refreshed = s.problem, s.refreshed
 		if s.token != nil {
 			access := claims(s.token.AccessToken)
