@@ -109,6 +109,13 @@ func (h *Handler) registerTenants() {
 			if err := q.Batch(ctx, stmts); err != nil {
 				return err
 			}
-			return h.Tenants.DeleteTenant(ctx, s.actor, q, s.tenant.ID)
+			users, err := h.Directory.UsersOf(ctx, q, s.tenant.ID)
+			if err != nil {
+				return err
+			}
+			if err := h.Tenants.DeleteTenant(ctx, s.actor, q, s.tenant.ID); err != nil {
+				return err
+			}
+			return h.Directory.DropOrphans(ctx, q, s.environment.ID, users)
 		})
 }

@@ -213,7 +213,7 @@ func (h *Handler) createUser(ctx context.Context, s scope, q db.Queryer, in *cre
 	} else {
 		stmts := h.RBAC.DefaultRoleStmts(s.tenant.ID, s.environment.ID, p.Membership.ID)
 		if s.actor.Tenant == "" { // the vendor opens the account; its first person runs it
-			stmts = append(stmts, h.RBAC.FirstUserRoleStmts(s.tenant.ID, s.environment.ID, p.Membership.ID)...)
+			stmts = append(stmts, h.RBAC.FirstUserRoleStmts(q, s.tenant.ID, s.environment.ID, p.Membership.ID)...)
 		}
 		err = q.Batch(ctx, stmts)
 	}

@@ -52,7 +52,7 @@ func TestRecordAndList(t *testing.T) {
 		hidden.Hidden = true
 		record(t, d, e, hidden, event("ten_b", "user.created"), event("", "environment.updated"))
 
-		entries, next, err := log.List(ctx, d, actor.Actor{Kind: actor.User, Tenant: "ten_a"}, Filter{})
+		entries, next, err := log.List(ctx, d, actor.Actor{Environment: "env_a", Kind: actor.User, Tenant: "ten_a"}, Filter{})
 		if err != nil || len(entries) != 1 || next != "" {
 			t.Fatalf("%d entries, next %q, %v", len(entries), next, err)
 		}
@@ -75,12 +75,18 @@ func TestRecordAndList(t *testing.T) {
 			t.Errorf("metadata %v", got.Metadata)
 		}
 
-		manager := actor.Actor{Kind: actor.Management}
+		manager := actor.Actor{Environment: "env_a", Kind: actor.Management}
 		if entries, _, err = log.List(ctx, d, manager, Filter{Tenant: "ten_a"}); err != nil || len(entries) != 2 {
 			t.Errorf("the vendor sees %d entries, %v", len(entries), err)
 		}
 		if entries, _, err = log.List(ctx, d, manager, Filter{}); err != nil || len(entries) != 1 || entries[0].Action != "environment.updated" {
 			t.Errorf("above tenants: %v, %v", entries, err)
+		}
+		manager.Environment = "env_b"
+		for _, f := range []Filter{{}, {Tenant: "ten_a"}, {Tenant: "ten_a", Action: "user.updated"}, {Tenant: "ten_a", Actor: "usr_1"}, {Tenant: "ten_a", Action: "user.updated", Actor: "usr_1"}} {
+			if entries, _, err = log.List(ctx, d, manager, f); err != nil || len(entries) != 0 {
+				t.Errorf("%+v from another environment: %v, %v", f, entries, err)
+			}
 		}
 		_, _, err = log.List(ctx, d, actor.Actor{Kind: actor.User, Tenant: "ten_a"}, Filter{Tenant: "ten_b"})
 		if fault.KindOf(err) != fault.NotFound {
@@ -92,7 +98,7 @@ func TestRecordAndList(t *testing.T) {
 func TestListPagesAndFilters(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		log := NewLog(d, clock.NewFake(start))
-		a := actor.Actor{Kind: actor.User, Tenant: "ten_a"}
+		a := actor.Actor{Environment: "env_a", Kind: actor.User, Tenant: "ten_a"}
 		for i := range 25 {
 			e := event("ten_a", []string{"user.created", "user.deleted"}[i%2])
 			e.Actor.Subject = fmt.Sprintf("usr_%d", i%3)
@@ -160,7 +166,7 @@ func TestHugeAndHostileValues(t *testing.T) {
 			e.Targets = append(e.Targets, Target{"user", "usr_1", strings.Repeat("z", 5000)})
 		}
 		record(t, d, e)
-		entries, _, err := NewLog(d, clock.NewFake(start)).List(t.Context(), d, actor.Actor{Tenant: "ten_a"}, Filter{})
+		entries, _, err := NewLog(d, clock.NewFake(start)).List(t.Context(), d, actor.Actor{Environment: "env_a", Tenant: "ten_a"}, Filter{})
 		if err != nil || len(entries) != 1 {
 			t.Fatal(len(entries), err)
 		}

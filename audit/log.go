@@ -106,7 +106,8 @@ type Entry struct {
 }
 
 // List returns a tenant's events, newest first, and the cursor of the next page,
-// empty on the last. An actor bound to a tenant sees that tenant only and no
+// empty on the last. Nobody sees
+// events of another environment. An actor bound to a tenant sees that tenant only and no
 // hidden events; the caller has authorized it to read the log.
 func (l *Log) List(ctx context.Context, q db.Queryer, a actor.Actor, f Filter) ([]Entry, string, error) {
 	if f.Tenant == "" {
@@ -134,7 +135,7 @@ func (l *Log) List(ctx context.Context, q db.Queryer, a actor.Actor, f Filter) (
 	if !f.To.IsZero() {
 		to = f.To.UnixMicro()
 	}
-	text, args := sqlList, []any{f.Tenant, before, from, to, a.Tenant == "", int64(limit + 1)}
+	text, args := sqlList, []any{f.Tenant, before, from, to, a.Tenant == "", int64(limit + 1), a.Environment}
 	switch {
 	case f.Action != "" && f.Actor != "":
 		text, args = sqlListActionActor, append(args, f.Action, f.Actor)

@@ -47,22 +47,24 @@ func (r *row) scan(rows db.Rows, more ...any) error {
 }
 
 // The lists go backwards along the index of what they are asked for. $2 bounds
-// the id from above, $3 and $4 the time; $5 lets hidden events through.
+// the id from above, $3 and $4 the time; $5 lets hidden events
+// through; $7 is the environment, as events above tenants of all of them stand
+// together.
 const (
 	sqlList = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5)
+WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7
 ORDER BY e.id DESC LIMIT $6`
 
 	sqlListAction = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.action = $7
+WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7 AND e.action = $8
 ORDER BY e.id DESC LIMIT $6`
 
 	sqlListActor = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.actor_id = $7
+WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7 AND e.actor_id = $8
 ORDER BY e.id DESC LIMIT $6`
 
 	sqlListActionActor = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.action = $7 AND e.actor_id = $8
+WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7 AND e.action = $8 AND e.actor_id = $9
 ORDER BY e.id DESC LIMIT $6`
 )
 

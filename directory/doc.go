@@ -2,7 +2,7 @@
 // connections and single sign-on say about them, and groups.
 //
 // Tables: users, memberships, membership_sources, identities, identity_groups,
-// tombstones, groups, group_members, group_children.
+// tombstones, tombstone_subjects, groups, group_members, group_children.
 //
 // # Who is who
 //

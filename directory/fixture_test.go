@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -77,22 +78,25 @@ func resource(tenant, id string) Resource {
 }
 
 // provision is a SCIM create.
-func (f *fixture) provision(r Resource, p Profile) Provisioned {
+func (f *fixture) provision(r Resource, p Profile) (out Provisioned) {
 	f.t.Helper()
-	var out Provisioned
-	f.tx(func(q db.Queryer) error {
-		search, found := f.s.ProvisionSearch(r, p)
-		if err := q.Batch(f.t.Context(), search); err != nil {
-			return err
-		}
-		var stmts []db.Stmt
-		var err error
-		if out, stmts, err = f.s.ProvisionStmts(f.scimActor(r), r, p, found); err != nil {
-			return err
-		}
-		return q.Batch(f.t.Context(), stmts)
+	f.tx(func(q db.Queryer) (err error) {
+		out, err = f.createIn(f.t.Context(), q, r, p)
+		return err
 	})
 	return out
+}
+
+func (f *fixture) createIn(ctx context.Context, q db.Queryer, r Resource, p Profile) (Provisioned, error) {
+	search, found := f.s.ProvisionSearch(q.Dialect(), r, p)
+	if err := q.Batch(ctx, search); err != nil {
+		return Provisioned{}, err
+	}
+	out, stmts, err := f.s.ProvisionStmts(f.scimActor(r), r, p, found)
+	if err != nil {
+		return out, err
+	}
+	return out, q.Batch(ctx, stmts)
 }
 
 func (f *fixture) state(tenant, membership string) SourceState {

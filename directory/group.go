@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -64,10 +65,10 @@ func (g *Group) check() error {
 		return fault.New(fault.Invalid, "invalid_name", "A group needs a name.").In("name")
 	}
 	var object map[string]any
-	if len(g.Metadata) > maxMetadata || json.Unmarshal([]byte(g.Metadata), &object) != nil || object == nil {
+	if len(g.Metadata) > maxMetadata || !utf8.ValidString(g.Metadata) || json.Unmarshal([]byte(g.Metadata), &object) != nil || object == nil {
 		return fault.New(fault.Invalid, "invalid_metadata", "Metadata is a JSON object of at most 16 KiB.").In("metadata")
 	}
-	return errors.Join(checkLength("name", g.Name, maxName), checkLength("description", g.Description, maxDescription), checkLength("color", g.Color, maxColor))
+	return errors.Join(checkText("name", g.Name, maxName), checkText("description", g.Description, maxDescription), checkText("color", g.Color, maxColor))
 }
 
 // CreateGroup makes a local group. Name is required and unique among the
@@ -114,13 +115,19 @@ func (s *Service) lockGroup(ctx context.Context, q db.Queryer, tenant, group str
 	return scanGroup(q.QueryRow(ctx, sqlGroup+q.Dialect().ForUpdate, tenant, group))
 }
 
+// groupCursor separates name and id in the cursor of a list.
+const groupCursor = '\x1f'
+
 // Groups lists a tenant's groups by name; cursor is the one of the page before.
 func (s *Service) Groups(ctx context.Context, q db.Queryer, tenant, cursor string, limit int) (list []Group, next string, err error) {
 	if limit <= 0 {
 		limit = 50
 	}
 	limit = min(limit, 200)
-	name, after, _ := strings.Cut(cursor, "\x1f")
+	name, after := "", ""
+	if i := strings.LastIndexByte(cursor, groupCursor); i >= 0 { // ids do not hold it, names may
+		name, after = cursor[:i], cursor[i+1:]
+	}
 	rows, err := q.Query(ctx, sqlGroups, tenant, name, after, int64(limit)+1)
 	if err != nil {
 		return nil, "", err
@@ -138,7 +145,7 @@ func (s *Service) Groups(ctx context.Context, q db.Queryer, tenant, cursor strin
 	}
 	if len(list) > limit {
 		list = list[:limit]
-		next = list[limit-1].Name + "\x1f" + list[limit-1].ID
+		next = list[limit-1].Name + string(groupCursor) + list[limit-1].ID
 	}
 	return list, next, nil
 }
@@ -279,7 +286,7 @@ func (s *Service) changeMembers(ctx context.Context, a actor.Actor, q db.Queryer
 	if len(memberships) > MaxMemberIDs {
 		return nil, errTooMany
 	}
-	set := keySet(memberships)
+	set := db.Set(memberships)
 	rows, err := q.Query(ctx, sqlWhoIsIn, g.Tenant, g.ID, set)
 	if err != nil {
 		return nil, err
@@ -288,13 +295,15 @@ func (s *Service) changeMembers(ctx context.Context, a actor.Actor, q db.Queryer
 	known := map[string]bool{}
 	for rows.Next() {
 		var m GroupMember
-		var in bool
-		if err := rows.Scan(&m.Membership, &m.UserID, &m.Email, &m.Name, &in); err != nil {
+		var who string
+		var in int64
+		if err := rows.Scan(&m.Membership, &who, &in); err != nil {
 			rows.Close()
 			return nil, err
 		}
+		m.UserID, m.Email, _ = strings.Cut(who, " ")
 		known[m.Membership] = true
-		if in != add {
+		if (in > 0) != add {
 			changed = append(changed, m)
 		}
 	}
@@ -337,13 +346,17 @@ func (s *Service) MemberStmts(a actor.Actor, environment string, g Group, added,
 	for _, c := range []struct {
 		who    []GroupMember
 		action string
-		stmt   func(set string) db.Stmt
+		stmts  func(ids []string) []db.Stmt
 	}{
-		{removed, "group.member_removed", func(set string) db.Stmt {
-			return db.Stmt{SQL: sqlRemoveMembers, Args: []any{g.Tenant, g.ID, set}}
+		{removed, "group.member_removed", func(ids []string) []db.Stmt {
+			out := make([]db.Stmt, len(ids))
+			for i, m := range ids {
+				out[i] = db.Stmt{SQL: sqlRemoveMember, Args: []any{g.Tenant, g.ID, m}}
+			}
+			return out
 		}},
-		{added, "group.member_added", func(set string) db.Stmt {
-			return db.Stmt{SQL: sqlAddMembers, Args: []any{g.Tenant, g.ID, db.At(now), set}}
+		{added, "group.member_added", func(ids []string) []db.Stmt {
+			return []db.Stmt{{SQL: sqlAddMembers, Args: []any{g.Tenant, g.ID, db.At(now), db.Set(ids)}}}
 		}},
 	} {
 		if len(c.who) == 0 {
@@ -361,7 +374,7 @@ func (s *Service) MemberStmts(a actor.Actor, environment string, g Group, added,
 		if err != nil {
 			return nil, err
 		}
-		stmts = append(append(stmts, c.stmt(keySet(ids))), events...)
+		stmts = append(append(stmts, c.stmts(ids)...), events...)
 	}
 	return stmts, nil
 }
@@ -382,8 +395,8 @@ func (s *Service) ChangeChildren(ctx context.Context, a actor.Actor, q db.Querye
 		return nil, nil, err
 	}
 	stmts := []db.Stmt{
-		{SQL: sqlRemoveChildren, Args: []any{g.Tenant, g.ID, keySet(remove)}, Scan: scanStrings(&removed)},
-		{SQL: sqlAddChildren, Args: []any{g.Tenant, g.ID, db.At(now), keySet(add)}, Scan: scanStrings(&added)},
+		{SQL: sqlRemoveChildren, Args: []any{g.Tenant, g.ID, db.Set(remove)}, Scan: scanStrings(&removed)},
+		{SQL: sqlAddChildren, Args: []any{g.Tenant, g.ID, db.At(now), db.Set(add)}, Scan: scanStrings(&added)},
 	}
 	if err := q.Batch(ctx, stmts); err != nil {
 		return nil, nil, err

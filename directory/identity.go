@@ -2,8 +2,6 @@ package directory
 
 import (
 	"context"
-	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -69,20 +67,15 @@ func (s *Service) SeenStmts(i Identity) []db.Stmt {
 func (s *Service) ReplaceIdentityGroupsStmts(tenant, connection, identity string, names []string) []db.Stmt {
 	keep := make([]string, 0, len(names))
 	for _, n := range names {
-		if n != "" && len(n) <= maxName && len(keep) < maxGroups && strings.IndexByte(n, 0) < 0 {
+		if n != "" && len(n) <= maxName && len(keep) < maxGroups {
 			keep = append(keep, n)
 		}
 	}
-	set := keySet(keep)
+	set := db.Set(keep)
 	return []db.Stmt{
 		{SQL: sqlDropIdentityGroups, Args: []any{tenant, identity, set}},
 		{SQL: sqlAddIdentityGroups, Args: []any{tenant, connection, identity, set}},
 	}
-}
-
-// ReplaceIdentityGroups runs ReplaceIdentityGroupsStmts.
-func (s *Service) ReplaceIdentityGroups(ctx context.Context, q db.Queryer, tenant, connection, identity string, names []string) error {
-	return q.Batch(ctx, s.ReplaceIdentityGroupsStmts(tenant, connection, identity, names))
 }
 
 // Identities lists the logins that are linked to a membership.
@@ -101,14 +94,4 @@ func (s *Service) Identities(ctx context.Context, q db.Queryer, tenant, membersh
 		list = append(list, i)
 	}
 	return list, rows.Err()
-}
-
-// keySet puts values into one parameter: a JSON object whose keys json_each gives.
-func keySet(values []string) string {
-	set := make(map[string]bool, len(values))
-	for _, v := range values {
-		set[v] = true
-	}
-	text, _ := json.Marshal(set) // a map of strings always marshals
-	return string(text)
 }

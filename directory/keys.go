@@ -2,6 +2,8 @@ package directory
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
@@ -51,15 +53,27 @@ func validEmail(email string) error {
 	at := strings.LastIndexByte(email, '@')
 	domain := EmailDomain(email)
 	_, err := idna.Lookup.ToASCII(domain)
-	if at < 1 || len(email) > maxEmail || domain == "" || err != nil || strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+	if at < 1 || len(email) > maxEmail || domain == "" || err != nil || strings.ContainsFunc(email, unicode.IsSpace) || !storable(email) {
 		return fault.New(fault.Invalid, "invalid_email", "This is not an e-mail address.").In("email")
 	}
 	return nil
 }
 
-func checkLength(field, value string, limit int) error {
-	if len(value) > limit {
+// checkText checks what people write: its length in bytes and its characters.
+func checkText(field, value string, limit int) error {
+	switch {
+	case len(value) > limit:
 		return fault.New(fault.Invalid, "too_long", "The value is too long.").In(field)
+	case !storable(value):
+		return fault.New(fault.Invalid, "invalid_characters", "The value holds control characters.").In(field)
 	}
 	return nil
+}
+
+// storable reports whether a text is UTF-8 without control characters but those
+// of lines. PostgreSQL stores no NUL, and logs and terminals obey the others.
+func storable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r'
+	})
 }

@@ -257,7 +257,7 @@ func TestIdentityGroups(t *testing.T) {
 			t.Fatal(list, err)
 		}
 		for _, names := range [][]string{{"eng", "ops", "eng", "\x00nul"}, {"ops", "Ops"}, {}} {
-			if err := f.s.ReplaceIdentityGroups(t.Context(), d, "a", "sso_a", list[0].ID, names); err != nil {
+			if err := d.Batch(t.Context(), f.s.ReplaceIdentityGroupsStmts("a", "sso_a", list[0].ID, names)); err != nil {
 				t.Fatal(err)
 			}
 			want := map[int]int64{4: 2, 2: 2, 0: 0}[len(names)]

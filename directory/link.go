@@ -157,16 +157,21 @@ next:
 }
 
 // FindLink says who a login is: one round trip for a known identity, one more
-// for a first login.
+// for a first login. That one makes other creations of the person in this tenant
+// wait until the caller's transaction ends.
 func (s *Service) FindLink(ctx context.Context, q db.Queryer, l LinkQuery) (LinkResult, error) {
-	known, err := s.findIdentity(ctx, q, l)
-	if err != nil || known.Outcome == LinkKnown {
-		return known, err
+	var r LinkResult
+	known := knownIdentity(l, &r)
+	err := q.Batch(ctx, []db.Stmt{known, {SQL: sqlDomainVerified, Args: []any{l.Tenant, EmailDomain(l.Email)}, Scan: scanCount(&r.DomainVerified)}})
+	if err != nil || r.Outcome == LinkKnown {
+		return r, err
 	}
 	var f linkFindings
-	email, domain := EmailKey(l.Email), EmailDomain(l.Email)
-	search := []any{l.Tenant, l.Connection, l.Subject, l.ObjectID, NameKey(l.UserName), email}
+	name, email := NameKey(l.UserName), EmailKey(l.Email)
+	search := []any{l.Tenant, l.Connection, l.Subject, l.ObjectID, name, email}
 	err = q.Batch(ctx, []db.Stmt{
+		lockPerson(q.Dialect(), l.Tenant, name, email, l.Subject, l.ObjectID),
+		known, // again: another login of the person may have committed before the lock was ours
 		{SQL: sqlLinkHits, Args: search, Scan: func(rows db.Rows) error {
 			f.hits = nil
 			for rows.Next() {
@@ -180,18 +185,7 @@ func (s *Service) FindLink(ctx context.Context, q db.Queryer, l LinkQuery) (Link
 			}
 			return rows.Err()
 		}},
-		{SQL: sqlLinkTombstones, Args: search, Scan: func(rows db.Rows) error {
-			f.tombstone = false
-			for rows.Next() {
-				var n int64
-				if err := rows.Scan(&n); err != nil {
-					return err
-				}
-				f.tombstone = n > 0
-			}
-			return rows.Err()
-		}},
-		{SQL: sqlDomainVerified, Args: []any{l.Tenant, domain}, Scan: scanCount(&f.domainVerified)},
+		{SQL: sqlLinkTombstones, Args: append(search[:6:6], l.SubjectKey, l.Environment), Scan: scanCount(&f.tombstone)},
 		{SQL: sqlUsersByEmail, Args: []any{l.Environment, email}, Scan: func(rows db.Rows) error {
 			f.users = nil
 			for rows.Next() {
@@ -215,28 +209,24 @@ func (s *Service) FindLink(ctx context.Context, q db.Queryer, l LinkQuery) (Link
 			return rows.Err()
 		}},
 	})
-	if err != nil {
-		return LinkResult{}, err
+	if err != nil || r.Outcome == LinkKnown {
+		return r, err
 	}
+	f.domainVerified = r.DomainVerified
 	return decideLink(s.clock.Now(), l, f), nil
 }
 
-func (s *Service) findIdentity(ctx context.Context, q db.Queryer, l LinkQuery) (LinkResult, error) {
-	r := LinkResult{}
-	err := q.Batch(ctx, []db.Stmt{
-		{SQL: sqlKnownIdentity, Args: []any{l.Tenant, l.Connection, l.SubjectKey}, Scan: func(rows db.Rows) error {
-			for rows.Next() {
-				r.Outcome, r.Step = LinkKnown, StepIdentity
-				if err := scanMembership(rows, &r.Membership, identityDest(&r.Identity)...); err != nil {
-					return err
-				}
-				r.UserID = r.Membership.UserID
+func knownIdentity(l LinkQuery, r *LinkResult) db.Stmt {
+	return db.Stmt{SQL: sqlKnownIdentity, Args: []any{l.Tenant, l.Connection, l.SubjectKey}, Scan: func(rows db.Rows) error {
+		for rows.Next() {
+			r.Outcome, r.Step = LinkKnown, StepIdentity
+			if err := scanMembership(rows, &r.Membership, identityDest(&r.Identity)...); err != nil {
+				return err
 			}
-			return rows.Err()
-		}},
-		{SQL: sqlDomainVerified, Args: []any{l.Tenant, EmailDomain(l.Email)}, Scan: scanCount(&r.DomainVerified)},
-	})
-	return r, err
+			r.UserID = r.Membership.UserID
+		}
+		return rows.Err()
+	}}
 }
 
 func scanCount(some *bool) func(db.Rows) error {

@@ -61,7 +61,7 @@ func TestDecideLink(t *testing.T) {
 }
 
 func TestDecideProvision(t *testing.T) {
-	m1, m2 := Membership{ID: "m1"}, Membership{ID: "m2"}
+	m1, m2, hidden := Membership{ID: "m1"}, Membership{ID: "m2"}, Membership{ID: "m3", HiddenAt: start}
 	for _, c := range []struct {
 		name       string
 		f          Found
@@ -72,8 +72,11 @@ func TestDecideProvision(t *testing.T) {
 		{"two hits are a new user", Found{hits: []joinHit{{step: StepEmail, membership: m1}, {step: StepEmail, membership: m2}}, users: []string{"u"}}, "", ""},
 		{"the first step decides", Found{hits: []joinHit{{step: StepExternalID, membership: m2}, {step: StepUserName, membership: m1}}}, "m2", ""},
 		{"another resource of the connection is another person", Found{hits: []joinHit{{step: StepEmail, membership: m1, taken: true}}}, "", ""},
-		{"a tombstone gives the user id back", Found{tombs: []tombHit{{userID: "u1", strong: true}}}, "", "u1"},
-		{"not by e-mail alone", Found{tombs: []tombHit{{userID: "u1"}}}, "", ""},
+		{"a tombstone gives the user id back", Found{tombs: []tombHit{{userID: "u1", away: true}}}, "", "u1"},
+		{"not while he is here again", Found{tombs: []tombHit{{userID: "u1"}}}, "", ""},
+		{"he gets it though his address is another's now", Found{hits: []joinHit{{step: StepEmail, membership: m1, taken: true}}, tombs: []tombHit{{userID: "u1", away: true}}, users: []string{"u2"}}, "", "u1"},
+		{"a hidden membership is not joined by e-mail", Found{hits: []joinHit{{step: StepEmail, membership: hidden}}}, "", ""},
+		{"but by userName", Found{hits: []joinHit{{step: StepUserName, membership: hidden}}}, "m3", ""},
 		{"a user by e-mail", Found{users: []string{"u2"}}, "", "u2"},
 		{"two users", Found{users: []string{"u2", "u3"}}, "", ""},
 	} {

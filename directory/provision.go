@@ -36,18 +36,19 @@ type joinHit struct {
 	taken      bool // it already has a live resource of this connection: another person
 }
 
-// tombHit is a tombstone of the created person.
+// tombHit is a tombstone of the created person, by externalId or userName; an
+// address alone does not say that it is his.
 type tombHit struct {
 	id, userID string
-	strong     bool // by externalId of the same connection or userName, not by e-mail alone
+	away       bool // his user is not in the tenant again
 }
 
 // Found is what a SCIM create's search brought; fill it by running
 // Service.ProvisionSearch's statements.
 type Found struct {
 	hits  []joinHit
-	tombs []tombHit
-	users []string // of the environment with the e-mail, whose domain this tenant holds, without a membership here
+	tombs []tombHit // the surest first
+	users []string  // of the environment with the e-mail, whose domain this tenant holds, without a membership here
 }
 
 type provisionDecision struct {
@@ -58,16 +59,18 @@ type provisionDecision struct {
 
 // decideProvision is identity rule 3 for SCIM creates: the first step with a hit
 // decides, one hit joins that person, two make a new user. A membership that has
-// a live resource of this connection already is somebody else. Without a hit, a
-// hard-deleted person gets the user id that his tombstone holds, and a user of
-// the environment joins by e-mail where the tenant holds the domain (rule 4).
+// a live resource of this connection already is somebody else, and so is one that
+// was deleted softly and has only the e-mail in common (rule 10). When nobody is
+// joined, a hard-deleted person gets the user id that his tombstone holds; without
+// a hit, a user of the environment joins by e-mail where the tenant holds the
+// domain (rule 4).
 func decideProvision(f Found) provisionDecision {
 	for _, step := range []string{StepExternalID, StepUserName, StepEmail} {
 		var hit *joinHit
 		several := false
 		for i := range f.hits {
 			h := &f.hits[i]
-			if h.step != step {
+			if h.step != step || step == StepEmail && !h.membership.HiddenAt.IsZero() {
 				continue
 			}
 			several = several || hit != nil && hit.membership.ID != h.membership.ID
@@ -77,27 +80,34 @@ func decideProvision(f Found) provisionDecision {
 		case hit == nil:
 			continue
 		case several || hit.taken:
-			return provisionDecision{}
+			return f.buried()
 		}
 		return provisionDecision{join: &hit.membership, step: step}
 	}
+	if d := f.buried(); d.userID != "" || len(f.users) != 1 {
+		return d
+	}
+	return provisionDecision{userID: f.users[0], step: StepOtherEmail}
+}
+
+// buried gives the user of the person's own tombstone, or a new user.
+func (f *Found) buried() provisionDecision {
 	for _, t := range f.tombs {
-		if t.strong {
+		if t.away {
 			return provisionDecision{userID: t.userID, step: StepTombstone}
 		}
-	}
-	if len(f.users) == 1 {
-		return provisionDecision{userID: f.users[0], step: StepOtherEmail}
 	}
 	return provisionDecision{}
 }
 
 // ProvisionSearch gives the statements that look for a person whom SCIM creates,
-// and where their rows go. They only read.
-func (s *Service) ProvisionSearch(r Resource, p Profile) ([]db.Stmt, *Found) {
+// and where their rows go. They write nothing, but belong into the transaction of
+// ProvisionStmts: until it ends, other creations of the person in this tenant wait.
+func (s *Service) ProvisionSearch(d db.Dialect, r Resource, p Profile) ([]db.Stmt, *Found) {
 	f := &Found{}
 	email, name := EmailKey(p.Email), NameKey(p.UserName)
 	return []db.Stmt{
+		lockPerson(d, r.Tenant, name, email, p.ExternalID),
 		{SQL: sqlProvisionHits, Args: []any{r.Tenant, r.Connection, p.ExternalID, name, email}, Scan: func(rows db.Rows) error {
 			f.hits = nil
 			for rows.Next() {
@@ -111,11 +121,11 @@ func (s *Service) ProvisionSearch(r Resource, p Profile) ([]db.Stmt, *Found) {
 			}
 			return rows.Err()
 		}},
-		{SQL: sqlProvisionTombstones, Args: []any{r.Tenant, r.Connection, p.ExternalID, name, email}, Scan: func(rows db.Rows) error {
+		{SQL: sqlProvisionTombstones, Args: []any{r.Tenant, r.Connection, p.ExternalID, name}, Scan: func(rows db.Rows) error {
 			f.tombs = nil
 			for rows.Next() {
 				var t tombHit
-				if err := rows.Scan(&t.id, &t.userID, &t.strong); err != nil {
+				if err := rows.Scan(&t.id, &t.userID, &t.away); err != nil {
 					return err
 				}
 				f.tombs = append(f.tombs, t)
@@ -181,9 +191,7 @@ func (s *Service) ProvisionStmts(a actor.Actor, r Resource, p Profile, f *Found)
 		}
 		stmts = append(stmts, insertMembership(m, now), insertSource(r, m.ID, p, now))
 	}
-	for _, t := range f.tombs {
-		stmts = append(stmts, db.Stmt{SQL: sqlDropTombstone, Args: []any{r.Tenant, t.id}})
-	}
+	stmts = append(stmts, f.unbury(r, out.UserID, out.Created && d.userID == "")...)
 	e := audit.Event{
 		Environment: r.Environment, Tenant: r.Tenant, Action: action, Actor: a, At: now, Connection: r.Connection,
 		Targets: []audit.Target{{Type: "user", ID: out.UserID, Name: nameOf(p)}, {Type: "scim_resource", ID: r.ID}},
@@ -193,6 +201,21 @@ func (s *Service) ProvisionStmts(a actor.Actor, r Resource, p Profile, f *Found)
 	}
 	events, err := audit.Stmts(e)
 	return out, append(stmts, events...), err
+}
+
+// unbury drops the tombstones of who was created, and users whom only those held.
+func (f *Found) unbury(r Resource, userID string, newUser bool) (stmts []db.Stmt) {
+	if !newUser {
+		stmts = append(stmts, db.Stmt{SQL: sqlDropTombstonesOf, Args: []any{r.Tenant, userID}})
+	}
+	if len(f.tombs) == 0 {
+		return stmts
+	}
+	var tombs, users []string
+	for _, t := range f.tombs {
+		tombs, users = append(tombs, t.id), append(users, t.userID)
+	}
+	return append(stmts, db.Stmt{SQL: sqlDropTombstones, Args: []any{r.Tenant, db.Set(tombs)}}, dropUsers(r.Environment, users))
 }
 
 // SourceState is a membership as a change of one of its resources needs it. The
@@ -247,9 +270,10 @@ func (s *Service) RemoveStmts(a actor.Actor, r Resource, m SourceState, p Profil
 	switch {
 	case hard && last:
 		action = "user.deleted"
+		tomb := id.New("tmb")
 		stmts = append(stmts, db.Stmt{SQL: sqlInsertTombstone, Args: []any{
-			r.Tenant, id.New("tmb"), r.Connection, m.UserID, p.ExternalID, NameKey(p.UserName), EmailKey(p.Email), db.At(now),
-		}}, db.Stmt{SQL: sqlDropMembership, Args: []any{r.Tenant, m.Membership}})
+			r.Tenant, tomb, r.Connection, m.UserID, p.ExternalID, NameKey(p.UserName), EmailKey(p.Email), db.At(now),
+		}}, db.Stmt{SQL: sqlTombstoneSubjects, Args: []any{r.Tenant, tomb, m.Membership}}, db.Stmt{SQL: sqlDropMembership, Args: []any{r.Tenant, m.Membership}})
 	case hard:
 		stmts = append(stmts, db.Stmt{SQL: sqlLeaveGroupsOf, Args: []any{r.Tenant, m.Membership, r.Connection}}, db.Stmt{SQL: sqlDropSource, Args: []any{r.Tenant, m.Membership, r.Connection}}, syncMembership(r.Tenant, m.Membership, now))
 	default:

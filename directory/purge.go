@@ -7,7 +7,6 @@ import (
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/internal/id"
 )
 
 // PurgeKind is the kind of the job that calls Purge, daily.
@@ -58,10 +57,7 @@ func (s *Service) purgeSome(ctx context.Context, q db.Queryer) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		stmts = append(stmts,
-			db.Stmt{SQL: sqlTombstoneOf, Args: []any{m.Tenant, id.New("tmb"), m.ID, db.At(now)}},
-			db.Stmt{SQL: sqlDropMembership, Args: []any{m.Tenant, m.ID}})
-		stmts = append(stmts, events...)
+		stmts = append(append(stmts, bury(m, now)...), events...)
 	}
 	if len(stmts) == 0 {
 		return 0, nil

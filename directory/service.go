@@ -58,7 +58,7 @@ type NewUser struct {
 // is made. Roles are the caller's to assign.
 //
 // Faults: user_exists (conflict) for a second local one of the address,
-// invalid_email, too_long.
+// invalid_email, too_long, invalid_characters.
 func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n NewUser) (Person, error) {
 	now := s.clock.Now()
 	if n.ManagedBy == "" {
@@ -126,7 +126,7 @@ func (n *NewUser) check(now time.Time) error {
 		return errAccess
 	}
 	for field, v := range map[string]string{"first_name": n.FirstName, "last_name": n.LastName, "display_name": n.DisplayName, "user_name": n.UserName} {
-		if err := checkLength(field, v, maxName); err != nil {
+		if err := checkText(field, v, maxName); err != nil {
 			return err
 		}
 	}
@@ -140,6 +140,7 @@ func (s *Service) localMatch(ctx context.Context, q db.Queryer, n NewUser) (user
 	var users []string
 	key := EmailKey(n.Email)
 	err = q.Batch(ctx, []db.Stmt{
+		lockPerson(q.Dialect(), n.Tenant, NameKey(n.UserName), key),
 		{SQL: sqlEmailHere, Args: []any{n.Tenant, key}, Scan: scanCount(&here)},
 		{SQL: sqlProvisionUsers, Args: []any{n.Tenant, n.Environment, key, EmailDomain(n.Email)}, Scan: scanStrings(&users)},
 		{SQL: sqlLocalLogin, Args: []any{n.Environment, key}, Scan: scanCount(&held)},
@@ -232,7 +233,7 @@ type UserPatch struct {
 // keeps cannot be edited here (user_idp_managed), but for their access period.
 func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string, u UserPatch) (Person, error) {
 	now := s.clock.Now()
-	p, err := s.lockPerson(ctx, q, tenant, userID)
+	p, err := s.lockedPerson(ctx, q, tenant, userID)
 	if err != nil {
 		return p, err
 	}
@@ -248,7 +249,7 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 		}
 		changes[field] = audit.Change{From: *from, To: *to}
 		*from = *to
-		return checkLength(field, *to, maxName)
+		return checkText(field, *to, maxName)
 	}
 	if u.Email != nil {
 		if err := validEmail(*u.Email); err != nil {
@@ -279,7 +280,7 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 // other tenants are untouched (product 138).
 func (s *Service) Disable(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string) (Person, error) {
 	now := s.clock.Now()
-	p, err := s.lockPerson(ctx, q, tenant, userID)
+	p, err := s.lockedPerson(ctx, q, tenant, userID)
 	if err != nil || !p.Membership.DisabledAt.IsZero() {
 		return p, err
 	}
@@ -295,7 +296,7 @@ func (s *Service) Disable(ctx context.Context, a actor.Actor, q db.Queryer, tena
 // Enable lets a disabled member in again.
 func (s *Service) Enable(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string) (Person, error) {
 	now := s.clock.Now()
-	p, err := s.lockPerson(ctx, q, tenant, userID)
+	p, err := s.lockedPerson(ctx, q, tenant, userID)
 	if err != nil || p.Membership.DisabledAt.IsZero() {
 		return p, err
 	}
@@ -318,7 +319,7 @@ func (s *Service) Activate(ctx context.Context, q db.Queryer, m Membership) erro
 // (user_idp_managed).
 func (s *Service) RemoveUser(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string) error {
 	now := s.clock.Now()
-	p, err := s.lockPerson(ctx, q, tenant, userID)
+	p, err := s.lockedPerson(ctx, q, tenant, userID)
 	if err != nil {
 		return err
 	}
@@ -331,10 +332,27 @@ func (s *Service) RemoveUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 	}
 	return s.write(ctx, q, s.event(a, p.Membership, "user.deleted", now, nil), append(end,
 		db.Stmt{SQL: sqlDropMembership, Args: []any{tenant, p.Membership.ID}},
-		db.Stmt{SQL: sqlDropUser, Args: []any{p.Membership.Environment, userID}})...)
+		dropUsers(p.Membership.Environment, []string{userID}))...)
 }
 
-func (s *Service) lockPerson(ctx context.Context, q db.Queryer, tenant, userID string) (Person, error) {
+// UsersOf lists the ids of the users whom a tenant's memberships and tombstones
+// hold, for DropOrphans after the tenant was deleted.
+func (s *Service) UsersOf(ctx context.Context, q db.Queryer, tenant string) ([]string, error) {
+	var users []string
+	err := q.Batch(ctx, []db.Stmt{{SQL: sqlUsersOf, Args: []any{tenant}, Scan: scanStrings(&users)}})
+	return users, err
+}
+
+// DropOrphans removes those users whom no tenant of the environment knows any
+// more (product 137), in one statement.
+func (s *Service) DropOrphans(ctx context.Context, q db.Queryer, environment string, users []string) error {
+	if len(users) == 0 {
+		return nil
+	}
+	return q.Batch(ctx, []db.Stmt{dropUsers(environment, users)})
+}
+
+func (s *Service) lockedPerson(ctx context.Context, q db.Queryer, tenant, userID string) (Person, error) {
 	return s.person(ctx, q, sqlPersonByUser+q.Dialect().ForUpdate, tenant, userID)
 }
 

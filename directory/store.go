@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/id"
 )
 
 const membershipColumns = `m.id, m.tenant_id, m.environment_id, m.user_id, m.status, m.disabled_at, m.hidden_at, m.expires_at,
@@ -136,7 +137,12 @@ const (
 	sqlInsertTombstone = `INSERT INTO tombstones
 (tenant_id, id, connection_id, user_id, external_id, user_name_key, email_key, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-	sqlDropTombstone = `DELETE FROM tombstones WHERE tenant_id = $1 AND id = $2`
+	sqlTombstoneSubjects = `INSERT INTO tombstone_subjects (tenant_id, tombstone_id, connection_id, subject_key)
+SELECT $1, $2, i.connection_id, i.subject_key FROM identities i WHERE i.tenant_id = $1 AND i.membership_id = $3`
+
+	sqlDropTombstones = `DELETE FROM tombstones WHERE tenant_id = $1 AND id IN (SELECT key FROM json_each($2))`
+
+	sqlDropTombstonesOf = `DELETE FROM tombstones WHERE tenant_id = $1 AND user_id = $2`
 
 	sqlDropMembership = `DELETE FROM memberships WHERE tenant_id = $1 AND id = $2`
 )
@@ -191,12 +197,18 @@ ORDER BY m.created_at, m.id LIMIT $4`
 
 	sqlActivate = `UPDATE memberships SET status = 'active', version = version + 1, updated_at = $3 WHERE tenant_id = $1 AND id = $2`
 
-	// sqlDropUser removes a user whom no membership and no tombstone holds. It
-	// looks at all tenants of the environment, because the user is theirs.
-	sqlDropUser = `DELETE FROM users WHERE environment_id = $1 AND id = $2
- AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.environment_id = $1 AND m.user_id = $2)
- AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.user_id = $2)`
+	sqlUsersOf = `SELECT m.user_id FROM memberships m WHERE m.tenant_id = $1 UNION SELECT t.user_id FROM tombstones t WHERE t.tenant_id = $1`
+
+	// sqlDropUsers removes those whom no membership and no tombstone holds. It
+	// looks at all tenants of the environment, because the users are theirs.
+	sqlDropUsers = `DELETE FROM users WHERE environment_id = $1 AND id IN (SELECT key FROM json_each($2))
+ AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.environment_id = $1 AND m.user_id = users.id)
+ AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.user_id = users.id)`
 )
+
+func dropUsers(environment string, users []string) db.Stmt {
+	return db.Stmt{SQL: sqlDropUsers, Args: []any{environment, db.Set(users)}}
+}
 
 const (
 	// sqlExpiredHidden crosses tenants: retention serves all of them.
@@ -209,3 +221,13 @@ SELECT m.tenant_id, $2, COALESCE(s.connection_id, ''), m.user_id, COALESCE(s.ext
 FROM memberships m LEFT JOIN membership_sources s ON s.tenant_id = m.tenant_id AND s.membership_id = m.id
 WHERE m.tenant_id = $1 AND m.id = $3 ORDER BY s.created_at LIMIT 1`
 )
+
+// bury removes a membership and leaves a tombstone.
+func bury(m Membership, now time.Time) []db.Stmt {
+	tomb := id.New("tmb")
+	return []db.Stmt{
+		{SQL: sqlTombstoneOf, Args: []any{m.Tenant, tomb, m.ID, db.At(now)}},
+		{SQL: sqlTombstoneSubjects, Args: []any{m.Tenant, tomb, m.ID}},
+		{SQL: sqlDropMembership, Args: []any{m.Tenant, m.ID}},
+	}
+}

@@ -22,15 +22,17 @@ WHERE tenant_id = $1 AND id = $2`
 FROM group_members x JOIN memberships m ON m.tenant_id = x.tenant_id AND m.id = x.membership_id
 WHERE x.tenant_id = $1 AND x.group_id = $2 AND x.membership_id > $3 ORDER BY x.membership_id LIMIT $4`
 
-	// sqlWhoIsIn reads only the rows of the people asked for, however large the group is.
-	sqlWhoIsIn = `SELECT m.id, m.user_id, m.email, ` + memberName + `,
- EXISTS (SELECT 1 FROM group_members x WHERE x.tenant_id = $1 AND x.group_id = $2 AND x.membership_id = m.id)
-FROM memberships m WHERE m.tenant_id = $1 AND m.id IN (SELECT key FROM json_each($3)) ORDER BY m.id`
+	// sqlWhoIsIn reads only the rows of the people asked for, however large the group is. It starts from
+	// the set and finds each row by its key: without statistics PostgreSQL would read the tenant instead.
+	sqlWhoIsIn = `SELECT k.id, k.who,
+ (SELECT COUNT(*) FROM group_members x WHERE x.tenant_id = $1 AND x.group_id = $2 AND x.membership_id = k.id)
+FROM (SELECT j.key AS id, (SELECT m.user_id || ' ' || m.email FROM memberships m WHERE m.tenant_id = $1 AND m.id = j.key) AS who
+ FROM json_each($3) j LIMIT 20000) k WHERE k.who IS NOT NULL ORDER BY k.id`
 
 	sqlAddMembers = `INSERT INTO group_members (tenant_id, group_id, membership_id, added_at)
 SELECT $1, $2, key, CAST($3 AS BIGINT) FROM json_each($4) WHERE TRUE ON CONFLICT DO NOTHING`
 
-	sqlRemoveMembers = `DELETE FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND membership_id IN (SELECT key FROM json_each($3))`
+	sqlRemoveMember = `DELETE FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND membership_id = $3`
 
 	sqlLeaveGroupsOf = `DELETE FROM group_members WHERE tenant_id = $1 AND membership_id = $2 AND group_id IN (
  SELECT g.id FROM groups g WHERE g.tenant_id = $1 AND g.managed_by = 'scim' AND g.connection_id = $3)`

@@ -289,6 +289,11 @@ func TestRotationIsSeenByAnotherReplica(t *testing.T) {
 		if kidOf(t, before) == kidOf(t, after) {
 			t.Fatal("the key did not change")
 		}
+		var events int
+		const recorded = `SELECT COUNT(*) FROM audit_events WHERE tenant_id = '' AND environment_id = $1 AND action = 'signing_key.rotated' AND targets LIKE '%' || $2 || '%' AND changes LIKE '%' || $3 || '%'`
+		if err := d.QueryRow(ctx, recorded, env, kidOf(t, after), kidOf(t, before)).Scan(&events); err != nil || events != 1 {
+			t.Errorf("%d events, %v", events, err)
+		}
 		if err := one.Verify(ctx, env, before, "JWT", &claims{}); err != nil {
 			t.Errorf("a token of the retired key: %v", err)
 		}

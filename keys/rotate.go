@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
@@ -37,6 +39,10 @@ func (r *Ring) Rotate(ctx context.Context, environment, alg string) error {
 			return err
 		}
 		var stmts []db.Stmt
+		to := fresh.kid
+		if waiting != "" {
+			to = waiting
+		}
 		if current != "" {
 			stmts = append(stmts, db.Stmt{SQL: sqlRetireKey, Args: []any{environment, current, db.At(now)}})
 		}
@@ -45,7 +51,14 @@ func (r *Ring) Rotate(ctx context.Context, environment, alg string) error {
 		} else {
 			stmts = append(stmts, fresh.insert(environment))
 		}
-		return q.Batch(ctx, stmts)
+		event, err := audit.Stmts(audit.Event{
+			Environment: environment, Action: "signing_key.rotated", Actor: actor.Actor{Environment: environment, Kind: actor.System}, At: now,
+			Targets: []audit.Target{{Type: "signing_key", ID: to, Name: alg}}, Changes: map[string]audit.Change{"kid": {From: current, To: to}},
+		})
+		if err != nil {
+			return err
+		}
+		return q.Batch(ctx, append(stmts, event...))
 	})
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ func (v *Vault) Open(table, column, rowID, sealed string) ([]byte, error) {
 	if !ok {
 		return nil, ErrOpen
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(text)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, ErrOpen
 	}

@@ -67,10 +67,12 @@ CREATE TABLE domains (
   verified_at    BIGINT,
   verified_by    TEXT NOT NULL DEFAULT '' CHECK (verified_by IN ('', 'dns', 'management_key')),
   checked_at     BIGINT,
+  confirmed_at   BIGINT,                   -- when DNS last showed the record
   created_at     BIGINT NOT NULL,
   PRIMARY KEY (tenant_id, id),
   UNIQUE (tenant_id, domain)
 );
+CREATE INDEX domains_checked ON domains (checked_at, id) WHERE verified_by = 'dns';
 
 CREATE TABLE applications (
   environment_id TEXT NOT NULL REFERENCES environments (id),
@@ -85,6 +87,7 @@ CREATE TABLE applications (
   updated_at     BIGINT NOT NULL,
   PRIMARY KEY (environment_id, id)
 );
+CREATE UNIQUE INDEX applications_default ON applications (environment_id) WHERE is_default;
 
 CREATE TABLE sso_connections (
   tenant_id      TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
@@ -284,10 +287,22 @@ CREATE TABLE tombstones (
   created_at    BIGINT NOT NULL,
   PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX tombstones_user ON tombstones (user_id);
-CREATE INDEX tombstones_external ON tombstones (tenant_id, external_id);
-CREATE INDEX tombstones_user_name ON tombstones (tenant_id, user_name_key);
-CREATE INDEX tombstones_email ON tombstones (tenant_id, email_key);
+CREATE INDEX tombstones_user ON tombstones (user_id, tenant_id);
+CREATE INDEX tombstones_external ON tombstones (tenant_id, external_id) WHERE external_id <> '';
+CREATE INDEX tombstones_user_name ON tombstones (tenant_id, user_name_key) WHERE user_name_key <> '';
+CREATE INDEX tombstones_email ON tombstones (tenant_id, email_key) WHERE email_key <> '';
+
+-- The logins of a hard-deleted person, which stay refused whatever address they come with.
+CREATE TABLE tombstone_subjects (
+  tenant_id     TEXT NOT NULL,
+  tombstone_id  TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  subject_key   TEXT NOT NULL,
+  PRIMARY KEY (tenant_id, tombstone_id, connection_id, subject_key),
+  FOREIGN KEY (tenant_id, tombstone_id) REFERENCES tombstones (tenant_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections (tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX tombstone_subjects_subject ON tombstone_subjects (tenant_id, connection_id, subject_key);
 
 CREATE TABLE groups (
   tenant_id     TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
@@ -764,8 +779,8 @@ CREATE INDEX scim_resources_order ON scim_resources (tenant_id, connection_id, k
 CREATE INDEX scim_resources_external ON scim_resources (tenant_id, connection_id, external_id);
 CREATE INDEX scim_resources_display ON scim_resources (tenant_id, connection_id, display_name_key);
 CREATE INDEX scim_resources_modified ON scim_resources (tenant_id, connection_id, kind, modified, id);
-CREATE INDEX scim_resources_membership ON scim_resources (tenant_id, membership_id);
-CREATE INDEX scim_resources_group ON scim_resources (tenant_id, group_id);
+CREATE INDEX scim_resources_membership ON scim_resources (tenant_id, membership_id, connection_id, id); -- with id: members of a group are read from the index alone
+CREATE INDEX scim_resources_group ON scim_resources (tenant_id, group_id, connection_id, id);
 
 CREATE TABLE scim_values (
   tenant_id     TEXT NOT NULL,

@@ -16,6 +16,7 @@ CREATE TABLE applications (
   CONSTRAINT applications_type_check CHECK ((type = ANY (ARRAY['web'::text, 'spa'::text, 'native'::text, 'service'::text]))),
   CONSTRAINT applications_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
+CREATE UNIQUE INDEX applications_default ON applications USING btree (environment_id) WHERE is_default;
 
 CREATE TABLE audit_events (
   tenant_id text COLLATE "C" NOT NULL DEFAULT ''::text,
@@ -99,12 +100,14 @@ CREATE TABLE domains (
   verified_at bigint,
   verified_by text COLLATE "C" NOT NULL DEFAULT ''::text,
   checked_at bigint,
+  confirmed_at bigint,
   created_at bigint NOT NULL,
   CONSTRAINT domains_pkey PRIMARY KEY (tenant_id, id),
   CONSTRAINT domains_tenant_id_domain_key UNIQUE (tenant_id, domain),
   CONSTRAINT domains_verified_by_check CHECK ((verified_by = ANY (ARRAY[''::text, 'dns'::text, 'management_key'::text]))),
   CONSTRAINT domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
+CREATE INDEX domains_checked ON domains USING btree (checked_at, id) WHERE (verified_by = 'dns'::text);
 
 CREATE TABLE environments (
   id text COLLATE "C" NOT NULL,
@@ -567,8 +570,8 @@ CREATE TABLE scim_resources (
 );
 CREATE INDEX scim_resources_display ON scim_resources USING btree (tenant_id, connection_id, display_name_key);
 CREATE INDEX scim_resources_external ON scim_resources USING btree (tenant_id, connection_id, external_id);
-CREATE INDEX scim_resources_group ON scim_resources USING btree (tenant_id, group_id);
-CREATE INDEX scim_resources_membership ON scim_resources USING btree (tenant_id, membership_id);
+CREATE INDEX scim_resources_group ON scim_resources USING btree (tenant_id, group_id, connection_id, id);
+CREATE INDEX scim_resources_membership ON scim_resources USING btree (tenant_id, membership_id, connection_id, id);
 CREATE INDEX scim_resources_modified ON scim_resources USING btree (tenant_id, connection_id, kind, modified, id);
 CREATE INDEX scim_resources_order ON scim_resources USING btree (tenant_id, connection_id, kind, created, id);
 
@@ -804,6 +807,17 @@ CREATE TABLE tenants (
 CREATE INDEX tenants_created ON tenants USING btree (environment_id, created_at, id);
 CREATE INDEX tenants_parent ON tenants USING btree (environment_id, parent_id);
 
+CREATE TABLE tombstone_subjects (
+  tenant_id text COLLATE "C" NOT NULL,
+  tombstone_id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  subject_key text COLLATE "C" NOT NULL,
+  CONSTRAINT tombstone_subjects_pkey PRIMARY KEY (tenant_id, tombstone_id, connection_id, subject_key),
+  CONSTRAINT tombstone_subjects_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections(tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT tombstone_subjects_tenant_id_tombstone_id_fkey FOREIGN KEY (tenant_id, tombstone_id) REFERENCES tombstones(tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX tombstone_subjects_subject ON tombstone_subjects USING btree (tenant_id, connection_id, subject_key);
+
 CREATE TABLE tombstones (
   tenant_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -816,10 +830,10 @@ CREATE TABLE tombstones (
   CONSTRAINT tombstones_pkey PRIMARY KEY (tenant_id, id),
   CONSTRAINT tombstones_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
-CREATE INDEX tombstones_email ON tombstones USING btree (tenant_id, email_key);
-CREATE INDEX tombstones_external ON tombstones USING btree (tenant_id, external_id);
-CREATE INDEX tombstones_user ON tombstones USING btree (user_id);
-CREATE INDEX tombstones_user_name ON tombstones USING btree (tenant_id, user_name_key);
+CREATE INDEX tombstones_email ON tombstones USING btree (tenant_id, email_key) WHERE (email_key <> ''::text);
+CREATE INDEX tombstones_external ON tombstones USING btree (tenant_id, external_id) WHERE (external_id <> ''::text);
+CREATE INDEX tombstones_user ON tombstones USING btree (user_id, tenant_id);
+CREATE INDEX tombstones_user_name ON tombstones USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
 
 CREATE TABLE users (
   environment_id text COLLATE "C" NOT NULL,

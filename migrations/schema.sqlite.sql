@@ -14,6 +14,8 @@ CREATE TABLE applications (
   PRIMARY KEY (environment_id, id)
 );
 
+CREATE UNIQUE INDEX applications_default ON applications (environment_id) WHERE is_default;
+
 CREATE TABLE audit_events (
   tenant_id      TEXT NOT NULL DEFAULT '',
   id             TEXT NOT NULL,
@@ -95,10 +97,13 @@ CREATE TABLE domains (
   verified_at    BIGINT,
   verified_by    TEXT NOT NULL DEFAULT '' CHECK (verified_by IN ('', 'dns', 'management_key')),
   checked_at     BIGINT,
+  confirmed_at   BIGINT,                   -- when DNS last showed the record
   created_at     BIGINT NOT NULL,
   PRIMARY KEY (tenant_id, id),
   UNIQUE (tenant_id, domain)
 );
+
+CREATE INDEX domains_checked ON domains (checked_at, id) WHERE verified_by = 'dns';
 
 CREATE TABLE environments (
   id          TEXT NOT NULL PRIMARY KEY,
@@ -561,9 +566,9 @@ CREATE INDEX scim_resources_display ON scim_resources (tenant_id, connection_id,
 
 CREATE INDEX scim_resources_external ON scim_resources (tenant_id, connection_id, external_id);
 
-CREATE INDEX scim_resources_group ON scim_resources (tenant_id, group_id);
+CREATE INDEX scim_resources_group ON scim_resources (tenant_id, group_id, connection_id, id);
 
-CREATE INDEX scim_resources_membership ON scim_resources (tenant_id, membership_id);
+CREATE INDEX scim_resources_membership ON scim_resources (tenant_id, membership_id, connection_id, id);
 
 CREATE INDEX scim_resources_modified ON scim_resources (tenant_id, connection_id, kind, modified, id);
 
@@ -797,6 +802,18 @@ CREATE INDEX tenants_created ON tenants (environment_id, created_at, id);
 
 CREATE INDEX tenants_parent ON tenants (environment_id, parent_id);
 
+CREATE TABLE tombstone_subjects (
+  tenant_id     TEXT NOT NULL,
+  tombstone_id  TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  subject_key   TEXT NOT NULL,
+  PRIMARY KEY (tenant_id, tombstone_id, connection_id, subject_key),
+  FOREIGN KEY (tenant_id, tombstone_id) REFERENCES tombstones (tenant_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX tombstone_subjects_subject ON tombstone_subjects (tenant_id, connection_id, subject_key);
+
 CREATE TABLE tombstones (
   tenant_id     TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
   id            TEXT NOT NULL,
@@ -809,13 +826,13 @@ CREATE TABLE tombstones (
   PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX tombstones_email ON tombstones (tenant_id, email_key);
+CREATE INDEX tombstones_email ON tombstones (tenant_id, email_key) WHERE email_key <> '';
 
-CREATE INDEX tombstones_external ON tombstones (tenant_id, external_id);
+CREATE INDEX tombstones_external ON tombstones (tenant_id, external_id) WHERE external_id <> '';
 
-CREATE INDEX tombstones_user ON tombstones (user_id);
+CREATE INDEX tombstones_user ON tombstones (user_id, tenant_id);
 
-CREATE INDEX tombstones_user_name ON tombstones (tenant_id, user_name_key);
+CREATE INDEX tombstones_user_name ON tombstones (tenant_id, user_name_key) WHERE user_name_key <> '';
 
 CREATE TABLE users (
   environment_id TEXT NOT NULL REFERENCES environments (id),

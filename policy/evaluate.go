@@ -76,7 +76,8 @@ type Decision struct {
 	Checks        []Check
 	Idle          time.Duration
 	Absolute      time.Duration
-	MaxConcurrent int // per (user, tenant); 0: not limited
+	ForceLogin    bool // a policy chose Absolute (product 45), it is not the default
+	MaxConcurrent int  // per (user, tenant); 0: not limited
 }
 
 // Evaluate decides whether a login may go on. The first refusal gives the code;
@@ -85,6 +86,7 @@ func Evaluate(in Input) Decision {
 	merged := Merge(in.Environment, in.Tenant)
 	d := Decision{Outcome: OutcomeAllow, MaxConcurrent: merged.Sessions.MaxConcurrent}
 	d.Idle, d.Absolute = merged.Sessions.Lifetimes()
+	d.ForceLogin = merged.Sessions.AbsoluteSeconds > 0
 	steps := []func(Input, Settings) (Check, string, bool){checkEnvironmentIP, checkTenantIP, checkDomainList, checkVerifiedDomain, checkSSO}
 	for _, step := range steps {
 		c, code, asked := step(in, merged)

@@ -2,7 +2,9 @@ package rbac
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +38,7 @@ func (s *Service) CheckGrant(ctx context.Context, a actor.Actor, q db.Queryer, e
 	if !exempt(a) {
 		text += q.Dialect().ForUpdate
 	}
-	rows, err := q.Query(ctx, text, environment, tenant, jsonSet(ids))
+	rows, err := q.Query(ctx, text, environment, tenant, db.Set(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +58,7 @@ func (s *Service) CheckGrant(ctx context.Context, a actor.Actor, q db.Queryer, e
 		return nil, errUnknownRole
 	}
 	for _, r := range refs {
-		if !exempt(a) && r.Level < a.Level {
+		if !exempt(a) && r.Level < a.Level.Int() {
 			return nil, ErrLevel
 		}
 	}
@@ -82,7 +84,7 @@ func (s *Service) CheckTarget(ctx context.Context, a actor.Actor, q db.Queryer, 
 	if err != nil {
 		return err
 	}
-	if e.Level < a.Level {
+	if e.Level < a.Level.Int() {
 		return ErrTargetLevel
 	}
 	return nil
@@ -98,7 +100,7 @@ func (s *Service) CheckGroup(ctx context.Context, a actor.Actor, q db.Queryer, t
 	if err := q.QueryRow(ctx, sqlGroupLevel, tenant, group).Scan(&level); err != nil {
 		return err
 	}
-	if level != nil && int(*level) < a.Level {
+	if level != nil && int(*level) < a.Level.Int() {
 		return ErrLevel
 	}
 	return nil
@@ -111,8 +113,9 @@ func (s *Service) DefaultRoleStmts(tenant, environment, membership string) []db.
 
 // FirstUserRoleStmts gives a membership the first-user roles when it is the only
 // one of its tenant (product 2.5). People who come by SSO or SCIM never get them.
-func (s *Service) FirstUserRoleStmts(tenant, environment, membership string) []db.Stmt {
-	return []db.Stmt{{SQL: sqlFirstUserRoles, Args: []any{tenant, membership, environment, db.At(s.clock.Now())}}}
+// Of two that are made at once the second waits for the first.
+func (s *Service) FirstUserRoleStmts(q db.Queryer, tenant, environment, membership string) []db.Stmt {
+	return []db.Stmt{lockTenant(q, environment, tenant), {SQL: sqlFirstUserRoles, Args: []any{tenant, membership, environment, db.At(s.clock.Now())}}}
 }
 
 // AssignRoles replaces the direct roles of a membership. Roles that are added and
@@ -266,6 +269,9 @@ func (s *Service) PutMappings(ctx context.Context, a actor.Actor, q db.Queryer, 
 	if len(mappings) > maxMappings {
 		return fault.New(fault.TooLarge, "too_many", "Give at most 2000 mappings.").In("mappings")
 	}
+	if err := q.Batch(ctx, []db.Stmt{lockTenant(q, a.Environment, tenant)}); err != nil {
+		return err
+	}
 	current, err := s.Mappings(ctx, q, tenant)
 	if err != nil {
 		return err
@@ -298,6 +304,9 @@ func (s *Service) PutMappings(ctx context.Context, a actor.Actor, q db.Queryer, 
 				fresh[e] = i
 			}
 		}
+		if len(fresh) > maxMapped {
+			return fault.New(fault.TooLarge, "too_many", "Give at most 10000 pairs of a group and a role.").In("mappings")
+		}
 	}
 	touched, all := map[string]bool{}, map[string]bool{}
 	for e := range fresh {
@@ -311,7 +320,6 @@ func (s *Service) PutMappings(ctx context.Context, a actor.Actor, q db.Queryer, 
 			touched[e.role] = true
 		}
 	}
-	refs := map[string]RoleRef{}
 	for _, step := range []struct {
 		roles map[string]bool
 		actor actor.Actor
@@ -320,18 +328,22 @@ func (s *Service) PutMappings(ctx context.Context, a actor.Actor, q db.Queryer, 
 		{all, actor.Actor{Environment: a.Environment, Kind: actor.System}}, // those that stay as they are need their owner only
 	} {
 		for part := range slices.Chunk(sortedKeys(step.roles), maxGranted) {
-			found, err := s.CheckGrant(ctx, step.actor, q, a.Environment, tenant, part)
-			if err != nil {
+			if _, err := s.CheckGrant(ctx, step.actor, q, a.Environment, tenant, part); err != nil {
 				return err
-			}
-			for _, r := range found {
-				refs[r.ID] = r
 			}
 		}
 	}
-	stmts := []db.Stmt{{SQL: sqlDeleteMappings, Args: []any{tenant}}}
+	set := make(map[string]int, len(fresh))
 	for e, position := range fresh {
-		stmts = append(stmts, db.Stmt{SQL: sqlInsertMapping, Args: []any{tenant, e.group, e.connection, a.Environment, refs[e.role].Owner, e.role, position}})
+		set[fmt.Sprintf("%-*s%-*s%s", mappingID, e.role, mappingID, e.connection, e.group)] = position
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		return err
+	}
+	stmts := []db.Stmt{
+		{SQL: sqlDeleteMappings, Args: []any{tenant}},
+		{SQL: sqlInsertMappings, Args: []any{tenant, a.Environment, string(text)}},
 	}
 	event, err := audit.Stmts(audit.Event{
 		Environment: a.Environment, Tenant: tenant, Action: "mapping.updated", Actor: a, At: s.clock.Now(),
@@ -372,6 +384,15 @@ func (s *Service) Mappings(ctx context.Context, q db.Queryer, tenant string) ([]
 // about to be deleted.
 func (s *Service) DeleteConnectionStmts(tenant, connection string) []db.Stmt {
 	return []db.Stmt{{SQL: sqlDeleteConnectionMappings, Args: []any{tenant, connection}}}
+}
+
+// lockTenant makes changes of one tenant that depend on each other take turns.
+func lockTenant(q db.Queryer, environment, tenant string) db.Stmt {
+	return db.Stmt{SQL: sqlLockTenant + q.Dialect().ForNoKeyUpdate, Args: []any{environment, tenant}, Scan: func(rows db.Rows) error {
+		for rows.Next() {
+		}
+		return rows.Err()
+	}}
 }
 
 func sortedKeys(m map[string]bool) []string {

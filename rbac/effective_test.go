@@ -241,14 +241,14 @@ func TestDefaultRoles(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		f := newFixture(t, d)
 		ctx := t.Context()
-		if err := d.Batch(ctx, append(f.s.DefaultRoleStmts("a", "env", "a1"), f.s.FirstUserRoleStmts("a", "env", "a1")...)); err != nil {
+		if err := d.Batch(ctx, append(f.s.DefaultRoleStmts("a", "env", "a1"), f.s.FirstUserRoleStmts(d, "a", "env", "a1")...)); err != nil {
 			t.Fatal(err)
 		}
 		if e := f.effective("a", "a1"); !slices.Equal(e.Keys(), []string{"read-only"}) {
 			t.Errorf("second member of the tenant: %v", e.Keys())
 		}
 		f.exec(`DELETE FROM memberships WHERE id = 'b2'`)
-		if err := d.Batch(ctx, append(f.s.DefaultRoleStmts("b", "env", "b1"), f.s.FirstUserRoleStmts("b", "env", "b1")...)); err != nil {
+		if err := d.Batch(ctx, append(f.s.DefaultRoleStmts("b", "env", "b1"), f.s.FirstUserRoleStmts(d, "b", "env", "b1")...)); err != nil {
 			t.Fatal(err)
 		}
 		if e := f.effective("b", "b1"); !slices.Equal(e.Keys(), []string{"admin", "read-only"}) {

@@ -136,7 +136,7 @@ func (s *Service) Classify(ctx context.Context, a actor.Actor, q db.Queryer, per
 	if len(permissionIDs) == 0 || len(permissionIDs) > maxPermissions {
 		return 0, invalid("invalid_list", "Give 1 to 5000 permissions.", "permission_ids")
 	}
-	found, err := scanPermissions(q.Query(ctx, sqlPermissionsByID, a.Environment, jsonSet(permissionIDs)))
+	found, err := scanPermissions(q.Query(ctx, sqlPermissionsByID, a.Environment, db.Set(permissionIDs)))
 	if err != nil {
 		return 0, err
 	}
@@ -149,7 +149,7 @@ func (s *Service) Classify(ctx context.Context, a actor.Actor, q db.Queryer, per
 			return 0, invalid("unknown_permission", "There is no such permission.", "permission_ids")
 		}
 	}
-	if _, err := q.Exec(ctx, sqlClassifyPermissions, a.Environment, jsonSet(permissionIDs), classification, db.At(s.clock.Now())); err != nil {
+	if _, err := q.Exec(ctx, sqlClassifyPermissions, a.Environment, db.Set(permissionIDs), classification, db.At(s.clock.Now())); err != nil {
 		return 0, err
 	}
 	for _, p := range found {

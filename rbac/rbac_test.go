@@ -133,7 +133,7 @@ func (f *fixture) assign(tenant, membership string, ids ...string) {
 
 // user is an admin of the tenant with a level.
 func user(tenant string, level int) actor.Actor {
-	return actor.Actor{Environment: "env", Tenant: tenant, Kind: actor.User, Subject: "usr_1", Level: level}
+	return actor.Actor{Environment: "env", Tenant: tenant, Kind: actor.User, Subject: "usr_1", Level: actor.LevelOf(level)}
 }
 
 // Product 79, 75, 3; trap C10.

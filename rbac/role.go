@@ -142,6 +142,7 @@ const (
 	maxPermissions = 5000 // per environment
 	maxPerRole     = 2000
 	maxMappings    = 2000
+	maxMapped      = 10000 // pairs of group and role
 	maxGroupName   = 1024
 	maxGranted     = 100 // roles in one request
 )

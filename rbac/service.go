@@ -2,7 +2,6 @@ package rbac
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -69,7 +68,7 @@ func (s *Service) EnsurePresets(ctx context.Context, q db.Queryer, environment s
 		roleID := id.New(id.Role)
 		stmts = append(stmts,
 			db.Stmt{SQL: sqlInsertPreset, Args: []any{environment, "", roleID, r.key, r.name, "", r.level, r.isDefault, r.isFirst, "", now}},
-			db.Stmt{SQL: sqlInsertPresetPermissions, Args: []any{environment, r.key, jsonSet(r.permissions)}})
+			db.Stmt{SQL: sqlInsertPresetPermissions, Args: []any{environment, r.key, db.Set(r.permissions)}})
 	}
 	return q.Batch(ctx, stmts)
 }
@@ -108,7 +107,7 @@ func (s *Service) CreateRole(ctx context.Context, a actor.Actor, q db.Queryer, i
 	if err := checkLevel(r.Level); err != nil {
 		return Role{}, err
 	}
-	if !exempt(a) && r.Level < a.Level {
+	if !exempt(a) && r.Level < a.Level.Int() {
 		return Role{}, ErrLevel
 	}
 	if r.FirstUser && r.Custom() {
@@ -139,7 +138,7 @@ func (s *Service) CreateRole(ctx context.Context, a actor.Actor, q db.Queryer, i
 		}
 		return Role{}, err
 	}
-	if _, err := q.Exec(ctx, sqlInsertRolePermissions, r.Environment, r.Owner, r.ID, jsonSet(r.Permissions)); err != nil {
+	if _, err := q.Exec(ctx, sqlInsertRolePermissions, r.Environment, r.Owner, r.ID, db.Set(r.Permissions)); err != nil {
 		return Role{}, err
 	}
 	return r, s.record(ctx, a, q, r.Owner, "role.created", roleTarget(r), map[string]audit.Change{
@@ -213,7 +212,7 @@ func (s *Service) UpdateRole(ctx context.Context, a actor.Actor, q db.Queryer, r
 		}
 		stmts = append(stmts,
 			db.Stmt{SQL: sqlDeleteRolePermissions, Args: []any{r.Environment, r.Owner, r.ID}},
-			db.Stmt{SQL: sqlInsertRolePermissions, Args: []any{r.Environment, r.Owner, r.ID, jsonSet(r.Permissions)}})
+			db.Stmt{SQL: sqlInsertRolePermissions, Args: []any{r.Environment, r.Owner, r.ID, db.Set(r.Permissions)}})
 	}
 	if err := q.Batch(ctx, stmts); err != nil {
 		return Role{}, err
@@ -280,7 +279,7 @@ func (s *Service) lockRole(ctx context.Context, a actor.Actor, q db.Queryer, rol
 		if r.Owner != a.Tenant || a.Tenant == "" {
 			return Role{}, errEnvironmentOnly
 		}
-		if r.Level < a.Level {
+		if r.Level < a.Level.Int() {
 			return Role{}, ErrLevel
 		}
 	}
@@ -304,7 +303,7 @@ func (s *Service) checkPermissions(ctx context.Context, a actor.Actor, q db.Quer
 	if len(sorted) > maxPerRole {
 		return nil, fault.New(fault.TooLarge, "too_many", "A role has at most 2000 permissions.").In("permissions")
 	}
-	found, err := scanPermissions(q.Query(ctx, sqlPermissionsByKey, a.Environment, jsonSet(sorted)))
+	found, err := scanPermissions(q.Query(ctx, sqlPermissionsByKey, a.Environment, db.Set(sorted)))
 	if err != nil {
 		return nil, err
 	}
@@ -384,17 +383,4 @@ func scanIDs(rows db.Rows, err error) ([]string, error) {
 		list = append(list, v)
 	}
 	return list, rows.Err()
-}
-
-// jsonSet makes the JSON object whose keys json_each lists on both engines.
-func jsonSet(list []string) string {
-	m := make(map[string]int, len(list))
-	for _, v := range list {
-		m[v] = 1
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		return "{}" // a map of strings always marshals
-	}
-	return string(text)
 }

@@ -98,6 +98,9 @@ WHERE environment_id = $1 AND owner_tenant_id = $2 AND id = $3`
 SELECT p.environment_id, $2, $3, p.id FROM permissions p WHERE p.environment_id = $1 AND p.key IN (SELECT key FROM json_each($4))`
 )
 
+// mappingID is how wide an id stands in the keys of sqlInsertMappings.
+const mappingID = 40
+
 // Assignments. A role is named with its owner, which the table holds to the
 // tenant itself or nobody.
 const (
@@ -143,8 +146,13 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
 
 	sqlDeleteConnectionMappings = `DELETE FROM group_role_mappings WHERE tenant_id = $1 AND connection_id = $2`
 
-	sqlInsertMapping = `INSERT INTO group_role_mappings (tenant_id, group_name, connection_id, environment_id, role_owner, role_id, position)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
+	// A key of the set is the role's id and the connection's, each filled up with
+	// spaces to mappingID characters, and the name of the group.
+	sqlInsertMappings = `INSERT INTO group_role_mappings (tenant_id, group_name, connection_id, environment_id, role_owner, role_id, position)
+SELECT $1, SUBSTR(j.key, 81), RTRIM(SUBSTR(j.key, 41, 40)), r.environment_id, r.owner_tenant_id, r.id, CAST(CAST(j.value AS TEXT) AS BIGINT)
+FROM json_each($3) j JOIN roles r ON r.environment_id = $2 AND r.owner_tenant_id IN ('', $1) AND r.id = RTRIM(SUBSTR(j.key, 1, 40))`
+
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
 
 	sqlConnections = `SELECT id FROM sso_connections WHERE tenant_id = $1 UNION ALL SELECT id FROM scim_connections WHERE tenant_id = $1`
 

@@ -51,7 +51,7 @@ func once(t *testing.T) *world {
 	return newWorld(t, dbtest.Open(t, db.SQLite))
 }
 
-// login is the address of a connection's login for a fresh flow of the browser.
+// start is where an application sends the browser to sign in through the connection.
 func (w *world) start(c tenants.SSOConnection) string { return w.StartURL("connection", c.ID) }
 
 // ask begins a sign-in and gives the request that the identity provider gets.

@@ -21,13 +21,14 @@ type anchor struct {
 type anchors struct {
 	clock clock.Clock
 	mu    sync.Mutex
-	by    map[anchorKey]anchorValue
+	by    map[string]map[anchorKey]anchorValue // by connection
+	n     int
 }
 
 type anchorKey struct {
-	connection, filter string
-	kind               schema.Kind
-	start              int
+	filter string
+	kind   schema.Kind
+	start  int
 }
 
 type anchorValue struct {
@@ -41,43 +42,41 @@ const (
 )
 
 func newAnchors(c clock.Clock) *anchors {
-	return &anchors{clock: c, by: map[anchorKey]anchorValue{}}
+	return &anchors{clock: c, by: map[string]map[anchorKey]anchorValue{}}
 }
 
-func (a *anchors) find(k anchorKey) *anchor {
+func (a *anchors) find(connection string, k anchorKey) *anchor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	v, ok := a.by[k]
+	v, ok := a.by[connection][k]
 	if !ok || a.clock.Now().Sub(v.at) > anchorFor {
 		return nil
 	}
 	return &v.anchor
 }
 
-func (a *anchors) keep(k anchorKey, last row) {
+func (a *anchors) keep(connection string, k anchorKey, last row) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.clock.Now()
-	if len(a.by) >= maxAnchors {
-		for k, v := range a.by {
-			if now.Sub(v.at) > anchorFor {
-				delete(a.by, k)
-			}
-		}
-		if len(a.by) >= maxAnchors {
-			clear(a.by)
-		}
+	if a.n >= maxAnchors { // they are hints: begin again
+		clear(a.by)
+		a.n = 0
 	}
-	a.by[k] = anchorValue{anchor{last.Created, last.ID}, now}
+	mine := a.by[connection]
+	if mine == nil {
+		mine = map[anchorKey]anchorValue{}
+		a.by[connection] = mine
+	}
+	if _, known := mine[k]; !known {
+		a.n++
+	}
+	mine[k] = anchorValue{anchor{last.Created, last.ID}, a.clock.Now()}
 }
 
 // forget drops the anchors of a connection of which a resource was deleted.
 func (a *anchors) forget(connection string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for k := range a.by {
-		if k.connection == connection {
-			delete(a.by, k)
-		}
-	}
+	a.n -= len(a.by[connection])
+	delete(a.by, connection)
 }

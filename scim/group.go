@@ -2,8 +2,9 @@ package scim
 
 import (
 	"context"
-	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -39,7 +40,7 @@ func (c *call) createGroup(ctx context.Context, body *schema.Object) (outcome, e
 		if err := q.Batch(ctx, stmts); err != nil || res.Members == nil {
 			return err
 		}
-		_, err = c.applyMembers(ctx, q, g, res.Members, nil)
+		_, err = c.applyMembers(ctx, q, lockedGroup{row: r, group: g, known: map[string]resolved{}}, res.Members, nil)
 		return err
 	})
 	if err != nil {
@@ -63,37 +64,90 @@ func (c *call) checkDisplayName(ctx context.Context, q db.Queryer, key, except s
 	return nil
 }
 
-func (c *call) lockGroup(ctx context.Context, q db.Queryer, resource string, pre precondition) (row, directory.Group, *schema.Object, error) {
-	var r row
-	g := directory.Group{Tenant: c.conn.Tenant, ManagedBy: directory.SCIM, Connection: c.conn.ID}
-	err := r.scan(q.QueryRow(ctx, sqlLockGroup+q.Dialect().ForUpdate, c.conn.Tenant, c.conn.ID, resource),
-		&g.Name, &g.Description, &g.Color, &g.Metadata, &g.Version)
-	if errors.Is(err, db.ErrNotFound) {
-		return r, g, nil, errNotFound
+// lockedGroup is a group's resource within a transaction that changes it.
+type lockedGroup struct {
+	row   row
+	group directory.Group
+	doc   *schema.Object
+	known map[string]resolved // members that the request names
+}
+
+// lockGroup locks a group and looks up the members that the request is expected
+// to name, in one round trip.
+func (c *call) lockGroup(ctx context.Context, q db.Queryer, resource string, pre precondition, named []string) (lockedGroup, error) {
+	l := lockedGroup{group: directory.Group{Tenant: c.conn.Tenant, ManagedBy: directory.SCIM, Connection: c.conn.ID}, known: map[string]resolved{}}
+	g := &l.group
+	stmts := []db.Stmt{{
+		SQL: sqlLockGroup + q.Dialect().ForUpdate, Args: []any{c.conn.Tenant, c.conn.ID, resource},
+		Scan: func(rows db.Rows) error {
+			for rows.Next() {
+				if err := l.row.scan(rows, &g.Name, &g.Description, &g.Color, &g.Metadata, &g.Version); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		},
+	}}
+	if len(named) > 0 {
+		stmts = append(stmts, c.resolve(resource, named, l.known))
 	}
-	if err != nil {
-		return r, g, nil, err
+	if err := q.Batch(ctx, stmts); err != nil {
+		return l, err
 	}
-	g.ID = r.Group
-	if err := pre.check(r.Version); err != nil {
-		return r, g, nil, err
+	if l.row.ID == "" {
+		return l, errNotFound
 	}
-	doc, err := schema.Decode([]byte(r.Doc))
-	return r, g, doc, err
+	g.ID = l.row.Group
+	if err := pre.check(l.row.Version); err != nil {
+		return l, err
+	}
+	var err error
+	l.doc, err = schema.Decode([]byte(l.row.Doc))
+	return l, err
+}
+
+// named guesses which members a body names: every "value", and what stands in
+// quotes in a path. A wrong guess costs a look-up, nothing else.
+func named(v any, ids []string) []string {
+	switch v := v.(type) {
+	case *schema.Object:
+		for key, w := range v.All() {
+			s, isString := w.(string)
+			switch {
+			case isString && strings.EqualFold(key, "value"):
+				ids = append(ids, s)
+			case isString && strings.EqualFold(key, "path"):
+				for i, part := range strings.Split(s, `"`) {
+					if i%2 == 1 {
+						ids = append(ids, part)
+					}
+				}
+			case !isString:
+				ids = named(w, ids)
+			}
+		}
+	case []any:
+		for _, w := range v {
+			ids = named(w, ids)
+		}
+	}
+	return ids[:min(len(ids), directory.MaxMemberIDs)]
 }
 
 // changeGroup is PUT and PATCH. Members become inserts and deletes of rows, so
 // that the cost is that of the request and not of the group.
-func (c *call) changeGroup(ctx context.Context, resource string, pre precondition,
+func (c *call) changeGroup(ctx context.Context, resource string, pre precondition, body *schema.Object,
 	edit func(current *schema.Object, members func() ([]schema.Member, error)) (patch.Result, error),
 ) (outcome, error) {
 	c.entry.Resource = resource
 	out := outcome{status: http.StatusOK, kind: schema.Group}
+	members := named(body, nil)
 	err := c.tx(ctx, func(q db.Queryer) error {
-		r, g, doc, err := c.lockGroup(ctx, q, resource, pre)
+		l, err := c.lockGroup(ctx, q, resource, pre, members)
 		if err != nil {
 			return err
 		}
+		r, doc := l.row, l.doc
 		res, err := edit(doc, func() ([]schema.Member, error) { return c.members(ctx, q, resource) })
 		if err != nil {
 			return err
@@ -112,7 +166,7 @@ func (c *call) changeGroup(ctx context.Context, resource string, pre preconditio
 				return err
 			}
 			var rename []db.Stmt
-			if g, rename, err = c.h.Directory.UpdateGroupStmts(c.actor, c.conn.Environment, g, directory.GroupPatch{Name: &name}); err != nil {
+			if l.group, rename, err = c.h.Directory.UpdateGroupStmts(c.actor, c.conn.Environment, l.group, directory.GroupPatch{Name: &name}); err != nil {
 				return err
 			}
 			stmts = append(c.updateResource(next, schema.Group, doc, res.Doc), rename...)
@@ -129,7 +183,7 @@ func (c *call) changeGroup(ctx context.Context, resource string, pre preconditio
 				}
 				return append(stmts, c.logChange(res.Changes))
 			}
-			if _, err := c.applyMembers(ctx, q, g, res.Members, write); err != nil {
+			if _, err := c.applyMembers(ctx, q, l, res.Members, write); err != nil {
 				return err
 			}
 		} else if err := q.Batch(ctx, append(stmts, c.logChange(res.Changes))); err != nil {
@@ -158,7 +212,7 @@ type resolved struct {
 // Members that are no resources of the connection are refused when added and
 // ignored when removed. with, when given, adds the statements of the rest of the
 // change to the last batch; it is told whether any member moves.
-func (c *call) applyMembers(ctx context.Context, q db.Queryer, g directory.Group, ops *patch.MemberOps, with func(moved bool) []db.Stmt) (bool, error) {
+func (c *call) applyMembers(ctx context.Context, q db.Queryer, l lockedGroup, ops *patch.MemberOps, with func(moved bool) []db.Stmt) (bool, error) {
 	ids := make([]string, 0, len(ops.Add)+len(ops.Remove))
 	for _, m := range ops.Add {
 		ids = append(ids, m.Value)
@@ -167,13 +221,15 @@ func (c *call) applyMembers(ctx context.Context, q db.Queryer, g directory.Group
 	if len(ids) > directory.MaxMemberIDs {
 		return false, refuse(http.StatusRequestEntityTooLarge, "tooMany", "At most 10,000 members in one request.")
 	}
-	known, err := c.resolve(ctx, q, g.ID, ids)
-	if err != nil {
-		return false, err
+	g, known := l.group, l.known
+	if slices.ContainsFunc(ids, func(id string) bool { _, ok := known[id]; return !ok }) {
+		if err := q.Batch(ctx, []db.Stmt{c.resolve(l.row.ID, ids, known)}); err != nil {
+			return false, err
+		}
 	}
+	var err error
 	var added, removed []directory.GroupMember
 	var addGroups, removeGroups []string
-	keep := make([]string, 0, len(ops.Add))
 	seen := map[string]bool{} // two ids may be one person
 	for _, m := range ops.Add {
 		k, ok := known[m.Value]
@@ -186,7 +242,6 @@ func (c *call) applyMembers(ctx context.Context, q db.Queryer, g directory.Group
 			addGroups = append(addGroups, k.group)
 		case !seen[k.membership]:
 			seen[k.membership] = true
-			keep = append(keep, m.Value)
 			if !k.in {
 				added = append(added, k.member())
 			}
@@ -203,7 +258,7 @@ func (c *call) applyMembers(ctx context.Context, q db.Queryer, g directory.Group
 		}
 	}
 	if ops.Replace {
-		if removed, removeGroups, err = c.strangers(ctx, q, g.ID, keep, addGroups); err != nil {
+		if removed, removeGroups, err = c.strangers(ctx, q, g.ID, seen, addGroups); err != nil {
 			return false, err
 		}
 	}
@@ -234,42 +289,44 @@ func (k resolved) member() directory.GroupMember {
 	return directory.GroupMember{Membership: k.membership, UserID: k.user, Email: k.email}
 }
 
-func (c *call) resolve(ctx context.Context, q db.Queryer, group string, ids []string) (map[string]resolved, error) {
-	known := make(map[string]resolved, len(ids))
-	if len(ids) == 0 {
-		return known, nil
-	}
-	rows, err := q.Query(ctx, sqlResolveMembers, c.conn.Tenant, c.conn.ID, group, keySet(ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key string
-		var k resolved
-		if err := rows.Scan(&key, &k.kind, &k.membership, &k.group, &k.user, &k.email, &k.in); err != nil {
-			return nil, err
+// resolve looks up the resources with the ids, and whether they are in the group.
+func (c *call) resolve(resource string, ids []string, into map[string]resolved) db.Stmt {
+	return db.Stmt{SQL: sqlResolveMembers, Args: []any{c.conn.Tenant, c.conn.ID, resource, db.Set(ids)}, Scan: func(rows db.Rows) error {
+		for rows.Next() {
+			var key, target string
+			var who *string
+			var in int64
+			if err := rows.Scan(&key, &target, &who, &in); err != nil {
+				return err
+			}
+			k := resolved{kind: strings.TrimSpace(target[:6]), in: in > 0}
+			if k.kind == schema.Group.String() {
+				k.group = target[6:]
+			} else {
+				k.membership = target[6:]
+			}
+			if who != nil {
+				k.user, k.email, _ = strings.Cut(*who, " ")
+			}
+			into[key] = k
 		}
-		known[key] = k
-	}
-	return known, rows.Err()
+		return rows.Err()
+	}}
 }
 
-// strangers lists who must leave a group whose members are replaced.
-func (c *call) strangers(ctx context.Context, q db.Queryer, group string, keepUsers, keepGroups []string) (people []directory.GroupMember, groups []string, err error) {
-	kept := map[string]bool{}
-	for _, g := range keepGroups {
-		kept[g] = true
-	}
+// strangers lists who must leave a group whose members are replaced by those kept.
+func (c *call) strangers(ctx context.Context, q db.Queryer, group string, keep map[string]bool, keepGroups []string) (people []directory.GroupMember, groups []string, err error) {
 	err = q.Batch(ctx, []db.Stmt{
-		{SQL: sqlStrangers, Args: []any{c.conn.Tenant, c.conn.ID, group, keySet(keepUsers)}, Scan: func(rows db.Rows) error {
+		{SQL: sqlPeopleIn, Args: []any{c.conn.Tenant, group}, Scan: func(rows db.Rows) error {
 			people = nil
 			for rows.Next() {
 				var m directory.GroupMember
 				if err := rows.Scan(&m.Membership, &m.UserID, &m.Email); err != nil {
 					return err
 				}
-				people = append(people, m)
+				if !keep[m.Membership] {
+					people = append(people, m)
+				}
 			}
 			return rows.Err()
 		}},
@@ -280,7 +337,7 @@ func (c *call) strangers(ctx context.Context, q db.Queryer, group string, keepUs
 				if err := rows.Scan(&child); err != nil {
 					return err
 				}
-				if !kept[child] {
+				if !slices.Contains(keepGroups, child) {
 					groups = append(groups, child)
 				}
 			}
@@ -300,9 +357,8 @@ func (c *call) members(ctx context.Context, q db.Queryer, resource string) ([]sc
 	defer rows.Close()
 	var list []schema.Member
 	for rows.Next() {
-		var group string
 		var m schema.Member
-		if err := rows.Scan(&group, &m.Value, &m.Type); err != nil {
+		if err := rows.Scan(&m.Value, &m.Type); err != nil {
 			return nil, err
 		}
 		list = append(list, m)
@@ -314,12 +370,12 @@ func (c *call) members(ctx context.Context, q db.Queryer, resource string) ([]sc
 func (c *call) removeGroup(ctx context.Context, resource string, pre precondition) (outcome, error) {
 	c.entry.Resource = resource
 	err := c.tx(ctx, func(q db.Queryer) error {
-		_, g, _, err := c.lockGroup(ctx, q, resource, pre)
+		l, err := c.lockGroup(ctx, q, resource, pre, nil)
 		if err != nil {
 			return err
 		}
 		stmts := []db.Stmt{{SQL: sqlDeleteResource, Args: []any{c.conn.Tenant, c.conn.ID, resource}}, c.count(schema.Group, -1)}
-		gone, err := c.h.Directory.DeleteGroupStmts(c.actor, c.conn.Environment, g)
+		gone, err := c.h.Directory.DeleteGroupStmts(c.actor, c.conn.Environment, l.group)
 		if err != nil {
 			return err
 		}

@@ -144,6 +144,13 @@ func (a answer) id() string {
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.raw) }
 
 func (c connection) send(ctx context.Context, method, path string, headers map[string]*string, body []byte) answer {
+	a := c.exchange(ctx, method, path, headers, body)
+	_ = json.Unmarshal(a.raw, &a.doc) // not every answer has a body
+	return a
+}
+
+// exchange is send without reading the body.
+func (c connection) exchange(ctx context.Context, method, path string, headers map[string]*string, body []byte) answer {
 	var rd io.Reader
 	if body != nil {
 		rd = bytes.NewReader(body)
@@ -159,9 +166,7 @@ func (c connection) send(ctx context.Context, method, path string, headers map[s
 	}
 	w := httptest.NewRecorder()
 	c.g.handler.ServeHTTP(w, r)
-	a := answer{status: w.Code, header: w.Header(), raw: w.Body.Bytes()}
-	_ = json.Unmarshal(a.raw, &a.doc) // not every answer has a body
-	return a
+	return answer{status: w.Code, header: w.Header(), raw: w.Body.Bytes()}
 }
 
 // do sends a JSON body, or none when body is nil.

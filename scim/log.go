@@ -44,8 +44,6 @@ const (
 	logEvery    = time.Second
 	// LogRetention is how long entries are kept.
 	LogRetention = 30 * 24 * time.Hour
-	// LogPurgeKind is the kind of the job that calls Log.Purge, daily.
-	LogPurgeKind = "scim.log_purge"
 )
 
 // Log is the provisioning log. Changes are written in their transaction; reads

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -80,15 +81,10 @@ func (p *params) order(v string) error {
 // number reads an integer; one beyond the machine's range counts as its end.
 func number(name, v string) (int, error) {
 	n, err := strconv.ParseInt(v, 10, 32)
-	if err != nil && !isRange(err) {
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, refuse(http.StatusBadRequest, "invalidValue", name+" is a whole number.")
 	}
 	return int(n), nil
-}
-
-func isRange(err error) bool {
-	e, ok := err.(*strconv.NumError) //nolint:errorlint // ParseInt returns exactly this
-	return ok && e.Err == strconv.ErrRange
 }
 
 // searchParameters reads a SearchRequest (RFC 7644 §3.4.3).

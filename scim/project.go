@@ -93,9 +93,6 @@ func (m *mask) wants(name string) bool {
 	return b == nil || !b.whole
 }
 
-// names tells whether the parameter asks for the attribute by name.
-func (m *mask) names(name string) bool { return m != nil && m.only && m.tree[name] != nil }
-
 // apply gives what of a resource is to be sent; id and schemas always are
 // (RFC 7643 §3.1, §3).
 func (m *mask) apply(o *schema.Object) *schema.Object {

@@ -2,7 +2,6 @@ package scim
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
@@ -29,7 +28,7 @@ func (c *call) replaceResource(ctx context.Context, k schema.Kind, resource stri
 	}
 	c.entry.Status = http.StatusOK
 	if k == schema.Group {
-		return c.changeGroup(ctx, resource, pre, func(current *schema.Object, _ func() ([]schema.Member, error)) (patch.Result, error) {
+		return c.changeGroup(ctx, resource, pre, body, func(current *schema.Object, _ func() ([]schema.Member, error)) (patch.Result, error) {
 			return patch.Replace(c.ix, k, current, body, c.dialect)
 		})
 	}
@@ -56,7 +55,7 @@ func (c *call) patchResource(ctx context.Context, k schema.Kind, resource string
 	if !asked {
 		c.entry.Status = http.StatusNoContent
 	}
-	out, err := c.changeGroup(ctx, resource, pre, func(current *schema.Object, members func() ([]schema.Member, error)) (patch.Result, error) {
+	out, err := c.changeGroup(ctx, resource, pre, body, func(current *schema.Object, members func() ([]schema.Member, error)) (patch.Result, error) {
 		return patch.Apply(c.ix, k, current, req, c.dialect, patch.Options{ID: resource, Members: members})
 	})
 	if !asked {
@@ -254,8 +253,8 @@ func (c *call) streamMembers(ctx context.Context, s *stream, group string) error
 	var buf []byte
 	some := false
 	for rows.Next() {
-		var of, member, kind string
-		if err := rows.Scan(&of, &member, &kind); err != nil {
+		var member, kind string
+		if err := rows.Scan(&member, &kind); err != nil {
 			return err
 		}
 		buf = append(buf[:0], ',')
@@ -269,14 +268,4 @@ func (c *call) streamMembers(ctx context.Context, s *stream, group string) error
 		s.write([]byte{']'})
 	}
 	return rows.Err()
-}
-
-// keySet puts ids into one parameter: a JSON object whose keys json_each gives.
-func keySet(ids []string) string {
-	set := make(map[string]bool, len(ids))
-	for _, v := range ids {
-		set[v] = true
-	}
-	text, _ := json.Marshal(set) // a map of strings always marshals
-	return string(text)
 }

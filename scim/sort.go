@@ -51,36 +51,34 @@ func (c *call) pageSorted(ctx context.Context, q query, at position, count int) 
 		return p, nil
 	}
 	ids := make([]string, 0, to-from)
-	place := map[string]int{}
-	for i, k := range keys[from:to] {
+	for _, k := range keys[from:to] {
 		ids = append(ids, k.id)
-		place[k.id] = i
 	}
 	p.rows = make([]row, len(ids))
-	set := []any{c.conn.Tenant, c.conn.ID, keySet(ids)}
-	stmts := []db.Stmt{{SQL: sqlResourcesOf, Args: set, Scan: func(rows db.Rows) error {
-		for rows.Next() {
-			var r row
-			if err := r.scan(rows); err != nil {
-				return err
+	var stmts []db.Stmt
+	for i, id := range ids {
+		stmts = append(stmts, db.Stmt{SQL: sqlResourceByID, Args: []any{c.conn.Tenant, c.conn.ID, id}, Scan: func(rows db.Rows) error {
+			for rows.Next() {
+				if err := p.rows[i].scan(rows); err != nil {
+					return err
+				}
 			}
-			p.rows[place[r.ID]] = r
-		}
-		return rows.Err()
-	}}}
-	if q.groups {
-		stmts = append(stmts, db.Stmt{SQL: sqlGroupsOf, Args: set, Scan: c.scanGroups(&p.groups)})
+			return rows.Err()
+		}})
 	}
 	if err := c.read(ctx, stmts); err != nil {
 		return p, err
 	}
 	// One that went meanwhile leaves a gap.
 	p.rows = slices.DeleteFunc(p.rows, func(r row) bool { return r.ID == "" })
+	if q.groups {
+		return p, c.readGroups(ctx, &p)
+	}
 	return p, nil
 }
 
-const sqlResourcesOf = `SELECT ` + resourceColumns + ` FROM scim_resources r
-WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id IN (SELECT key FROM json_each($3))`
+// sqlResourceByID reads one document of a page; a page is one batch of them.
+const sqlResourceByID = `SELECT ` + resourceColumns + ` FROM scim_resources r WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3`
 
 // compare orders by value, resources without one last.
 func (k sortKey) compare(o sortKey) int {

@@ -71,44 +71,40 @@ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 AND r.kind = 'User
 FROM scim_resources r JOIN groups g ON g.tenant_id = r.tenant_id AND g.id = r.group_id
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 AND r.kind = 'Group'`
 
-	// sqlGroupsOf gives the groups of the connection that list the users of the set.
+	// sqlGroupsOf gives the groups of the connection that list a user.
 	sqlGroupsOf = `SELECT r.id, g.id, n.name FROM scim_resources r
-JOIN group_members x ON x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id
-JOIN scim_resources g ON g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
-JOIN groups n ON n.tenant_id = g.tenant_id AND n.id = g.group_id
-WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id IN (SELECT key FROM json_each($3)) ORDER BY r.id, g.created, g.id`
-
-	// sqlGroupsOfOne is sqlGroupsOf for one user.
-	sqlGroupsOfOne = `SELECT r.id, g.id, n.name FROM scim_resources r
 JOIN group_members x ON x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id
 JOIN scim_resources g ON g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
 JOIN groups n ON n.tenant_id = g.tenant_id AND n.id = g.group_id
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 ORDER BY g.created, g.id`
 
 	// sqlMembersOf streams the members of a group that are resources of the connection.
-	sqlMembersOf = `SELECT r.id, u.id, 'User' FROM scim_resources r
+	sqlMembersOf = `SELECT u.id, 'User' FROM scim_resources r
 JOIN group_members x ON x.tenant_id = r.tenant_id AND x.group_id = r.group_id
 JOIN scim_resources u ON u.tenant_id = x.tenant_id AND u.membership_id = x.membership_id AND u.connection_id = $2
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3
 UNION ALL
-SELECT r.id, u.id, 'Group' FROM scim_resources r
+SELECT u.id, 'Group' FROM scim_resources r
 JOIN group_children x ON x.tenant_id = r.tenant_id AND x.group_id = r.group_id
 JOIN scim_resources u ON u.tenant_id = x.tenant_id AND u.group_id = x.child_id AND u.connection_id = $2
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3`
 
-	// sqlResolveMembers finds the resources of the set and whether they are in
-	// group $3 already. It reads the rows asked for, however large the group is.
-	sqlResolveMembers = `SELECT r.id, r.kind, COALESCE(r.membership_id, ''), COALESCE(r.group_id, ''), COALESCE(m.user_id, ''), COALESCE(m.email, ''),
- EXISTS (SELECT 1 FROM group_members x WHERE x.tenant_id = $1 AND x.group_id = $3 AND x.membership_id = r.membership_id)
-FROM scim_resources r LEFT JOIN memberships m ON m.tenant_id = r.tenant_id AND m.id = r.membership_id
-WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id IN (SELECT key FROM json_each($4))`
+	// sqlResolveMembers finds the resources of the set, as kind and key of what
+	// they stand for, and whether they are in the group of resource $3 already. It starts from the
+	// set and finds each row by its key in a subquery: PostgreSQL knows nothing of
+	// the size of a set, and might read the whole connection once per key.
+	sqlResolveMembers = `SELECT k.id, k.target,
+ (SELECT m.user_id || ' ' || m.email FROM memberships m WHERE m.tenant_id = $1 AND m.id = SUBSTR(k.target, 7)),
+ (SELECT COUNT(*) FROM group_members x WHERE x.tenant_id = $1 AND x.membership_id = SUBSTR(k.target, 7) AND x.group_id = (
+  SELECT g.group_id FROM scim_resources g WHERE g.tenant_id = $1 AND g.connection_id = $2 AND g.id = $3))
+FROM (SELECT j.key AS id, (SELECT SUBSTR(r.kind || '  ', 1, 6) || COALESCE(r.membership_id, r.group_id)
+  FROM scim_resources r WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = j.key) AS target
+ FROM json_each($4) j LIMIT 20000) k WHERE k.target IS NOT NULL`
 
-	// sqlStrangers lists the members of a group that are not of the set, for a replacement.
-	sqlStrangers = `SELECT m.id, m.user_id, m.email FROM group_members x
+	// sqlPeopleIn reads a group's members whole, for a replacement.
+	sqlPeopleIn = `SELECT m.id, m.user_id, m.email FROM group_members x
 JOIN memberships m ON m.tenant_id = x.tenant_id AND m.id = x.membership_id
-WHERE x.tenant_id = $1 AND x.group_id = $3 AND x.membership_id NOT IN (
- SELECT r.membership_id FROM scim_resources r WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.membership_id IS NOT NULL
-  AND r.id IN (SELECT key FROM json_each($4)))`
+WHERE x.tenant_id = $1 AND x.group_id = $2`
 
 	sqlChildrenOf = `SELECT x.child_id FROM group_children x WHERE x.tenant_id = $1 AND x.group_id = $2`
 

@@ -64,7 +64,7 @@ func (c *call) resource(id string) directory.Resource {
 	return directory.Resource{Environment: c.conn.Environment, Tenant: c.conn.Tenant, Connection: c.conn.ID, ID: id}
 }
 
-// createUser is RFC 7644 §3.3 for users: one search, one batch of writes.
+// createUser is RFC 7644 §3.3 for users: one search and one batch of writes.
 func (c *call) createUser(ctx context.Context, body *schema.Object) (outcome, error) {
 	res, err := patch.Create(c.ix, schema.User, body, c.dialect)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *call) createUser(ctx context.Context, body *schema.Object) (outcome, er
 	target, profile := c.resource(r.ID), profileOf(res.Doc)
 	keys, values := schema.KeysOf(schema.User, res.Doc), c.ix.Values(schema.User, res.Doc, c.matching)
 	err = c.tx(ctx, func(q db.Queryer) error {
-		search, found := c.h.Directory.ProvisionSearch(target, profile)
+		search, found := c.h.Directory.ProvisionSearch(q.Dialect(), target, profile)
 		if err := q.Batch(ctx, search); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (c *call) lockUser(ctx context.Context, q db.Queryer, resource string, pre 
 
 // groupsOf reads the groups of one user.
 func (c *call) groupsOf(resource string, into *[]any) db.Stmt {
-	return db.Stmt{SQL: sqlGroupsOfOne, Args: []any{c.conn.Tenant, c.conn.ID, resource}, Scan: func(rows db.Rows) error {
+	return db.Stmt{SQL: sqlGroupsOf, Args: []any{c.conn.Tenant, c.conn.ID, resource}, Scan: func(rows db.Rows) error {
 		*into = nil
 		for rows.Next() {
 			var user, group, name string

@@ -3,6 +3,9 @@ package sessions
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -70,8 +73,12 @@ func (s *Service) end(p path, parts, lead string, sel Selector, reason string, n
 	}
 }
 
-// End ends what the selector meets and records it, in a constant number of
-// statements and two round trips. ended counts pairs of session and tenant.
+// part is whose parts of sessions ended, and in which tenant.
+type part struct{ tenant, user string }
+
+// End ends what the selector meets and records it in the log of each tenant that
+// it met, in a constant number of statements and two round trips. ended counts
+// pairs of session and tenant.
 //
 // Faults: session_selector for a selector that names nothing.
 func (s *Service) End(ctx context.Context, a actor.Actor, q db.Queryer, sel Selector, reason string) (ended int, err error) {
@@ -81,28 +88,65 @@ func (s *Service) End(ctx context.Context, a actor.Actor, q db.Queryer, sel Sele
 		return 0, err
 	}
 	var n int64
-	stmts[0].Affected = &n
+	parts := map[part]int64{}
+	if sel.Tenant != "" {
+		stmts[0].Affected = &n
+	} else {
+		stmts[0].Scan = func(rows db.Rows) error {
+			for rows.Next() {
+				var p part
+				if err := rows.Scan(&p.tenant, &p.user); err != nil {
+					return err
+				}
+				parts[p]++
+				n++
+			}
+			return rows.Err()
+		}
+	}
 	if err := q.Batch(ctx, stmts); err != nil || n == 0 {
 		return 0, err
 	}
-	return int(n), s.recordEnd(ctx, a, q, "session.ended", sel, reason, n, now)
+	if sel.Tenant != "" {
+		parts[part{sel.Tenant, sel.User}] = n
+	}
+	return int(n), s.recordEnd(ctx, a, q, "session.ended", sel, reason, parts, now)
 }
 
-func (s *Service) recordEnd(ctx context.Context, a actor.Actor, q db.Queryer, action string, sel Selector, reason string, n int64, now time.Time) error {
-	e := audit.Event{
-		Environment: sel.Environment, Tenant: sel.Tenant, Action: action, Actor: a, Connection: sel.Connection, Session: sel.Session, At: now,
-		Metadata: map[string]any{"reason": reason, "sessions": n},
+func (s *Service) recordEnd(ctx context.Context, a actor.Actor, q db.Queryer, action string, sel Selector, reason string, parts map[part]int64, now time.Time) error {
+	var stmts []db.Stmt
+	for _, p := range slices.SortedFunc(maps.Keys(parts), func(x, y part) int { return strings.Compare(x.tenant, y.tenant) }) {
+		e := audit.Event{
+			Environment: sel.Environment, Tenant: p.tenant, Action: action, Actor: seenFrom(a, p), Connection: sel.Connection, Session: sel.Session, At: now,
+			Metadata: map[string]any{"reason": reason, "sessions": parts[p]},
+		}
+		if p.user != "" {
+			e.Targets = append(e.Targets, audit.Target{Type: "user", ID: p.user})
+		}
+		if sel.Session != "" {
+			e.Targets = append(e.Targets, audit.Target{Type: "session", ID: sel.Session})
+		}
+		event, err := audit.Stmts(e)
+		if err != nil {
+			return err
+		}
+		stmts = append(stmts, event...)
 	}
-	if e.Tenant == "" && a.Environment == sel.Environment {
-		e.Tenant = a.Tenant // somebody ended his own session: his tenant's log shows it
+	return q.Batch(ctx, stmts)
+}
+
+// seenFrom is the actor as the log of a tenant may show him: what another tenant
+// knows of somebody is not told, nor who he is unless it is the person whose
+// session ended (identity rule 1).
+func seenFrom(a actor.Actor, p part) actor.Actor {
+	if a.Tenant == "" || a.Tenant == p.tenant {
+		return a
 	}
-	if sel.User != "" {
-		e.Targets = append(e.Targets, audit.Target{Type: "user", ID: sel.User})
+	a.Name, a.Email, a.Connection, a.Tenant = "", "", "", p.tenant
+	if a.Kind != actor.User || a.Subject != p.user {
+		a.Subject, a.Session = "", ""
 	}
-	if sel.Session != "" {
-		e.Targets = append(e.Targets, audit.Target{Type: "session", ID: sel.Session})
-	}
-	return audit.Record(ctx, q, e)
+	return a
 }
 
 // Jobs of this package.

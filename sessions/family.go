@@ -40,23 +40,20 @@ const (
 
 // StartFamily makes a family and its first token, good for 30 days without use
 // and 90 days in all.
+//
+// Faults: ErrInvalidGrant when the session has ended for the tenant meanwhile.
 func (s *Service) StartFamily(ctx context.Context, q db.Queryer, f Family) (string, error) {
-	stmt, token := s.StartFamilyStmt(f)
-	_, err := q.Exec(ctx, stmt.SQL, stmt.Args...)
-	return token, err
-}
-
-// StartFamilyStmt is StartFamily as a statement, for a batch.
-func (s *Service) StartFamilyStmt(f Family) (db.Stmt, string) {
 	now := s.clock.Now()
 	if f.ID == "" {
 		f.ID = id.New(id.Family)
 	}
 	f.seq = 1
-	return db.Stmt{SQL: sqlInsertFamily, Args: []any{
-		f.Environment, f.ID, f.Tenant, f.Session, f.UserID, f.ClientID, f.Scope, f.Nonce, db.At(now),
-		db.At(now.Add(RefreshIdle)), db.At(now.Add(RefreshAbsolute)),
-	}}, s.token(f)
+	made, err := q.Exec(ctx, sqlInsertFamily+q.Dialect().ForUpdate, f.Tenant, f.ID, f.Environment, f.Session, f.UserID, f.ClientID,
+		f.Scope, f.Nonce, db.At(now), db.At(now.Add(RefreshIdle)), db.At(now.Add(RefreshAbsolute)))
+	if err == nil && made == 0 {
+		err = ErrInvalidGrant
+	}
+	return s.token(f), err
 }
 
 func (s *Service) token(f Family) string {

@@ -31,6 +31,7 @@ func (s *Service) Create(ctx context.Context, a actor.Actor, q db.Queryer, n Log
 	now := s.clock.Now()
 	n = n.withDefaults()
 	n.Proof.SatisfiedAt = now
+	n.Proof.NotAfter = n.end(now.Add(n.Absolute))
 	ses := Session{
 		ID: id.New(id.Session), Environment: n.Environment, UserID: n.UserID, AMR: n.Proof.AMR, ACR: n.Proof.ACR, AuthTime: n.Proof.AuthTime,
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(n.Absolute), Idle: n.Idle, Tenants: []Proof{n.Proof},
@@ -70,6 +71,7 @@ func (s *Service) Satisfy(ctx context.Context, a actor.Actor, q db.Queryer, ses 
 	if end := ses.CreatedAt.Add(n.Absolute); end.Before(ses.ExpiresAt) {
 		ses.ExpiresAt = end
 	}
+	n.Proof.NotAfter = n.end(ses.ExpiresAt)
 	tenants := []Proof{}
 	for _, p := range ses.Tenants {
 		if p.Tenant != n.Proof.Tenant {
@@ -119,7 +121,7 @@ func (s *Service) satisfy(ctx context.Context, a actor.Actor, q db.Queryer, ses 
 	sel := Selector{Environment: ses.Environment, Tenant: p.Tenant, User: ses.UserID}
 	if n.MaxConcurrent > 0 {
 		excess := s.end(byUser, sqlEndExcess, p.Tenant, sel, "replaced", now)
-		excess[0].Args = []any{p.Tenant, db.At(now), ses.UserID, int64(n.MaxConcurrent)}
+		excess[0].Args = []any{p.Tenant, db.At(now), ses.UserID, ses.ID, int64(n.MaxConcurrent - 1)}
 		excess[0].Affected = &replaced
 		stmts = append(stmts, excess...)
 	}
@@ -130,7 +132,7 @@ func (s *Service) satisfy(ctx context.Context, a actor.Actor, q db.Queryer, ses 
 		return ErrNoSession // rolls the rest back
 	}
 	if replaced > 0 {
-		return s.recordEnd(ctx, a, q, "session.replaced", sel, "replaced", replaced, now)
+		return s.recordEnd(ctx, a, q, "session.replaced", sel, "replaced", map[part]int64{{p.Tenant, ses.UserID}: replaced}, now)
 	}
 	return nil
 }
@@ -237,6 +239,14 @@ func (n Login) withDefaults() Login {
 		n.Proof.AMR = []string{}
 	}
 	return n
+}
+
+// end gives the NotAfter of the proof in a session with the given absolute end.
+func (n Login) end(absolute time.Time) time.Time {
+	if n.ForceLogin && (n.Proof.NotAfter.IsZero() || absolute.Before(n.Proof.NotAfter)) {
+		return absolute
+	}
+	return n.Proof.NotAfter
 }
 
 func amrText(amr []string) (string, error) {

@@ -48,7 +48,8 @@ type Proof struct {
 	// SatisfiedAt is set by the service.
 	SatisfiedAt time.Time
 	// NotAfter is where the identity provider ends its session
-	// (SessionNotOnOrAfter, session_expiry); zero: nowhere.
+	// (SessionNotOnOrAfter, session_expiry) or a policy forces a new login; zero:
+	// nowhere. Refresh tokens do not outlive it.
 	NotAfter time.Time
 	Upstream string // SessionIndex or sid at the identity provider
 }
@@ -78,8 +79,11 @@ type Login struct {
 	UserID      string
 	// Idle and Absolute are what the tenant's policy says; 0: the defaults.
 	Idle, Absolute time.Duration
-	IP, UserAgent  string
-	Proof          Proof
+	// ForceLogin: refresh tokens, which outlive a session by default, end with it
+	// too (product 45).
+	ForceLogin    bool
+	IP, UserAgent string
+	Proof         Proof
 	// MaxConcurrent is how many sessions the person may have in the tenant at
 	// once; the oldest give way (product 46). 0: any number.
 	MaxConcurrent int

@@ -20,18 +20,22 @@ const sqlRenewSession = `UPDATE sessions SET hash = $3, amr = $4, acr = $5, auth
  idle_seconds = CASE WHEN idle_seconds < $8 THEN idle_seconds ELSE $8 END,
  expires_at = CASE WHEN expires_at < created_at + $9 THEN expires_at ELSE created_at + $9 END
 WHERE environment_id = $1 AND id = $2 AND user_id = $10 AND ended_at IS NULL AND expires_at > $7
- AND last_seen_at + idle_seconds * 1000000 > $7`
+ AND last_seen_at + idle_seconds * 1000000 > $7 AND EXISTS (
+  SELECT 1 FROM session_tenants l WHERE l.environment_id = sessions.environment_id AND l.session_id = sessions.id AND l.ended_at IS NULL)`
 
 const sessionColumns = `s.id, s.user_id, s.amr, s.acr, s.auth_time, s.created_at, s.last_seen_at, s.idle_seconds, s.expires_at`
 
 const proofColumns = `COALESCE(t.tenant_id, ''), COALESCE(t.membership_id, ''), COALESCE(t.connection_id, ''), COALESCE(t.method, ''),
  COALESCE(t.amr, '[]'), COALESCE(t.acr, ''), t.auth_time, t.satisfied_at, t.not_after, COALESCE(t.upstream, '')`
 
+// sqlFindSession refuses a session whose last parts two transactions ended at
+// once, neither of which saw that nothing was left.
 const sqlFindSession = `SELECT ` + sessionColumns + `, ` + proofColumns + `
 FROM sessions s LEFT JOIN session_tenants t ON t.environment_id = s.environment_id AND t.session_id = s.id
  AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $3)
 WHERE s.environment_id = $1 AND s.hash = $2 AND s.ended_at IS NULL AND s.expires_at > $3
- AND s.last_seen_at + s.idle_seconds * 1000000 > $3
+ AND s.last_seen_at + s.idle_seconds * 1000000 > $3 AND EXISTS (
+  SELECT 1 FROM session_tenants l WHERE l.environment_id = s.environment_id AND l.session_id = s.id AND l.ended_at IS NULL)
 ORDER BY t.satisfied_at, t.tenant_id`
 
 const sqlTouchSession = `UPDATE sessions SET last_seen_at = $3 WHERE environment_id = $1 AND id = $2 AND last_seen_at < $3`
@@ -60,13 +64,14 @@ const (
 	sqlLockLimitSQLite   = `SELECT 1 WHERE $1 = $2` // the transaction is alone already
 )
 
-// sqlEndExcess ends the oldest parts beyond the newest $4 live ones.
+// sqlEndExcess ends the live parts beside that of session $4 but for the newest
+// $5. What expired keeps its refresh tokens, as it would without a limit.
 const sqlEndExcess = `UPDATE session_tenants SET ended_at = $2
-WHERE tenant_id = $1 AND user_id = $3 AND ended_at IS NULL AND session_id NOT IN (
+WHERE tenant_id = $1 AND user_id = $3 AND ended_at IS NULL AND session_id IN (
   SELECT t.session_id FROM session_tenants t JOIN sessions s ON s.environment_id = t.environment_id AND s.id = t.session_id
-  WHERE t.tenant_id = $1 AND t.user_id = $3 AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $2)
+  WHERE t.tenant_id = $1 AND t.user_id = $3 AND t.session_id <> $4 AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $2)
    AND s.ended_at IS NULL AND s.expires_at > $2 AND s.last_seen_at + s.idle_seconds * 1000000 > $2
-  ORDER BY t.satisfied_at DESC, t.session_id DESC LIMIT $4)`
+  ORDER BY t.satisfied_at DESC, t.session_id DESC LIMIT 2147483647 OFFSET $5)`
 
 // What a selector meets, by the index that leads there; the rest is filtered.
 // Arguments: $1 tenant (environment where none is named), $3 user, $4 session,
@@ -81,7 +86,8 @@ const (
 )
 
 // Ending goes through four tables. The first statement marks with $2, the time;
-// the others follow the mark. $6 is the environment, $7 the reason.
+// the others follow the mark. $6 is the environment, $7 the reason. Where no
+// tenant is named, the first tells whose parts they were.
 const (
 	endParts    = `UPDATE session_tenants SET ended_at = $2 WHERE ended_at IS NULL AND `
 	endFamilies = `UPDATE refresh_families SET revoked_at = $2, revoke_reason = $7
@@ -102,8 +108,8 @@ const (
 	sqlEndPartsBySession      = endParts + whereSession
 	sqlEndPartsByConnection   = endParts + whereConnection
 	sqlEndPartsByTenant       = endParts + whereTenant
-	sqlEndPartsByEveryUser    = endParts + whereEveryUser
-	sqlEndPartsByEverySession = endParts + whereEverySession
+	sqlEndPartsByEveryUser    = endParts + whereEveryUser + ` RETURNING tenant_id, user_id`
+	sqlEndPartsByEverySession = endParts + whereEverySession + ` RETURNING tenant_id, user_id`
 
 	sqlEndFamiliesByUser         = endFamilies + whereUser + `)`
 	sqlEndFamiliesBySession      = endFamilies + whereSession + `)`
@@ -132,10 +138,13 @@ const (
 	sqlEndedClients = `SELECT environment_id, session_id, tenant_id, client_id, user_id FROM session_clients
 WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT $1`
 	sqlDeleteClient = `DELETE FROM session_clients WHERE environment_id = $1 AND session_id = $2 AND tenant_id = $3 AND client_id = $4`
-	// sqlAddClient follows sqlUseCode, whose mark it looks for.
+	// sqlAddClient follows sqlUseCode, whose mark it looks for. A code of a session
+	// that ended adds nobody: it would cancel a logout that is still to be told.
 	sqlAddClient = `INSERT INTO session_clients (environment_id, session_id, tenant_id, client_id, user_id, created_at)
-SELECT environment_id, session_id, tenant_id, client_id, user_id, used_at FROM auth_codes
-WHERE environment_id = $1 AND hash = $2 AND client_id = $3 AND used_at = $4 AND expires_at > $4
+SELECT c.environment_id, c.session_id, c.tenant_id, c.client_id, c.user_id, c.used_at FROM auth_codes c
+ JOIN session_tenants t ON t.tenant_id = c.tenant_id AND t.session_id = c.session_id AND t.ended_at IS NULL
+ JOIN sessions s ON s.environment_id = c.environment_id AND s.id = c.session_id AND s.ended_at IS NULL
+WHERE c.environment_id = $1 AND c.hash = $2 AND c.client_id = $3 AND c.used_at = $4 AND c.expires_at > $4
 ON CONFLICT (environment_id, session_id, tenant_id, client_id) DO UPDATE SET ended_at = NULL`
 )
 
@@ -154,9 +163,13 @@ WHERE environment_id = $1 AND hash = $2 AND client_id = $3 AND used_at IS NOT NU
 const familyColumns = `id, tenant_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, revoked_at`
 
 const (
+	// sqlInsertFamily locks the part of the session: its end waits for the family
+	// and revokes it, or has happened and no family is made.
 	sqlInsertFamily = `INSERT INTO refresh_families
-(environment_id, id, tenant_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9, $10, $11)`
+(tenant_id, id, environment_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at)
+SELECT t.tenant_id, $2, t.environment_id, t.session_id, $5, $6, $7, $8, 1, CAST($9 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($11 AS BIGINT)
+FROM session_tenants t JOIN sessions s ON s.environment_id = t.environment_id AND s.id = t.session_id
+WHERE t.tenant_id = $1 AND t.session_id = $4 AND t.environment_id = $3 AND t.ended_at IS NULL AND s.ended_at IS NULL`
 	sqlRotateFamily = `UPDATE refresh_families SET seq = seq + 1, rotated_at = $5, idle_expires_at = $6
 WHERE environment_id = $1 AND id = $2 AND client_id = $3 AND seq = $4 AND revoked_at IS NULL AND idle_expires_at > $5 AND expires_at > $5
 RETURNING ` + familyColumns

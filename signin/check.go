@@ -27,7 +27,7 @@ type Person struct {
 	Name          string
 	Locale        string
 	Picture       string
-	// TenantIDs are all tenants of the person, this one included.
+	// TenantIDs are the tenants that the person can enter, this one included.
 	TenantIDs []string
 }
 
@@ -47,6 +47,18 @@ var (
 //
 // Faults: POLICY_* of kind Forbidden.
 func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string) (Person, error) {
+	return s.check(ctx, q, environment, tenant, userID, connection, nil)
+}
+
+// checkLocked is Check for a transaction that goes on to make a session.
+func (s *Service) checkLocked(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string) (Person, error) {
+	var locked []string
+	return s.check(ctx, q, environment, tenant, userID, connection, []db.Stmt{
+		{SQL: sqlLockPerson + q.Dialect().ForUpdate, Args: []any{tenant, userID, environment}, Scan: scanStrings(&locked)},
+	})
+}
+
+func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string, before []db.Stmt) (Person, error) {
 	p := Person{Environment: environment, Tenant: tenant, UserID: userID}
 	var (
 		m                            directory.Membership
@@ -56,7 +68,8 @@ func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, 
 		disabled, hidden, expires, l db.Time
 		domains                      []string
 	)
-	err := q.Batch(ctx, []db.Stmt{
+	now := s.clock.Now()
+	err := q.Batch(ctx, append(before, []db.Stmt{
 		{SQL: sqlPerson, Args: []any{tenant, userID, environment, connection}, Scan: func(rows db.Rows) error {
 			for rows.Next() {
 				found = true
@@ -68,8 +81,8 @@ func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, 
 			return rows.Err()
 		}},
 		{SQL: sqlVerifiedDomains, Args: []any{tenant}, Scan: scanStrings(&domains)},
-		{SQL: sqlPersonTenants, Args: []any{environment, userID}, Scan: scanStrings(&p.TenantIDs)},
-	})
+		{SQL: sqlPersonTenants, Args: []any{environment, userID, db.At(now)}, Scan: scanStrings(&p.TenantIDs)},
+	}...))
 	if err != nil {
 		return p, err
 	}
@@ -84,7 +97,7 @@ func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, 
 	case connection != "" && (connStatus == nil || *connStatus != tenants.SSOActive):
 		return p, errConnectionDisabled
 	}
-	if err := m.Usable(s.clock.Now()); err != nil {
+	if err := m.Usable(now); err != nil {
 		return p, err
 	}
 	p.Name = firstOf(p.Name, strings.TrimSpace(p.FirstName+" "+p.LastName), ownName)
@@ -111,8 +124,18 @@ func (c connectionState) usable() error {
 }
 
 func (s *Service) connection(ctx context.Context, q db.Queryer, environment, tenant, connection string) (connectionState, error) {
+	return readConnection(ctx, q, sqlConnection, environment, tenant, connection)
+}
+
+// heldConnection is connection for a transaction that goes on to make a session:
+// who switches the connection or its tenant off waits, and then ends it.
+func (s *Service) heldConnection(ctx context.Context, q db.Queryer, environment, tenant, connection string) (connectionState, error) {
+	return readConnection(ctx, q, sqlConnection+q.Dialect().ForKeyShare, environment, tenant, connection)
+}
+
+func readConnection(ctx context.Context, q db.Queryer, text, environment, tenant, connection string) (connectionState, error) {
 	c := connectionState{Environment: environment}
-	err := q.QueryRow(ctx, sqlConnection, tenant, connection, environment).Scan(&c.Tenant, &c.ID, &c.Type, &c.Name, &c.Status,
+	err := q.QueryRow(ctx, text, tenant, connection, environment).Scan(&c.Tenant, &c.ID, &c.Type, &c.Name, &c.Status,
 		&c.JIT, &c.AllowUnverified, &c.TrustIdPMFA, &c.Pairing, &c.TenantStatus, &c.TenantKey, &c.TenantName)
 	if errors.Is(err, db.ErrNotFound) {
 		return c, errConnectionDisabled

@@ -145,7 +145,7 @@ type verdict struct {
 func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity) (verdict, error) {
 	v := verdict{checks: identity.Checks}
 	var err error
-	if v.connection, err = s.connection(ctx, q, f.Environment, identity.Tenant, identity.Connection); err != nil && fault.KindOf(err) == 0 {
+	if v.connection, err = s.heldConnection(ctx, q, f.Environment, identity.Tenant, identity.Connection); err != nil && fault.KindOf(err) == 0 {
 		return v, err
 	}
 	if err == nil {
@@ -160,19 +160,12 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if f.ForceAuthn && identity.At.Before(f.CreatedAt.Add(-tenants.MaxClockSkew)) {
 		return v, v.refuse("authentication time", "after "+f.CreatedAt.Format(time.RFC3339), errOldLogin)
 	}
-	who := directory.LinkQuery{
+	v.link, err = s.directory.FindLink(ctx, q, directory.LinkQuery{
 		Environment: f.Environment, Tenant: identity.Tenant, Connection: identity.Connection, SubjectKey: identity.SubjectKey(),
 		Subject: identity.Subject, ObjectID: identity.ObjectID, UserName: identity.UserName, Email: identity.Email, EmailVerified: identity.EmailVerified,
-	}
-	if v.link, err = s.directory.FindLink(ctx, q, who); err != nil {
+	})
+	if err != nil {
 		return v, err
-	}
-	if errors.Is(v.link.Err, directory.ErrLinkTaken) {
-		// The membership may be taken by this very subject, whose other login
-		// committed between the two statements of the search.
-		if v.link, err = s.directory.FindLink(ctx, q, who); err != nil {
-			return v, err
-		}
 	}
 	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
 		return v, err
@@ -203,7 +196,7 @@ func (s *Service) judgeLink(ctx context.Context, q db.Queryer, f Flow, identity 
 	case directory.LinkRefused:
 		return v.refuse("account link", "one usable account", v.link.Err)
 	case directory.LinkKnown, directory.LinkMembership:
-		_, err := s.Check(ctx, q, f.Environment, identity.Tenant, v.link.UserID, identity.Connection)
+		_, err := s.checkLocked(ctx, q, f.Environment, identity.Tenant, v.link.UserID, identity.Connection)
 		if err != nil && fault.KindOf(err) == 0 {
 			return err
 		}
@@ -213,6 +206,16 @@ func (s *Service) judgeLink(ctx context.Context, q db.Queryer, f Flow, identity 
 	default:
 		if !v.connection.JIT {
 			return v.refuse("account", "an account, because new ones are not made at sign-in", errJITDisabled)
+		}
+		if v.link.Outcome != directory.LinkUser {
+			break
+		}
+		var locked db.Time
+		if err := q.QueryRow(ctx, sqlUserLocked+q.Dialect().ForUpdate, f.Environment, v.link.UserID).Scan(&locked); err != nil {
+			return err
+		}
+		if !locked.IsZero() {
+			return v.refuse("account", "usable", errUserLocked)
 		}
 	}
 	how := v.link.Step
@@ -319,7 +322,8 @@ func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, iden
 }
 
 // startSession adds the tenant to the session that the browser already has, if
-// it is this person's, or starts a new one in its place.
+// it is this person's and not older than the tenant allows, or starts a new one
+// in its place.
 func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, v verdict, userID, membership, cookie string) (sessions.Session, string, error) {
 	now := s.clock.Now()
 	proof := sessions.Proof{
@@ -330,7 +334,7 @@ func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer,
 		proof.AuthTime = now
 	}
 	start := sessions.Login{
-		Environment: f.Environment, UserID: userID, Idle: v.decision.Idle, Absolute: v.decision.Absolute,
+		Environment: f.Environment, UserID: userID, Idle: v.decision.Idle, Absolute: v.decision.Absolute, ForceLogin: v.decision.ForceLogin,
 		UserAgent: a.UserAgent, Proof: proof, MaxConcurrent: v.decision.MaxConcurrent,
 	}
 	if a.IP.IsValid() {
@@ -339,7 +343,7 @@ func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer,
 	if cookie != "" {
 		old, err := s.sessions.Find(ctx, q, f.Environment, cookie)
 		switch {
-		case err == nil && old.UserID == userID:
+		case err == nil && old.UserID == userID && now.Before(old.CreatedAt.Add(v.decision.Absolute)):
 			return s.sessions.Satisfy(ctx, a, q, old, start)
 		case err == nil:
 			if _, err := s.sessions.End(ctx, a, q, sessions.Selector{Environment: f.Environment, Session: old.ID}, "replaced"); err != nil {

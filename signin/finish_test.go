@@ -239,6 +239,36 @@ func TestConcurrentFirstLogins(t *testing.T) {
 	})
 }
 
+// A SCIM create and the first login of one person at once are one user, whichever
+// comes first (identity rule 3): else a deactivation would miss the other.
+func TestLoginMeetsSCIMAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig.Rig) {
+		tenant := r.Tenant("acme", "acme.example")
+		dir := r.SCIMConnection(tenant)
+		c := r.Bare(tenant)
+		for n := range 10 {
+			subject, email := fmt.Sprintf("00u%d", n), fmt.Sprintf("p%d@acme.example", n)
+			browser := secret.Random()
+			handle := save(t, r, begin(t, r, browser, ""), person(r, c, subject, email))
+			var made rig.Provisioned
+			var out signin.Outcome
+			var err error
+			var wg sync.WaitGroup
+			wg.Go(func() { made = r.Provision(tenant, dir, profile(subject, email)) })
+			wg.Go(func() {
+				out, err = r.Signin.Continue(t.Context(), anonymous(r), r.Env, signin.Arrival{Handle: handle, BrowserID: browser})
+			})
+			wg.Wait()
+			if err != nil || out.Refusal != nil || out.UserID != made.UserID {
+				t.Errorf("the login is user %s (%v, %v), the directory's is %s", out.UserID, out.Refusal, err, made.UserID)
+			}
+		}
+		if n := r.Count(`SELECT COUNT(*) FROM memberships WHERE tenant_id = $1`, tenant); n != 10 {
+			t.Errorf("%d memberships of 10 people", n)
+		}
+	})
+}
+
 // One browser: the session of another person ends, that of the same person gains
 // the tenant and changes its cookie (identity rule 6; session fixation).
 func TestSessionInTheBrowser(t *testing.T) {

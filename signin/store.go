@@ -69,6 +69,18 @@ const (
 		LEFT JOIN sso_connections c ON c.tenant_id = m.tenant_id AND c.id = $4
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
 
-	// A person's tenants, for the tenantIds claim.
-	sqlPersonTenants = `SELECT tenant_id FROM memberships WHERE environment_id = $1 AND user_id = $2 ORDER BY tenant_id LIMIT 1000`
+	// A login makes whoever switches a person off wait, so that its session ends
+	// with the others, or finds that it was done.
+	sqlLockPerson = `SELECT m.id FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
+		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
+
+	sqlUserLocked = `SELECT locked_at FROM users WHERE environment_id = $1 AND id = $2`
+
+	// The tenants that a person can enter, for the tenantIds claim; the conditions
+	// are those of Check.
+	sqlPersonTenants = `SELECT m.tenant_id FROM memberships m
+		JOIN tenants t ON t.environment_id = m.environment_id AND t.id = m.tenant_id AND t.status = 'active'
+		WHERE m.environment_id = $1 AND m.user_id = $2 AND m.status <> 'pending_approval' AND m.disabled_at IS NULL AND m.hidden_at IS NULL
+		AND (m.expires_at IS NULL OR m.expires_at > $3) AND (m.scim_resources = 0 OR m.scim_active > 0)
+		ORDER BY m.tenant_id LIMIT 1000`
 )

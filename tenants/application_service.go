@@ -61,6 +61,9 @@ func (s *Service) CreateApplication(ctx context.Context, a actor.Actor, q db.Que
 	if err != nil {
 		return Application{}, "", err
 	}
+	if err := lockEnvironment(ctx, q, app.Environment); err != nil {
+		return Application{}, "", err
+	}
 	row := q.QueryRow(ctx, sqlInsertApplication, app.Environment, app.ID, app.Name, app.Type, app.SecretHash, string(settings), db.At(now))
 	if err := row.Scan(&app.IsDefault); err != nil {
 		return Application{}, "", err
@@ -106,6 +109,11 @@ func (s *Service) Applications(ctx context.Context, q db.Queryer, environment st
 
 // UpdateApplication changes what the patch names.
 func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Queryer, clientID string, p ApplicationPatch) (Application, error) {
+	if p.IsDefault != nil {
+		if err := lockEnvironment(ctx, q, a.Environment); err != nil {
+			return Application{}, err
+		}
+	}
 	before, err := scanApplication(q.QueryRow(ctx, sqlApplication+q.Dialect().ForUpdate, a.Environment, clientID))
 	if err != nil {
 		return Application{}, err
@@ -135,6 +143,11 @@ func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Que
 		return Application{}, err
 	}
 	return app, s.putApplication(ctx, a, q, before, &app)
+}
+
+func lockEnvironment(ctx context.Context, q db.Queryer, environment string) error {
+	var locked string
+	return q.QueryRow(ctx, sqlLockEnvironment+q.Dialect().ForNoKeyUpdate, environment).Scan(&locked)
 }
 
 // RotateApplicationSecret gives an application a new secret; the old one ends at once.

@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -161,6 +162,51 @@ func TestApplications(t *testing.T) {
 		f.tx(func(q db.Queryer) error { return f.s.DeleteApplication(ctx, f.admin, q, web.ID) })
 		if list, next, err := f.s.Applications(ctx, d, f.env.ID, Position{}, 0); err != nil || next != nil || len(list) != 1 {
 			t.Errorf("%d applications, %v", len(list), err)
+		}
+	})
+}
+
+// Of applications that are made, or made the default, at once one is the default.
+func TestOneDefaultApplication(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		ctx := t.Context()
+		var work sync.WaitGroup
+		for range 8 {
+			work.Go(func() {
+				err := d.Tx(ctx, func(q db.Queryer) error {
+					_, _, err := f.s.CreateApplication(ctx, f.admin, q, NewApplication{Name: "x", Type: Machine})
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		work.Wait()
+		const defaults = `SELECT COUNT(*) FROM applications WHERE is_default`
+		if n := f.count(defaults); n != 1 {
+			t.Errorf("%d defaults of 8 that were made at once", n)
+		}
+		list, _, err := f.s.Applications(ctx, d, f.env.ID, Position{}, 0)
+		if err != nil || len(list) != 8 {
+			t.Fatal(len(list), err)
+		}
+		yes := true
+		for _, app := range list {
+			work.Go(func() {
+				err := d.Tx(ctx, func(q db.Queryer) error {
+					_, err := f.s.UpdateApplication(ctx, f.admin, q, app.ID, ApplicationPatch{IsDefault: &yes})
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		work.Wait()
+		if n := f.count(defaults); n != 1 {
+			t.Errorf("%d defaults of 8 that were chosen at once", n)
 		}
 	})
 }

@@ -33,6 +33,7 @@ type Domain struct {
 	VerifiedAt  time.Time // zero: not verified
 	VerifiedBy  string
 	CheckedAt   time.Time
+	ConfirmedAt time.Time // when DNS last showed the record
 	CreatedAt   time.Time
 }
 

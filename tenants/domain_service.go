@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -19,9 +20,13 @@ import (
 const (
 	maxDomains   = 500
 	txtPrefix    = "gatehouse-domain-verification="
-	recheckAfter = 24 * time.Hour
-	recheckBatch = 100
 	dnsTimeout   = 5 * time.Second
+	recheckAfter = 24 * time.Hour
+	recheckBatch = 500
+	// recheckAtOnce bounds the questions that wait for DNS.
+	recheckAtOnce = 8
+	// silenceLapses is how long a domain stays verified when DNS does not answer.
+	silenceLapses = 7 * 24 * time.Hour
 )
 
 var errDomainTaken = fault.New(fault.Conflict, "domain_exists", "The tenant already has this domain.").In("domain")
@@ -109,7 +114,8 @@ func (s *Service) LookupDomain(ctx context.Context, r Resolver, d Domain) Domain
 }
 
 // RecordDomain keeps the outcome of a check: a domain that is found becomes
-// verified, a domain proved by DNS whose record is gone lapses.
+// verified, a domain proved by DNS lapses when its record is gone, or a week
+// after DNS last showed it.
 func (s *Service) RecordDomain(ctx context.Context, a actor.Actor, q db.Queryer, c DomainCheck) (Domain, error) {
 	d, err := scanDomain(q.QueryRow(ctx, sqlDomain+q.Dialect().ForUpdate, c.Domain.Tenant, c.Domain.ID))
 	if err != nil {
@@ -117,14 +123,18 @@ func (s *Service) RecordDomain(ctx context.Context, a actor.Actor, q db.Queryer,
 	}
 	now := s.clock.Now()
 	d.CheckedAt = now
+	if c.Found {
+		d.ConfirmedAt = now
+	}
+	gone := !c.Found && (!c.Unknown || now.Sub(d.ConfirmedAt) >= silenceLapses)
 	action := ""
 	switch {
 	case c.Found && !d.Verified():
 		d.VerifiedAt, d.VerifiedBy, action = now, VerifiedByDNS, "domain.verified"
-	case !c.Found && !c.Unknown && d.VerifiedBy == VerifiedByDNS:
+	case gone && d.VerifiedBy == VerifiedByDNS:
 		d.VerifiedAt, d.VerifiedBy, action = time.Time{}, "", "domain.lapsed"
 	}
-	if _, err := q.Exec(ctx, sqlCheckedDomain, d.Tenant, d.ID, db.At(d.VerifiedAt), d.VerifiedBy, db.At(now)); err != nil {
+	if _, err := q.Exec(ctx, sqlCheckedDomain, d.Tenant, d.ID, db.At(d.VerifiedAt), d.VerifiedBy, db.At(now), db.At(d.ConfirmedAt)); err != nil {
 		return Domain{}, err
 	}
 	if action == "" {
@@ -158,61 +168,58 @@ func (s *Service) DeleteDomain(ctx context.Context, a actor.Actor, q db.Queryer,
 	return s.record(ctx, a, q, tenant, "domain.deleted", domainTarget(d), nil)
 }
 
-// HoldsDomain reports whether the tenant has verified the domain, which is given
-// as NormaliseDomain makes it.
-func (s *Service) HoldsDomain(ctx context.Context, q db.Queryer, tenant, domain string) (bool, error) {
-	if PublicMailDomain(domain) {
-		return false, nil
-	}
-	var found string
-	err := q.QueryRow(ctx, sqlHoldsDomain, tenant, domain).Scan(&found)
-	if errors.Is(err, db.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// ByDomain gives the active tenants of the environment that hold the domain
-// verified, the oldest first.
-func (s *Service) ByDomain(ctx context.Context, q db.Queryer, environment, domain string) ([]string, error) {
-	if PublicMailDomain(domain) {
-		return nil, nil
-	}
-	rows, err := q.Query(ctx, sqlTenantsOfDomain, environment, DomainKey(environment, domain))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []string
-	for rows.Next() {
-		var t string
-		if err := rows.Scan(&t); err != nil {
-			return nil, err
-		}
-		list = append(list, t)
-	}
-	return list, rows.Err()
-}
-
 // RecheckDomains looks again at the domains proved by DNS that were last looked
-// at a day ago, at most a hundred per call. It is a job of its own and so opens
-// its transactions, one per domain.
+// at a day ago, the longest unchecked first and eight at a time, until none is
+// left or the deadline of ctx is near; the next run goes on. It is a job of its
+// own and so opens its transactions, one per domain.
 func (s *Service) RecheckDomains(ctx context.Context, d db.DB, r Resolver) error {
-	due, err := scanDomains(d.Query(ctx, sqlDomainsToCheck, db.At(s.clock.Now().Add(-recheckAfter)), recheckBatch))
-	if err != nil {
-		return err
-	}
-	for _, domain := range due {
-		check := s.LookupDomain(ctx, r, domain)
-		err := d.Tx(ctx, func(q db.Queryer) error {
-			_, err := s.RecordDomain(ctx, actor.Actor{Environment: domain.Environment, Kind: actor.System}, q, check)
-			return err
-		})
-		if err != nil && !errors.Is(err, ErrDomainNotFound) {
-			return err
+	before := db.At(s.clock.Now().Add(-recheckAfter))
+	var last Domain
+	var failed []error
+	for !endsSoon(ctx) {
+		// Beyond the last: what cannot be recorded does not hold up the rest.
+		due, err := scanDomains(d.Query(ctx, sqlDomainsToCheck, before, last.CheckedAt.UnixMicro(), last.ID, recheckBatch))
+		if err != nil || len(due) == 0 {
+			return errors.Join(append(failed, err)...)
 		}
+		failed = append(failed, s.recheck(ctx, d, r, due)...)
+		last = due[len(due)-1]
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+func (s *Service) recheck(ctx context.Context, d db.DB, r Resolver, due []Domain) []error {
+	errs := make([]error, len(due))
+	slots := make(chan struct{}, recheckAtOnce)
+	var work sync.WaitGroup
+	for i, domain := range due {
+		slots <- struct{}{}
+		if endsSoon(ctx) {
+			break
+		}
+		work.Go(func() {
+			defer func() { <-slots }()
+			check := s.LookupDomain(ctx, r, domain)
+			if errs[i] = ctx.Err(); errs[i] != nil {
+				return // the silence is ours
+			}
+			errs[i] = d.Tx(ctx, func(q db.Queryer) error {
+				_, err := s.RecordDomain(ctx, actor.Actor{Environment: domain.Environment, Kind: actor.System}, q, check)
+				return err
+			})
+			if errors.Is(errs[i], ErrDomainNotFound) {
+				errs[i] = nil // deleted meanwhile
+			}
+		})
+	}
+	work.Wait()
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+// endsSoon reports whether ctx leaves no time for another lookup and its record.
+func endsSoon(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && time.Until(end) < 2*dnsTimeout
 }
 
 func (s *Service) locateDomain(ctx context.Context, q db.Queryer, d Domain) error {
@@ -226,12 +233,12 @@ func domainTarget(d Domain) audit.Target {
 
 func scanDomain(r db.Row) (Domain, error) {
 	var d Domain
-	var verified, checked, created db.Time
-	err := r.Scan(&d.ID, &d.Tenant, &d.Environment, &d.Domain, &d.TXTValue, &verified, &d.VerifiedBy, &checked, &created)
+	var verified, checked, confirmed, created db.Time
+	err := r.Scan(&d.ID, &d.Tenant, &d.Environment, &d.Domain, &d.TXTValue, &verified, &d.VerifiedBy, &checked, &confirmed, &created)
 	if errors.Is(err, db.ErrNotFound) {
 		return Domain{}, ErrDomainNotFound
 	}
-	d.VerifiedAt, d.CheckedAt, d.CreatedAt = verified.Time, checked.Time, created.Time
+	d.VerifiedAt, d.CheckedAt, d.ConfirmedAt, d.CreatedAt = verified.Time, checked.Time, confirmed.Time, created.Time
 	return d, err
 }
 

@@ -19,6 +19,8 @@ const maxConnections = 100
 
 var errNotTested = fault.New(fault.Conflict, "connection_not_tested", "Make a test login before switching the connection on.").In("status")
 
+var errSecretOfIssuer = invalid("client_secret_required", "The issuer changed. Give the client secret that the new provider issued.", "client_secret")
+
 // ssoSettings is the settings column.
 type ssoSettings struct {
 	SAML    *SAMLSettings    `json:"saml,omitempty"`
@@ -107,13 +109,11 @@ func (s *Service) SSOConnections(ctx context.Context, q db.Queryer, tenant strin
 }
 
 // UpdateSSOConnection changes what the patch names. Disabling ends the sessions
-// that came through the connection (identity rule 9).
+// that came through the connection (identity rule 9). Another issuer, entity ID
+// or set of keys is another provider: it has to be tested anew, and is not sent
+// the secret of the one before.
 func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Queryer, tenant, connectionID string, p SSOPatch) (SSOConnection, error) {
-	var locked string
-	if err := q.QueryRow(ctx, sqlLockSSOConnection+q.Dialect().ForUpdate, tenant, connectionID).Scan(&locked); err != nil {
-		if errors.Is(err, db.ErrNotFound) {
-			err = ErrConnectionNotFound
-		}
+	if err := s.lockSSO(ctx, q, tenant, connectionID); err != nil {
 		return SSOConnection{}, err
 	}
 	before, err := s.SSOConnection(ctx, q, tenant, connectionID)
@@ -142,13 +142,23 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	if p.SCIMConnectionIDs != nil {
 		c.Pairing, c.SCIMConnectionIDs = PairingChosen, *p.SCIMConnectionIDs
 	}
+	if err := s.checkSSO(&c); err != nil {
+		return SSOConnection{}, err
+	}
+	other := otherProvider(before, c)
+	if other { // what was tested is another provider's
+		c.LastTestOKAt = time.Time{}
+		if c.Status == SSOTested {
+			c.Status = SSODraft
+		}
+	}
 	if p.Status != nil {
-		if c.Status, err = nextStatus(a, before, *p.Status); err != nil {
+		if c.Status, err = nextStatus(a, c, *p.Status); err != nil {
 			return SSOConnection{}, err
 		}
 	}
-	if err := s.checkSSO(&c); err != nil {
-		return SSOConnection{}, err
+	if c.Type == OIDC && c.OIDC.Issuer != before.OIDC.Issuer && c.Secret != "" && p.ClientSecret == nil {
+		return SSOConnection{}, errSecretOfIssuer
 	}
 	if p.ClientSecret != nil {
 		if err := s.sealSecret(&c, *p.ClientSecret); err != nil {
@@ -160,7 +170,7 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 		return SSOConnection{}, err
 	}
 	stmts := []db.Stmt{{SQL: sqlUpdateSSOConnection, Args: []any{
-		tenant, c.ID, c.Name, c.Status, settings, c.Secret, c.JIT, c.AllowUnverifiedDomains, c.TrustIdPMFA, c.Pairing, db.At(now),
+		tenant, c.ID, c.Name, c.Status, settings, c.Secret, c.JIT, c.AllowUnverifiedDomains, c.TrustIdPMFA, c.Pairing, db.At(now), other,
 	}}}
 	if p.SAML != nil {
 		stmts = append(stmts, db.Stmt{SQL: sqlDeleteIdPKeys, Args: []any{tenant, c.ID}})
@@ -183,9 +193,23 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	return c, s.record(ctx, a, q, tenant, "sso_connection.updated", ssoTarget(c), ssoChanges(before, c))
 }
 
+// lockSSO waits for the logins under way through the connection, and makes
+// further ones wait.
+func (s *Service) lockSSO(ctx context.Context, q db.Queryer, tenant, connectionID string) error {
+	var locked string
+	err := q.QueryRow(ctx, sqlLockSSOConnection+q.Dialect().ForUpdate, tenant, connectionID).Scan(&locked)
+	if errors.Is(err, db.ErrNotFound) {
+		return ErrConnectionNotFound
+	}
+	return err
+}
+
 // DeleteSSOConnection removes a connection with its identities and their groups,
 // and ends the sessions that came through it.
 func (s *Service) DeleteSSOConnection(ctx context.Context, a actor.Actor, q db.Queryer, tenant, connectionID string) error {
+	if err := s.lockSSO(ctx, q, tenant, connectionID); err != nil {
+		return err
+	}
 	c, err := s.SSOConnection(ctx, q, tenant, connectionID)
 	if err != nil {
 		return err
@@ -213,27 +237,17 @@ func (s *Service) ClientSecret(c SSOConnection) (string, error) {
 	return string(plain), err
 }
 
-// TestedStmt notes a successful test login: a draft becomes tested.
-func (s *Service) TestedStmt(tenant, connectionID string, at time.Time) db.Stmt {
-	return db.Stmt{SQL: sqlTestedSSOConnection, Args: []any{tenant, connectionID, db.At(at)}}
-}
-
 // LoginStmt notes a login through the connection, at most once in five minutes.
 func (s *Service) LoginStmt(tenant, connectionID string, at time.Time) db.Stmt {
 	return db.Stmt{SQL: sqlLoginSSOConnection, Args: []any{tenant, connectionID, db.At(at), db.At(at.Add(-lastUsedEvery))}}
 }
 
-// PairedSCIM gives the SCIM connections that a login through the SSO connection
-// meets (identity rule 3): those chosen, or all of the tenant's while nothing was
-// chosen and it has one SSO connection.
-func (s *Service) PairedSCIM(ctx context.Context, q db.Queryer, tenant, ssoConnection string) ([]string, error) {
-	return scanIDs(q.Query(ctx, sqlPairedSCIM, tenant, ssoConnection))
-}
-
-// PairedSSO gives the SSO connections whose subjects a SCIM connection's people
-// may have (identity rule 3).
-func (s *Service) PairedSSO(ctx context.Context, q db.Queryer, tenant, scimConnection string) ([]string, error) {
-	return scanIDs(q.Query(ctx, sqlPairedSSO, tenant, scimConnection))
+// otherProvider reports whether the connection trusts somebody else than before.
+func otherProvider(before, after SSOConnection) bool {
+	if after.Type == OIDC {
+		return before.OIDC.Issuer != after.OIDC.Issuer
+	}
+	return before.SAML.IdPEntityID != after.SAML.IdPEntityID || !slices.Equal(before.SAML.fingerprints(), after.SAML.fingerprints())
 }
 
 // nextStatus decides on a change of status that somebody asks for. Draft and
@@ -275,12 +289,12 @@ func (s *Service) putPairs(ctx context.Context, q db.Queryer, c SSOConnection) e
 	if len(c.SCIMConnectionIDs) == 0 {
 		return nil
 	}
-	set := idSet(c.SCIMConnectionIDs)
-	n, err := q.Exec(ctx, sqlInsertPairs, c.Tenant, c.ID, jsonSet(set))
+	ids := slices.Compact(slices.Sorted(slices.Values(c.SCIMConnectionIDs)))
+	n, err := q.Exec(ctx, sqlInsertPairs, c.Tenant, c.ID, db.Set(ids))
 	if err != nil {
 		return err
 	}
-	if int(n) != len(set) {
+	if int(n) != len(ids) {
 		return invalid("unknown_connection", "A SCIM connection is not one of this tenant.", "scim_connection_ids")
 	}
 	return nil
@@ -396,37 +410,4 @@ func (s *SAMLSettings) fingerprints() []string {
 	}
 	slices.Sort(list)
 	return list
-}
-
-func scanIDs(rows db.Rows, err error) ([]string, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []string
-	for rows.Next() {
-		var v string
-		if err := rows.Scan(&v); err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
-}
-
-func idSet(ids []string) map[string]int {
-	m := make(map[string]int, len(ids))
-	for _, v := range ids {
-		m[v] = 1
-	}
-	return m
-}
-
-// jsonSet makes the JSON object whose keys json_each lists on both engines.
-func jsonSet(m map[string]int) string {
-	text, err := json.Marshal(m)
-	if err != nil {
-		return "{}" // a map of strings always marshals
-	}
-	return string(text)
 }

@@ -59,7 +59,8 @@ func TestSSOConnections(t *testing.T) {
 		if code := update(false, SSOPatch{Status: &draft}); code != "" { // it is one already
 			t.Errorf("draft to draft: %q", code)
 		}
-		if err := d.Batch(ctx, []db.Stmt{f.s.TestedStmt(a.ID, c.ID, start), f.s.LoginStmt(a.ID, c.ID, start)}); err != nil {
+		f.tested(c.ID)
+		if err := d.Batch(ctx, []db.Stmt{f.s.LoginStmt(a.ID, c.ID, start)}); err != nil {
 			t.Fatal(err)
 		}
 		if got, _ := f.s.SSOConnection(ctx, d, a.ID, c.ID); got.Status != SSOTested || !got.LastLoginAt.Equal(start) {
@@ -179,8 +180,7 @@ func TestOIDCSecret(t *testing.T) {
 	})
 }
 
-// Identity rule 3: paired automatically while the tenant has one SSO connection,
-// otherwise as chosen.
+// Identity rule 3: connections of the same tenant are paired as chosen.
 func TestPairing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		f := newFixture(t, d)
@@ -200,28 +200,15 @@ func TestPairing(t *testing.T) {
 			})
 			return c, code
 		}
-		d1, d2, foreign := scim(a.ID), scim(a.ID), scim(b.ID)
+		_, d2, foreign := scim(a.ID), scim(a.ID), scim(b.ID)
 		paired := func(connection string) []string {
-			list, err := f.s.PairedSCIM(ctx, d, a.ID, connection)
+			c, err := f.s.SSOConnection(ctx, d, a.ID, connection)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return list
-		}
-		reverse := func(connection string) []string {
-			list, err := f.s.PairedSSO(ctx, d, a.ID, connection)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return list
+			return c.SCIMConnectionIDs
 		}
 		s1, _ := sso(nil)
-		if got := paired(s1.ID); !slices.Equal(got, []string{d1.ID, d2.ID}) {
-			t.Errorf("one SSO connection: %v", got)
-		}
-		if got := reverse(d1.ID); !slices.Equal(got, []string{s1.ID}) {
-			t.Errorf("reverse: %v", got)
-		}
 		if _, code := sso([]string{foreign.ID}); code != "unknown_connection" {
 			t.Errorf("a foreign connection was paired: %q", code)
 		}
@@ -231,12 +218,6 @@ func TestPairing(t *testing.T) {
 		}
 		if got := paired(s2.ID); !slices.Equal(got, []string{d2.ID}) {
 			t.Errorf("chosen: %v", got)
-		}
-		if got := reverse(d1.ID); len(got) != 0 {
-			t.Errorf("reverse of one that nobody chose: %v", got)
-		}
-		if got, err := f.s.SSOConnection(ctx, d, a.ID, s2.ID); err != nil || !slices.Equal(got.SCIMConnectionIDs, []string{d2.ID}) {
-			t.Errorf("%+v, %v", got.SCIMConnectionIDs, err)
 		}
 		chosen := []string{}
 		f.tx(func(q db.Queryer) error {
@@ -267,4 +248,85 @@ func TestParseIdPKey(t *testing.T) {
 			t.Errorf("%s accepted", name)
 		}
 	}
+}
+
+// tested notes a test login, as it will stand in the row.
+func (f *fixture) tested(connection string) {
+	f.Helper()
+	if _, err := f.d.Exec(f.Context(), `UPDATE sso_connections SET last_test_ok_at = $2, status = CASE WHEN status = 'draft' THEN 'tested' ELSE status END WHERE id = $1`, connection, db.At(start)); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// Another provider behind a connection is not sent the secret of the one before,
+// and the test of the one before does not count for it.
+func TestAnotherProvider(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		ctx := t.Context()
+		a := f.tenant(NewTenant{Name: "A"})
+		create := func(n NewSSOConnection) (c SSOConnection) {
+			f.tx(func(q db.Queryer) (err error) {
+				c, err = f.s.CreateSSOConnection(ctx, f.admin, q, a.ID, n)
+				return err
+			})
+			f.tested(c.ID)
+			return c
+		}
+		update := func(c SSOConnection, p SSOPatch) (SSOConnection, string) {
+			code := f.try(func(q db.Queryer) error {
+				_, err := f.s.UpdateSSOConnection(ctx, f.user(a.ID), q, a.ID, c.ID, p)
+				return err
+			})
+			got, err := f.s.SSOConnection(ctx, d, a.ID, c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got, code
+		}
+		issuer := func(issuer, client string) *OIDCSettings { return &OIDCSettings{Issuer: issuer, ClientID: client} }
+		active, secret, none := SSOActive, "other", ""
+
+		o := create(NewSSOConnection{Type: OIDC, Name: "o", OIDC: issuer("https://one.example", "c"), ClientSecret: "s"})
+		if got, code := update(o, SSOPatch{OIDC: issuer("https://one.example", "d")}); code != "" || got.LastTestOKAt.IsZero() || got.Status != SSOTested {
+			t.Errorf("the same issuer: %q %+v", code, got)
+		}
+		if got, code := update(o, SSOPatch{OIDC: issuer("https://two.example", "d")}); code != "client_secret_required" || got.OIDC.Issuer != "https://one.example" {
+			t.Errorf("another issuer gets the secret: %q", code)
+		}
+		if _, code := update(o, SSOPatch{OIDC: issuer("https://two.example", "d"), ClientSecret: &secret, Status: &active}); code != "connection_not_tested" {
+			t.Errorf("another issuer is switched on untested: %q", code)
+		}
+		if got, code := update(o, SSOPatch{OIDC: issuer("https://two.example", "d"), ClientSecret: &secret}); code != "" || !got.LastTestOKAt.IsZero() || got.Status != SSODraft {
+			t.Errorf("another issuer: %q %v %s", code, got.LastTestOKAt, got.Status)
+		}
+		if got, code := update(o, SSOPatch{OIDC: issuer("https://three.example", "d"), ClientSecret: &none}); code != "" || got.Secret != "" {
+			t.Errorf("without a secret: %q", code)
+		}
+		if _, code := update(o, SSOPatch{OIDC: issuer("https://four.example", "d")}); code != "" {
+			t.Errorf("a public client: %q", code)
+		}
+
+		s := create(NewSSOConnection{Type: SAML, Name: "s", SAML: f.saml()})
+		if got, code := update(s, SSOPatch{Status: &active}); code != "" || got.Status != SSOActive {
+			t.Fatalf("%q %s", code, got.Status)
+		}
+		moved := *s.SAML
+		moved.SSOURL = "https://idp.example/elsewhere"
+		if got, code := update(s, SSOPatch{SAML: &moved}); code != "" || got.LastTestOKAt.IsZero() {
+			t.Errorf("another address: %q %v", code, got.LastTestOKAt)
+		}
+		for name, change := range map[string]func(*SAMLSettings){
+			"keys":      func(n *SAMLSettings) { n.Keys = []IdPKey{f.key(start.AddDate(3, 0, 0))} },
+			"entity id": func(n *SAMLSettings) { n.IdPEntityID += "/other" },
+		} {
+			f.tested(s.ID)
+			next := moved
+			change(&next)
+			if got, code := update(s, SSOPatch{SAML: &next}); code != "" || !got.LastTestOKAt.IsZero() || got.Status != SSOActive {
+				t.Errorf("%s: %q %v %s", name, code, got.LastTestOKAt, got.Status)
+			}
+			moved = next
+		}
+	})
 }

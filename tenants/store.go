@@ -21,11 +21,6 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
 	sqlDeleteTenantLocators = `DELETE FROM locators WHERE tenant_id = $1`
 
 	sqlLocateConnection = `SELECT environment_id, tenant_id FROM locators WHERE kind = 'connection' AND key = $1 AND id = $1`
-
-	sqlTenantsOfDomain = `SELECT l.tenant_id FROM locators l
-JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
-WHERE l.kind = 'domain' AND l.key = $2 AND l.environment_id = $1 AND t.status = 'active'
-ORDER BY t.created_at, t.id LIMIT 100`
 )
 
 const (
@@ -65,7 +60,7 @@ AND descendant_id IN (SELECT d.descendant_id FROM tenant_closure d WHERE d.envir
 )
 
 const (
-	domainColumns = `id, tenant_id, environment_id, domain, txt_value, verified_at, verified_by, checked_at, created_at`
+	domainColumns = `id, tenant_id, environment_id, domain, txt_value, verified_at, verified_by, checked_at, confirmed_at, created_at`
 
 	sqlDomain = `SELECT ` + domainColumns + ` FROM domains WHERE tenant_id = $1 AND id = $2`
 
@@ -77,15 +72,13 @@ const (
 (tenant_id, id, environment_id, domain, txt_value, verified_at, verified_by, checked_at, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8)`
 
-	sqlCheckedDomain = `UPDATE domains SET verified_at = $3, verified_by = $4, checked_at = $5 WHERE tenant_id = $1 AND id = $2`
+	sqlCheckedDomain = `UPDATE domains SET verified_at = $3, verified_by = $4, checked_at = $5, confirmed_at = $6 WHERE tenant_id = $1 AND id = $2`
 
 	sqlDeleteDomain = `DELETE FROM domains WHERE tenant_id = $1 AND id = $2`
 
-	sqlHoldsDomain = `SELECT id FROM domains WHERE tenant_id = $1 AND domain = $2 AND verified_at IS NOT NULL`
-
 	// The daily check goes over every tenant's domains; those longest unchecked come first.
 	sqlDomainsToCheck = `SELECT ` + domainColumns + ` FROM domains
-WHERE verified_by = 'dns' AND checked_at < $1 ORDER BY checked_at, id LIMIT $2`
+WHERE verified_by = 'dns' AND checked_at < $1 AND (checked_at, id) > ($2, $3) ORDER BY checked_at, id LIMIT $4`
 )
 
 const (
@@ -94,6 +87,9 @@ const (
 	sqlApplication = `SELECT ` + applicationColumns + ` FROM applications WHERE environment_id = $1 AND id = $2`
 
 	sqlDefaultApplication = `SELECT ` + applicationColumns + ` FROM applications WHERE environment_id = $1 AND is_default`
+
+	// Two applications that become the default at once wait for each other here.
+	sqlLockEnvironment = `SELECT id FROM environments WHERE id = $1`
 
 	sqlApplications = `SELECT ` + applicationColumns + ` FROM applications
 WHERE environment_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`
@@ -135,9 +131,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $13)`
 
 	sqlUpdateSSOConnection = `UPDATE sso_connections
 SET name = $3, status = $4, settings = $5, secret = $6, jit = $7, allow_unverified_domains = $8, trust_idp_mfa = $9, pairing = $10,
-version = version + 1, updated_at = $11 WHERE tenant_id = $1 AND id = $2`
-
-	sqlTestedSSOConnection = `UPDATE sso_connections SET last_test_ok_at = $3, status = CASE WHEN status = 'draft' THEN 'tested' ELSE status END
+last_test_ok_at = CASE WHEN $12 THEN NULL ELSE last_test_ok_at END, version = version + 1, updated_at = $11
 WHERE tenant_id = $1 AND id = $2`
 
 	sqlLoginSSOConnection = `UPDATE sso_connections SET last_login_at = $3
@@ -157,22 +151,6 @@ VALUES ($1, $2, $3, $4, $5, 'trusted', $6)`
 	// A connection of another tenant is not found here and so is not paired.
 	sqlInsertPairs = `INSERT INTO sso_scim_pairs (tenant_id, sso_connection_id, scim_connection_id)
 SELECT tenant_id, $2, id FROM scim_connections WHERE tenant_id = $1 AND id IN (SELECT key FROM json_each($3))`
-
-	sqlPairedSCIM = `SELECT p.scim_connection_id FROM sso_scim_pairs p
-JOIN sso_connections c ON c.tenant_id = p.tenant_id AND c.id = p.sso_connection_id AND c.pairing = 'chosen'
-WHERE p.tenant_id = $1 AND p.sso_connection_id = $2
-UNION
-SELECT s.id FROM scim_connections s JOIN sso_connections c ON c.tenant_id = s.tenant_id AND c.id = $2 AND c.pairing = 'auto'
-WHERE s.tenant_id = $1 AND (SELECT COUNT(*) FROM sso_connections o WHERE o.tenant_id = $1) = 1
-ORDER BY 1`
-
-	sqlPairedSSO = `SELECT p.sso_connection_id FROM sso_scim_pairs p
-JOIN sso_connections c ON c.tenant_id = p.tenant_id AND c.id = p.sso_connection_id AND c.pairing = 'chosen'
-WHERE p.tenant_id = $1 AND p.scim_connection_id = $2
-UNION
-SELECT c.id FROM sso_connections c JOIN scim_connections s ON s.tenant_id = c.tenant_id AND s.id = $2
-WHERE c.tenant_id = $1 AND c.pairing = 'auto' AND (SELECT COUNT(*) FROM sso_connections o WHERE o.tenant_id = $1) = 1
-ORDER BY 1`
 )
 
 const (

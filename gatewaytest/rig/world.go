@@ -186,7 +186,7 @@ func (r *Rig) Provision(tenant, connection string, p directory.Profile) Provisio
 	ctx := r.TB.Context()
 	out := Provisioned{profile: p, resource: directory.Resource{Environment: r.Env.ID, Tenant: tenant, Connection: connection, ID: id.New(id.Resource)}}
 	r.Tx(func(q db.Queryer) error {
-		search, found := r.Directory.ProvisionSearch(out.resource, p)
+		search, found := r.Directory.ProvisionSearch(q.Dialect(), out.resource, p)
 		if err := q.Batch(ctx, search); err != nil {
 			return err
 		}

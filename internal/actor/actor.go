@@ -32,6 +32,27 @@ const (
 // (product 123).
 const NoLevel = math.MaxInt32
 
+// Level is the strongest level of an actor's roles. The zero value is that of an
+// actor without roles, so that whoever forgets to set it makes nobody strong.
+type Level int32
+
+// LevelOf makes a Level from that of a role, 0 to 32,767, of which 0 is the
+// strongest; any other value is NoLevel.
+func LevelOf(level int) Level {
+	if level < 0 || level > math.MaxInt16 {
+		return 0
+	}
+	return Level(level) + 1
+}
+
+// Int gives the level as roles have it, or NoLevel.
+func (l Level) Int() int {
+	if l <= 0 || l > math.MaxInt16+1 {
+		return NoLevel
+	}
+	return int(l) - 1
+}
+
 // Actor is who calls. The zero value is an anonymous actor that may nothing.
 type Actor struct {
 	Environment string // env_…
@@ -43,9 +64,8 @@ type Actor struct {
 	Connection  string // dir_… or sso_… when the actor is or came through a connection
 	Session     string // ses_… when there is one
 	Permissions permission.Set
-	// Level is the strongest level of the actor's effective roles; 0 is the
-	// strongest, NoLevel when it has none (product 105, 123).
-	Level     int
+	// Level is the strongest of the actor's effective roles (product 105, 123).
+	Level     Level
 	RequestID string
 	IP        netip.Addr
 	UserAgent string

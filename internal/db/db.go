@@ -12,6 +12,13 @@ type Dialect struct {
 	// ForUpdate is appended to a SELECT that locks its rows: " FOR UPDATE", or nothing on SQLite,
 	// where the transaction already excludes every other writer.
 	ForUpdate string
+	// ForNoKeyUpdate is ForUpdate that lets rows come which refer to the locked ones: " FOR NO KEY
+	// UPDATE", or nothing.
+	ForNoKeyUpdate string
+	// ForKeyShare is appended to a SELECT whose rows must stay as they are for those who lock them
+	// with ForUpdate before they change them: " FOR KEY SHARE", or nothing. It makes neither its
+	// own kind wait nor an UPDATE that was not announced by ForUpdate.
+	ForKeyShare string
 	// SkipLocked is appended to a SELECT that claims rows: " FOR UPDATE SKIP LOCKED", or nothing.
 	SkipLocked string
 }
@@ -23,8 +30,10 @@ const (
 )
 
 var (
-	postgresDialect = Dialect{Name: Postgres, ForUpdate: " FOR UPDATE", SkipLocked: " FOR UPDATE SKIP LOCKED"}
-	sqliteDialect   = Dialect{Name: SQLite}
+	postgresDialect = Dialect{
+		Name: Postgres, ForUpdate: " FOR UPDATE", ForNoKeyUpdate: " FOR NO KEY UPDATE", ForKeyShare: " FOR KEY SHARE", SkipLocked: " FOR UPDATE SKIP LOCKED",
+	}
+	sqliteDialect = Dialect{Name: SQLite}
 )
 
 // Rows iterates over a result. Close may be called at any time and more than once; Err reports what

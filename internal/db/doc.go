@@ -6,7 +6,7 @@
 // # Rules that keep one text valid on both engines
 //
 //   - Placeholders are $1…$n. Any number of ids travels in one parameter:
-//     IN (SELECT key FROM json_each($2)) with a JSON object given as a Go string.
+//     IN (SELECT key FROM json_each($2)) with what [Set] makes of them.
 //   - Arguments are string, int, int64, bool, []byte, nil, [Time] and pointers to them. Times are
 //     BIGINT microseconds and cross the edge as [Time] only.
 //   - Inside a transaction the rows of one statement are closed before the next statement starts,

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
 
 // Errors that callers branch on, with errors.Is. They are found by the codes of the drivers, never by
@@ -28,6 +30,10 @@ var (
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("db: closed")
 )
+
+// errText is the one failure here that is the caller's: wherever a value that
+// came from outside was not checked, it is refused at last.
+var errText = fault.New(fault.Invalid, "invalid_characters", "A value holds characters that cannot be stored.")
 
 var (
 	errConfig  = errors.New("db: exactly one of DatabaseURL and Path must be set")
@@ -77,6 +83,8 @@ const (
 	stateRestrict      = "23001"
 	stateObjectInUse   = "55006" // CREATE DATABASE from a template that somebody copies
 	stateTxAborted     = "25P02"
+	stateEncoding      = "22021" // NUL, or not UTF-8
+	stateUntranslated  = "22P05" // the same as an escape of JSON
 )
 
 func postgresError(err error) error {
@@ -99,6 +107,8 @@ func postgresError(err error) error {
 		return &retryError{err}
 	case stateTxAborted:
 		return errAborted
+	case stateEncoding, stateUntranslated:
+		return errText.Because(err)
 	}
 	return err
 }

@@ -24,6 +24,8 @@ const endTimeout = 30 * time.Second
 
 type postgres struct {
 	pool *pgxpool.Pool
+	stop context.CancelFunc // of keepStatistics
+	done chan struct{}      // closed when it has returned
 }
 
 func openPostgres(ctx context.Context, c Config) (DB, error) {
@@ -50,12 +52,19 @@ func openPostgres(ctx context.Context, c Config) (DB, error) {
 		pool.Close()
 		return nil, fmt.Errorf("db: %w", err)
 	}
-	return &postgres{pool}, nil
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p := &postgres{pool, stop, make(chan struct{})}
+	go keepStatistics(background, pool, p.done)
+	return p, nil
 }
 
 func (p *postgres) Dialect() Dialect { return postgresDialect }
 
-func (p *postgres) Close() { p.pool.Close() }
+func (p *postgres) Close() {
+	p.stop()
+	<-p.done
+	p.pool.Close()
+}
 
 func (p *postgres) Ping(ctx context.Context) error { return p.pool.Ping(ctx) }
 

@@ -6,13 +6,15 @@ var acrossTenants = map[string]string{
 	"audit.sqlChains":          "the operator's audit verify goes through every tenant",
 	"audit.sqlUnsealedTenants": "the sealer finds the tenants that have work; it then seals one at a time",
 
-	"directory.sqlDropUser":      "a user goes when no tenant knows him any more",
+	"directory.sqlDropUsers":     "a user goes when no tenant knows him any more",
 	"directory.sqlExpiredHidden": "retention",
 
 	"saml.sqlPurgeReplays": "retention",
 
 	"scim.sqlPurgeLog": "retention",
 
+	"sessions.sqlAddClient":                 "a code is found by its hash; the tenant is the code's",
+	"sessions.sqlRenewSession":              "a session without tenants is none, so those of the session are asked for",
 	"sessions.sqlEndClientsByEverySession":  "sign-out of one session from all its tenants",
 	"sessions.sqlEndFamiliesByEverySession": "sign-out of one session from all its tenants",
 	"sessions.sqlEndPartsByEverySession":    "sign-out of one session from all its tenants",

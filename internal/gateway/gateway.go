@@ -180,7 +180,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	}{
 		{audit.JobSeal, 5 * time.Second, m.Audit.Seal},
 		{keys.JobRotate, time.Hour, m.Ring.RotateDue},
-		{"domains.recheck", 24 * time.Hour, func(ctx context.Context) error { return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver) }},
+		{"domains.recheck", 5 * time.Minute, func(ctx context.Context) error { return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver) }},
 		{sessions.JobPurge, time.Hour, func(ctx context.Context) error { return m.Sessions.Purge(ctx, d) }},
 		{"signin.purge", time.Hour, func(ctx context.Context) error { return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx)) }},
 		{"scim.purge", time.Hour, scimLog.Purge},

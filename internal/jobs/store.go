@@ -2,8 +2,9 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -67,7 +68,7 @@ func (r *Runner) claim(ctx context.Context, limit int) ([]Job, error) {
 			return err
 		}
 		defer rows.Close()
-		ids := map[string]bool{}
+		var ids []string
 		for rows.Next() {
 			j := Job{owner: owner}
 			var payload string
@@ -76,18 +77,14 @@ func (r *Runner) claim(ctx context.Context, limit int) ([]Job, error) {
 			}
 			j.Payload = []byte(payload)
 			j.Attempt++
-			ids[j.ID] = true
+			ids = append(ids, j.ID)
 			jobs = append(jobs, j)
 		}
 		rows.Close()
 		if err := rows.Err(); err != nil || len(jobs) == 0 {
 			return err
 		}
-		in, err := json.Marshal(ids)
-		if err != nil {
-			return err
-		}
-		_, err = q.Exec(ctx, sqlLease, db.At(now.Add(lease)), owner, string(in))
+		_, err = q.Exec(ctx, sqlLease, db.At(now.Add(lease)), owner, db.Set(ids))
 		return err
 	})
 	if err != nil {
@@ -121,14 +118,4 @@ func (r *Runner) release(ctx context.Context, j Job) (held bool, err error) {
 }
 
 // kinds is the parameter of json_each: the registered kinds as keys.
-func (r *Runner) kinds() string {
-	known := make(map[string]bool, len(r.handlers))
-	for k := range r.handlers {
-		known[k] = true
-	}
-	b, err := json.Marshal(known)
-	if err != nil {
-		panic("jobs: kinds: " + err.Error()) // a map of strings always encodes
-	}
-	return string(b)
-}
+func (r *Runner) kinds() string { return db.Set(slices.Collect(maps.Keys(r.handlers))) }

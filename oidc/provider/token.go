@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -113,6 +114,10 @@ func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a acto
 			ID: redeemed.Code.Family, Environment: env.ID, Tenant: g.proof.Tenant, Session: g.session.ID, UserID: g.session.UserID,
 			ClientID: app.ID, Scope: g.scope, Nonce: g.nonce,
 		})
+		if errors.Is(err, sessions.ErrInvalidGrant) { // the session has ended meanwhile
+			refused = err
+			return nil
+		}
 		return err
 	})
 	if err == nil {

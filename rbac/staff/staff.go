@@ -160,6 +160,6 @@ func (s *Service) Authenticate(ctx context.Context, q db.Queryer, environment, b
 		}
 	}
 	return actor.Actor{
-		Environment: k.Environment, Kind: actor.Management, Subject: k.ID, Name: k.Name, Permissions: permissions, Level: 0,
+		Environment: k.Environment, Kind: actor.Management, Subject: k.ID, Name: k.Name, Permissions: permissions,
 	}, nil
 }

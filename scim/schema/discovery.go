@@ -187,7 +187,7 @@ func config(baseURL string) *Object {
 		"patch", supported(),
 		"bulk", object("supported", true, "maxOperations", number(MaxOperations), "maxPayloadSize", number(MaxPayload)),
 		"filter", object("supported", true, "maxResults", number(MaxPage)),
-		"changePassword", supported(),
+		"changePassword", object("supported", false),
 		"sort", supported(),
 		"etag", supported(),
 		"pagination", object(
@@ -199,11 +199,6 @@ func config(baseURL string) *Object {
 				"type", "oauthbearertoken", "name", "OAuth Bearer Token",
 				"description", "A bearer token of this connection in the Authorization header",
 				"specUri", "https://www.rfc-editor.org/rfc/rfc6750", "primary", true,
-			),
-			object(
-				"type", "oauth2", "name", "OAuth 2.0 client credentials",
-				"description", "An access token of this connection by the client credentials grant",
-				"specUri", "https://www.rfc-editor.org/rfc/rfc6749", "primary", false,
 			),
 		},
 		"meta", object("resourceType", "ServiceProviderConfig", "location", baseURL+"/ServiceProviderConfig"),

@@ -1,0 +1,114 @@
+package client_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/htmlcheck"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/idp"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/rig"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/dbtest"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+var ada = idp.Person{ID: "00u1", Email: "ada@acme.example", FirstName: "Ada", LastName: "Byron", DisplayName: "Ada Byron", Groups: []string{"engineering", "everyone"}}
+
+// world is a tenant with an OpenID connection.
+type world struct {
+	*rig.Rig
+	t      testing.TB
+	idp    *idp.IdP
+	tenant string
+	conn   tenants.SSOConnection
+}
+
+func newWorld(t testing.TB, d db.DB, alg string) *world {
+	t.Helper()
+	w := &world{Rig: rig.New(t, d), t: t}
+	w.idp = w.IdP(idp.Config{People: []idp.Person{ada}, OIDCAlg: alg})
+	w.tenant = w.Tenant("acme", "acme.example")
+	w.conn = w.OIDCConnection(w.tenant, w.idp)
+	return w
+}
+
+func each(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, d db.DB) { f(t, newWorld(t, d, "")) })
+}
+
+// once runs on SQLite alone: for cases in which the store has no part.
+func once(t *testing.T) *world {
+	t.Helper()
+	return newWorld(t, dbtest.Open(t, db.SQLite), "")
+}
+
+func (w *world) start() string { return w.StartURL("connection", w.conn.ID) }
+
+// callback begins a sign-in in the browser, lets the identity provider answer,
+// and gives the address that the browser would go to next.
+func (w *world) callback(b *browser.Browser) *url.URL {
+	w.t.Helper()
+	prefix := w.URL + "/oidc/"
+	b.Client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), prefix) && strings.HasSuffix(r.URL.Path, "/callback") {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	defer func() { b.Client.CheckRedirect = nil }()
+	p := b.LogIn(w.start(), ada.ID)
+	u, err := url.Parse(p.Header.Get("Location"))
+	if err != nil || !strings.HasSuffix(u.Path, "/callback") {
+		w.t.Fatalf("no callback: %s", p)
+	}
+	return u
+}
+
+func arrived(t testing.TB, p browser.Page) rig.Arrived {
+	t.Helper()
+	a, ok := rig.ReadArrival(p.Body)
+	if !ok || p.Status != http.StatusOK {
+		t.Fatalf("the sign-in did not arrive: %s", p)
+	}
+	return a
+}
+
+// refused asserts an error page with the code, that tells nothing else.
+func refused(t testing.TB, p browser.Page, code string) {
+	t.Helper()
+	if p.Status < 400 || p.Status == http.StatusInternalServerError {
+		t.Errorf("status %d", p.Status)
+	}
+	if !strings.Contains(p.Body, ">"+code+"<") {
+		t.Fatalf("the page does not show %s: %s", code, p)
+	}
+	for _, leak := range []string{"acme.example", "evil", "eyJ", "alert(", "Byron"} {
+		if strings.Contains(p.Body, leak) {
+			t.Errorf("the page shows %q: %s", leak, p)
+		}
+	}
+	if faults := htmlcheck.Check([]byte(p.Body)); len(faults) > 0 {
+		t.Errorf("faults of the page: %q", faults)
+	}
+}
+
+func (w *world) logged(outcome, code string) signin.Login {
+	w.t.Helper()
+	list := w.Logins(w.conn)
+	if len(list) == 0 {
+		w.t.Fatal("the login log is empty")
+	}
+	if list[0].Outcome != outcome || list[0].Code != code {
+		w.t.Errorf("login log: %s %s, want %s %s", list[0].Outcome, list[0].Code, outcome, code)
+	}
+	return list[0]
+}
+
+func (w *world) people() [3]int {
+	return [3]int{w.Count(`SELECT COUNT(*) FROM users`), w.Count(`SELECT COUNT(*) FROM identities`), w.Count(`SELECT COUNT(*) FROM sessions`)}
+}
