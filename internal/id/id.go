@@ -4,12 +4,11 @@
 package id
 
 import (
+	"crypto/rand"
 	"encoding/base32"
 	"strings"
 	"sync"
 	"time"
-
-	"crypto/rand"
 )
 
 // Prefixes of the kinds of object that outsiders see.
