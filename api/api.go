@@ -51,6 +51,7 @@ type Deps struct {
 	Resolver         tenants.Resolver // for domain verification
 	Limit            *limit.Limiter   // per credential
 	Version          string           // of the program, shown in the OpenAPI document
+	Stylesheet       string           // address of the stylesheet of /api/docs; empty: none
 }
 
 // Handler serves the API.
@@ -148,7 +149,7 @@ func (h *Handler) describe() error {
 	if h.spec, err = json.Marshal(h.api.OpenAPI()); err != nil {
 		return fmt.Errorf("api: %w", err)
 	}
-	h.docs = docsPage(h.routes)
+	h.docs = docsPage(h.routes, h.Stylesheet)
 	return nil
 }
 

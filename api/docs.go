@@ -6,15 +6,21 @@ import (
 	"strings"
 )
 
-// docsPage lists the operations. It needs nothing from anywhere else; tools read
-// the OpenAPI document.
-func docsPage(routes []route) []byte {
+// docsPage lists the operations for people; tools read the OpenAPI document.
+// stylesheet is the address of the house's look; the page reads without it too.
+func docsPage(routes []route, stylesheet string) []byte {
 	var b strings.Builder
-	b.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Gatehouse management API</title></head><body><main><h1>Gatehouse management API</h1>
-<p>The machine-readable description is <a href="/api/v1/openapi.json">/api/v1/openapi.json</a> (OpenAPI 3.1). All addresses stand below <code>/api/v1</code>.</p>
-<h2>Credentials</h2><p>A management key, as <code>Authorization: Bearer …</code> or <code>X-API-KEY: …</code>. <code>gatehouse key create --name …</code> makes one.</p>
-<h2 id="errors">Errors</h2><p>Errors are <code>application/problem+json</code> (RFC 9457). <code>code</code> names what went wrong and never changes; <code>errors</code> names the inputs; <code>instance</code> is the request id.</p>
-<h2>Lists</h2><p>Lists are <code>{"data":[…],"next_cursor":null}</code>. Give <code>next_cursor</code> as <code>cursor</code> for the next page, and <code>limit</code> (1 to 200) for its size.</p>
+	b.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Gatehouse management API</title>`)
+	if stylesheet != "" {
+		b.WriteString(`<link rel="stylesheet" href="` + html.EscapeString(stylesheet) + `">`)
+	}
+	b.WriteString(`</head><body><main class="main"><div class="head"><div><h1>Management API</h1>
+<p>The machine-readable description is <a href="/api/v1/openapi.json">/api/v1/openapi.json</a> (OpenAPI 3.1). All addresses stand below <code>/api/v1</code>.</p></div></div>
+<section class="card"><table><tbody>
+<tr><th scope="row">Credentials</th><td>A management key, as <code>Authorization: Bearer …</code> or <code>X-API-KEY: …</code>. <code>gatehouse key create --name …</code> makes one.</td></tr>
+<tr id="errors"><th scope="row">Errors</th><td><code>application/problem+json</code> (RFC 9457). <code>code</code> names what went wrong and never changes; <code>errors</code> names the inputs; <code>instance</code> is the request id.</td></tr>
+<tr><th scope="row">Lists</th><td><code>{"data":[…],"next_cursor":null}</code>. Give <code>next_cursor</code> as <code>cursor</code> for the next page, and <code>limit</code> (1 to 200) for its size.</td></tr>
+</tbody></table></section>
 `)
 	var tags []string
 	for _, r := range routes {
@@ -23,13 +29,13 @@ func docsPage(routes []route) []byte {
 		}
 	}
 	for _, tag := range tags {
-		b.WriteString("<h2>" + html.EscapeString(tag) + "</h2><table><thead><tr><th>Operation</th><th>What it does</th><th>Permission</th></tr></thead><tbody>\n")
+		b.WriteString(`<section class="card"><header><h2>` + html.EscapeString(tag) + `</h2></header><div class="scroll" role="region" tabindex="0" aria-label="` + html.EscapeString(tag) + `"><table><thead><tr><th scope="col">Operation</th><th scope="col">What it does</th><th scope="col">Permission</th></tr></thead><tbody>` + "\n")
 		for _, r := range routes {
 			if r.tag() == tag {
 				b.WriteString("<tr><td><code>" + r.method + " " + html.EscapeString(r.path) + "</code></td><td>" + html.EscapeString(r.summary) + "</td><td><code>" + html.EscapeString(r.permission) + "</code></td></tr>\n")
 			}
 		}
-		b.WriteString("</tbody></table>\n")
+		b.WriteString("</tbody></table></div></section>\n")
 	}
 	b.WriteString("</main></body></html>\n")
 	return []byte(b.String())

@@ -148,6 +148,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		Resolver:         net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {
 		return nil, err
