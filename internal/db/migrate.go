@@ -38,6 +38,9 @@ func Migrate(ctx context.Context, d DB, fsys fs.FS) error {
 	if d.Dialect().Name == Postgres {
 		return collate(ctx, d)
 	}
+	if err := statePlans(ctx, d); err != nil {
+		return fmt.Errorf("db: plans: %w", err)
+	}
 	return nil
 }
 
