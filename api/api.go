@@ -46,6 +46,8 @@ type Deps struct {
 	Sessions     *sessions.Service
 	Signin       *signin.Service
 	SCIMLog      *scim.Log
+	// SCIM replays requests of the log.
+	SCIM *scim.Handler
 	// ParseIdPMetadata reads the metadata of a SAML identity provider.
 	ParseIdPMetadata func([]byte) (tenants.SAMLSettings, error)
 	Resolver         tenants.Resolver // for domain verification
@@ -134,6 +136,8 @@ func (h *Handler) register() {
 	h.registerTenants()
 	h.registerDomains()
 	h.registerSCIM()
+	h.registerSCIMSchemas()
+	h.registerSCIMClients()
 	h.registerSSO()
 	h.registerUsers()
 	h.registerGroups()
@@ -204,7 +208,7 @@ func (r route) ofTenant() bool { return strings.HasPrefix(r.path, "/tenants/{t}"
 
 func (r route) tag() string {
 	for _, t := range []struct{ part, tag string }{
-		{"/scim-connections", "SCIM"},
+		{"/scim-", "SCIM"},
 		{"/sso-", "SSO"},
 		{"/domains", "Domains"},
 		{"/users", "Users"},

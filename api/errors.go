@@ -91,8 +91,11 @@ func newProblem(status int, code, detail, instance string) *problem {
 // it is logged here, once, and its text is not sent.
 func (h *Handler) problem(ctx context.Context, err error, instance string) *problem {
 	f, ok := fault.From(err)
+	var conflict *db.ConflictError
 	switch {
 	case ok:
+	case errors.As(err, &conflict): // what the request names came or went while it ran
+		f = fault.New(fault.Conflict, "conflict", "Something that the request names was changed at the same time. Read it again.")
 	case errors.Is(err, db.ErrRetry):
 		f = fault.New(fault.Unavailable, "try_again", "The store was busy. Send the request again.")
 		f.RetryAfter = time.Second

@@ -49,6 +49,8 @@ type fixture struct {
 	keys   map[string]string // host → key
 	txt    map[string][]string
 	schema *jsonschema.Compiler
+
+	directories *scim.Handler
 }
 
 func newFixture(t *testing.T, d db.DB) *fixture {
@@ -85,9 +87,11 @@ func newFixture(t *testing.T, d db.DB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	envs, scimLog := tenants.NewEnvironments(d, c, "http://"+hostA), scim.NewLog(d, c, nil)
+	f.directories = scim.New(scim.Deps{DB: d, Clock: c, Environments: envs, Tenants: ten, Directory: dir, Roles: roles, Vault: v, Log: scimLog})
 	f.h, err = New(Deps{
-		DB: d, Clock: c, Vault: v, Audit: log, Environments: tenants.NewEnvironments(d, c, "http://"+hostA), Tenants: ten, Directory: dir,
-		Policy: pol, RBAC: roles, Staff: people, Sessions: ses, Resolver: f, SCIMLog: scim.NewLog(d, c, nil), Version: "test",
+		DB: d, Clock: c, Vault: v, Audit: log, Environments: envs, Tenants: ten, Directory: dir,
+		Policy: pol, RBAC: roles, Staff: people, Sessions: ses, Resolver: f, SCIMLog: scimLog, SCIM: f.directories, Version: "test",
 		Signin: signin.New(signin.Deps{DB: d, Clock: c, Tenants: ten, Directory: dir, Policy: pol, RBAC: roles, Sessions: ses, Vault: v}),
 		ParseIdPMetadata: func(b []byte) (tenants.SAMLSettings, error) {
 			if !bytes.HasPrefix(b, []byte("<")) {
@@ -103,6 +107,7 @@ func newFixture(t *testing.T, d db.DB) *fixture {
 	r := chi.NewRouter()
 	r.Use(httpx.Identify(nil))
 	f.h.Mount(r)
+	f.directories.Mount(r)
 	f.server = r
 	var spec any
 	if spec, err = jsonschema.UnmarshalJSON(bytes.NewReader(f.h.spec)); err != nil {

@@ -28,6 +28,7 @@ var bodies = map[string]object{
 	"createTenant": {"name": "x"}, "updateTenant": {"name": "x"}, "createDomain": {"domain": "walk.example"},
 	"createSCIMConnection": {"name": "x"}, "updateSCIMConnection": {"name": "x"},
 	"createSSOConnection": {"type": "oidc", "name": "x", "issuer": "https://x.example", "client_id": "x"}, "updateSSOConnection": {"name": "x"},
+	"putSCIMSchema":        {"name": "x", "attributes": []object{{"name": "x"}}},
 	"putGroupRoleMappings": {"mappings": []object{}}, "putSsoPolicy": {"enforced": false, "excluded_emails": []string{}},
 	"createUser": {"email": "walk@walk.example"}, "updateUser": {"first_name": "x"}, "putUserRoles": {"role_ids": []string{}},
 	"createGroup": {"name": "walk"}, "updateGroup": {"description": "x"}, "putGroupRoles": {"role_ids": []string{}},
@@ -61,6 +62,12 @@ func (f *fixture) world(host, tenantKey string) map[string]string {
 	scim := post(t+"/scim-connections", object{"name": "x"})
 	w["scim"] = text(scim, "id")
 	w["k"] = text(post(t+"/scim-connections/"+w["scim"]+"/tokens", object{}), "id")
+	w["log"] = f.logged(host, t, w["scim"])
+	w["client"] = text(post(t+"/scim-connections/"+w["scim"]+"/clients", object{}), "client_id")
+	w["urn"] = "urn:example:" + tenantKey
+	if res := f.sendAs(host, f.keys[host], "PUT", "/api/v1"+t+"/scim-schemas/"+w["urn"], bodies["putSCIMSchema"]); res.StatusCode != 200 {
+		f.Fatalf("putSCIMSchema: %d", res.StatusCode)
+	}
 	w["sso"] = text(post(t+"/sso-connections", object{"type": "oidc", "name": "x", "issuer": "https://x.example", "client_id": "x"}), "id")
 	w["u"] = text(post(t+"/users", object{"email": "u@" + tenantKey + ".example"}), "id")
 	w["g"] = text(post(t+"/groups", object{"name": "g"}), "id")
@@ -86,7 +93,10 @@ func fill(r route, w map[string]string) string {
 		c = w["scim"]
 	}
 	path = strings.ReplaceAll(path, "{c}", c)
-	for _, name := range []string{"t", "d", "k", "u", "g", "r", "p", "a"} {
+	if strings.Contains(path, "/requests/") {
+		path = strings.ReplaceAll(path, "{r}", w["log"])
+	}
+	for _, name := range []string{"t", "d", "k", "client", "urn", "u", "g", "r", "p", "a"} {
 		path = strings.ReplaceAll(path, "{"+name+"}", w[name])
 	}
 	return "/api/v1" + path
@@ -123,7 +133,7 @@ func TestIsolation(t *testing.T) {
 			send(hostA, f.keys[hostA], fill(r, foreign), 404)
 			send(hostB, f.keys[hostB], fill(r, mine), 404)
 			// The right tenant with each object of the neighbour.
-			for _, name := range []string{"d", "k", "scim", "sso", "u", "g"} {
+			for _, name := range []string{"d", "k", "client", "urn", "scim", "sso", "u", "g"} {
 				param := name
 				if name == "scim" || name == "sso" {
 					param = "c"
@@ -133,6 +143,9 @@ func TestIsolation(t *testing.T) {
 				}
 				if (name == "sso") == strings.Contains(r.path, "scim-connections") && param == "c" {
 					continue
+				}
+				if name == "urn" && r.method == http.MethodPut {
+					continue // the neighbour's URN is free here
 				}
 				mixed := map[string]string{}
 				for k, v := range mine {

@@ -2,12 +2,10 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -22,6 +20,8 @@ type SCIMBody struct {
 	LastRequestAt *time.Time `json:"last_request_at"`
 	CreatedAt     time.Time  `json:"created_at"`
 	UpdatedAt     time.Time  `json:"updated_at"`
+	// Suggested is a hint: it changes nothing by itself.
+	Suggested *string `json:"suggested_profile" doc:"The profile that the client looks like, when that is not the connection's; null otherwise"`
 }
 
 type scimCreated struct {
@@ -100,56 +100,6 @@ type tokenPath struct {
 	Token string `path:"k" maxLength:"63" doc:"Id of the token"`
 }
 
-type listRequests struct {
-	SCIMPath
-	PageQuery
-	Resource string `query:"resource_id" maxLength:"63" doc:"Only requests about this resource"`
-	Failed   bool   `query:"failed" doc:"Only requests that were refused"`
-}
-
-type requestBody struct {
-	ID           string          `json:"id"`
-	At           time.Time       `json:"at"`
-	Method       string          `json:"method"`
-	Path         string          `json:"path"`
-	Status       int             `json:"status"`
-	ResourceID   *string         `json:"resource_id"`
-	DialectRules []string        `json:"dialect_rules" doc:"The tolerances of the profile that the request used"`
-	Detail       string          `json:"detail" doc:"Why it was refused"`
-	Changes      []requestChange `json:"changes"`
-	Body         string          `json:"body" doc:"Redacted"`
-	DurationMS   float64         `json:"duration_ms"`
-	RequestID    string          `json:"request_id"`
-}
-
-type requestChange struct {
-	Attribute string `json:"attribute"`
-	From      any    `json:"from"`
-	To        any    `json:"to"`
-}
-
-func showRequest(e scim.Entry) requestBody {
-	out := requestBody{
-		ID: e.ID, At: e.At, Method: e.Method, Path: e.Path, Status: e.Status, ResourceID: optionalText(e.Resource), DialectRules: e.Rules,
-		Detail: e.Detail, Changes: make([]requestChange, 0, len(e.Changes)), Body: e.Body, RequestID: e.RequestID,
-		DurationMS: float64(e.Duration.Microseconds()) / 1000,
-	}
-	if out.DialectRules == nil {
-		out.DialectRules = []string{}
-	}
-	for _, c := range e.Changes {
-		out.Changes = append(out.Changes, requestChange{Attribute: c.Attr, From: jsonValue(c.Old), To: jsonValue(c.New)})
-	}
-	return out
-}
-
-func jsonValue(raw json.RawMessage) any {
-	if len(raw) == 0 {
-		return nil
-	}
-	return raw
-}
-
 func (h *Handler) registerSCIM() {
 	const (
 		base      = "/tenants/{t}/scim-connections"
@@ -168,19 +118,31 @@ func (h *Handler) registerSCIM() {
 	read(h, route{method: http.MethodGet, path: base, id: "listSCIMConnections", summary: "List a tenant's SCIM connections", permission: canRead},
 		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (list[SCIMBody], error) {
 			found, err := h.Tenants.SCIMConnections(ctx, q, s.tenant.ID)
-			return whole(found, showSCIM(s.environment)), err
+			out := whole(found, showSCIM(s.environment))
+			for i := 0; i < len(out.Data) && err == nil; i++ {
+				err = h.suggestProfile(ctx, q, s.tenant.ID, &out.Data[i])
+			}
+			return out, err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getSCIMConnection", summary: "Show a SCIM connection", permission: canRead},
 		func(ctx context.Context, s scope, q db.Queryer, in *SCIMPath) (SCIMBody, error) {
 			c, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection)
-			return showSCIM(s.environment)(c), err
+			if err != nil {
+				return SCIMBody{}, err
+			}
+			out := showSCIM(s.environment)(c)
+			return out, h.suggestProfile(ctx, q, s.tenant.ID, &out)
 		})
 	write(h, route{method: http.MethodPatch, path: one, id: "updateSCIMConnection", summary: "Change, pause or resume a SCIM connection", permission: canWrite},
 		func(ctx context.Context, s scope, q db.Queryer, in *updateSCIM) (SCIMBody, error) {
 			c, err := h.Tenants.UpdateSCIMConnection(ctx, s.actor, q, s.tenant.ID, in.Connection, tenants.SCIMPatch{
 				Name: in.Body.Name, Profile: in.Body.Profile, DeleteMode: in.Body.DeleteMode, Status: in.Body.Status,
 			})
-			return showSCIM(s.environment)(c), err
+			if err != nil {
+				return SCIMBody{}, err
+			}
+			out := showSCIM(s.environment)(c)
+			return out, h.suggestProfile(ctx, q, s.tenant.ID, &out)
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteSCIMConnection", summary: "Delete a SCIM connection with the people and groups that it provisioned", permission: canDelete},
 		func(ctx context.Context, s scope, q db.Queryer, in *deleteSCIM) error {
@@ -213,21 +175,5 @@ func (h *Handler) registerSCIM() {
 		func(ctx context.Context, s scope, q db.Queryer, in *tokenPath) error {
 			return h.Tenants.DeleteSCIMToken(ctx, s.actor, q, s.tenant.ID, in.Connection, in.Token)
 		})
-	read(h, route{method: http.MethodGet, path: one + "/requests", id: "listSCIMRequests", summary: "Show the provisioning log, newest first", permission: canRead},
-		func(ctx context.Context, s scope, q db.Queryer, in *listRequests) (out list[requestBody], err error) {
-			if _, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
-				return out, err
-			}
-			name := "requests " + in.Connection
-			after, err := h.position(s, name, in.Cursor)
-			if err != nil {
-				return out, err
-			}
-			// What this replica has not written yet belongs to the answer.
-			if err := h.SCIMLog.Flush(ctx); err != nil {
-				return out, err
-			}
-			found, next, err := h.SCIMLog.List(ctx, q, s.tenant.ID, in.Connection, scim.LogFilter{Resource: in.Resource, Failed: in.Failed, Cursor: after, Limit: in.Limit})
-			return paged(found, showRequest, h.cursor(s, name, next)), err
-		})
+	h.registerSCIMRequests(one, canRead, canWrite)
 }

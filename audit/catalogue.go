@@ -37,8 +37,13 @@ var catalogue = map[string]Severity{
 	"scim_connection.created": Medium,
 	"scim_connection.updated": Medium,
 	"scim_connection.deleted": High,
+	"scim_request.replayed":   Medium,
 	"scim_token.created":      Medium,
 	"scim_token.deleted":      Medium,
+	"scim_client.created":     Medium,
+	"scim_client.deleted":     Medium,
+	"scim_schema.updated":     Medium,
+	"scim_schema.deleted":     Medium,
 	"setup_link.created":      Medium,
 	"setup_link.revoked":      Medium,
 

@@ -28,18 +28,22 @@ func EachStmts(e Event, targets [][]Target) ([]db.Stmt, error) {
 		n := min(len(targets), eachSize)
 		// One parameter holds the set: the keys of a JSON object, each an event's id and, after it,
 		// its targets as JSON text.
-		set := make(map[string]bool, n)
-		for _, t := range targets[:n] {
+		keys := []byte{'{'}
+		for i, t := range targets[:n] {
 			text, err := targetsText(t)
 			if err != nil {
 				return nil, fmt.Errorf("audit: %s: %w", e.Action, err)
 			}
-			set[id.New(id.Event)+text] = true
+			key, err := json.Marshal(id.New(id.Event) + text)
+			if err != nil {
+				return nil, fmt.Errorf("audit: %s: %w", e.Action, err)
+			}
+			if i > 0 {
+				keys = append(keys, ',')
+			}
+			keys = append(append(keys, key...), ":0"...)
 		}
-		keys, err := json.Marshal(set)
-		if err != nil {
-			return nil, fmt.Errorf("audit: %s: %w", e.Action, err)
-		}
+		keys = append(keys, '}')
 		stmts = append(stmts, r.insertEach(string(keys)))
 		if r.Visible {
 			stmts = append(stmts, db.Stmt{SQL: sqlInsertOutboxEach, Args: []any{r.Tenant, string(keys), r.Recorded, r.Action}})

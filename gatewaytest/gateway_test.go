@@ -229,6 +229,16 @@ func TestEmbedded(t *testing.T) {
 	if p.Status != http.StatusOK {
 		t.Errorf("%s", p)
 	}
+	for _, probe := range []string{"/healthz", "/readyz"} { // load balancers ask by HEAD too
+		r, err := http.Head(g.URL + probe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			t.Errorf("HEAD %s: %d", probe, r.StatusCode)
+		}
+	}
 	if status, _ := g.Try(http.MethodGet, "/tenants/nobody", nil); status != http.StatusNotFound {
 		t.Errorf("status %d", status)
 	}

@@ -505,6 +505,20 @@ CREATE TABLE saml_replays (
 );
 CREATE INDEX saml_replays_expiry ON saml_replays USING btree (expires_at);
 
+CREATE TABLE scim_clients (
+  tenant_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  last4 text COLLATE "C" NOT NULL,
+  last_used_at bigint,
+  created_at bigint NOT NULL,
+  CONSTRAINT scim_clients_pkey PRIMARY KEY (tenant_id, id),
+  CONSTRAINT scim_clients_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections(tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX scim_clients_connection ON scim_clients USING btree (tenant_id, connection_id);
+
 CREATE TABLE scim_connections (
   tenant_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -514,7 +528,6 @@ CREATE TABLE scim_connections (
   status text COLLATE "C" NOT NULL,
   delete_mode text COLLATE "C" NOT NULL,
   matching_attribute text COLLATE "C" NOT NULL DEFAULT ''::text,
-  schema_version bigint NOT NULL DEFAULT 1,
   last_request_at bigint,
   version bigint NOT NULL DEFAULT 1,
   created_at bigint NOT NULL,
@@ -540,10 +553,13 @@ CREATE TABLE scim_requests (
   body text COLLATE "C" NOT NULL DEFAULT ''::text,
   duration_us bigint NOT NULL DEFAULT 0,
   request_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  suggested_profile text COLLATE "C" NOT NULL DEFAULT ''::text,
+  replay_of text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT scim_requests_pkey PRIMARY KEY (tenant_id, connection_id, id),
   CONSTRAINT scim_requests_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections(tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX scim_requests_at ON scim_requests USING btree (at);
+CREATE INDEX scim_requests_suggested ON scim_requests USING btree (tenant_id, connection_id, id) WHERE (suggested_profile <> ''::text);
 
 CREATE TABLE scim_resources (
   tenant_id text COLLATE "C" NOT NULL,
@@ -560,7 +576,7 @@ CREATE TABLE scim_resources (
   created bigint NOT NULL,
   modified bigint NOT NULL,
   doc text COLLATE "C" NOT NULL,
-  CONSTRAINT scim_resources_pkey PRIMARY KEY (tenant_id, connection_id, id),
+  CONSTRAINT scim_resources_pkey PRIMARY KEY (tenant_id, id, connection_id),
   CONSTRAINT scim_resources_tenant_id_connection_id_user_name_key_key UNIQUE (tenant_id, connection_id, user_name_key),
   CONSTRAINT scim_resources_active_check CHECK ((active = ANY (ARRAY[true, false]))),
   CONSTRAINT scim_resources_kind_check CHECK ((kind = ANY (ARRAY['User'::text, 'Group'::text]))),
@@ -574,6 +590,17 @@ CREATE INDEX scim_resources_group ON scim_resources USING btree (tenant_id, grou
 CREATE INDEX scim_resources_membership ON scim_resources USING btree (tenant_id, membership_id, connection_id, id);
 CREATE INDEX scim_resources_modified ON scim_resources USING btree (tenant_id, connection_id, kind, modified, id);
 CREATE INDEX scim_resources_order ON scim_resources USING btree (tenant_id, connection_id, kind, created, id);
+
+CREATE TABLE scim_schemas (
+  tenant_id text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  definition text COLLATE "C" NOT NULL,
+  version bigint NOT NULL DEFAULT 1,
+  created_at bigint NOT NULL,
+  updated_at bigint NOT NULL,
+  CONSTRAINT scim_schemas_pkey PRIMARY KEY (tenant_id, key),
+  CONSTRAINT scim_schemas_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
 
 CREATE TABLE scim_tokens (
   tenant_id text COLLATE "C" NOT NULL,
@@ -792,6 +819,7 @@ CREATE TABLE tenants (
   subaccounts_enabled boolean NOT NULL DEFAULT false,
   subaccount_access text COLLATE "C" NOT NULL DEFAULT 'default_off'::text,
   details text COLLATE "C" NOT NULL DEFAULT '{}'::text,
+  scim_schema_version bigint NOT NULL DEFAULT 0,
   version bigint NOT NULL DEFAULT 1,
   created_at bigint NOT NULL,
   updated_at bigint NOT NULL,

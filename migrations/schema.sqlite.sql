@@ -502,6 +502,21 @@ CREATE TABLE saml_replays (
 
 CREATE INDEX saml_replays_expiry ON saml_replays (expires_at);
 
+CREATE TABLE scim_clients (
+  tenant_id     TEXT NOT NULL,
+  id            TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  name          TEXT NOT NULL,
+  hash          TEXT NOT NULL,
+  last4         TEXT NOT NULL,
+  last_used_at  BIGINT,
+  created_at    BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, id),
+  FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX scim_clients_connection ON scim_clients (tenant_id, connection_id);
+
 CREATE TABLE scim_connections (
   tenant_id      TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
   id             TEXT NOT NULL,
@@ -511,7 +526,6 @@ CREATE TABLE scim_connections (
   status         TEXT NOT NULL CHECK (status IN ('pending', 'linked', 'paused')),
   delete_mode    TEXT NOT NULL CHECK (delete_mode IN ('soft', 'hard')),
   matching_attribute TEXT NOT NULL DEFAULT '',
-  schema_version BIGINT NOT NULL DEFAULT 1,
   last_request_at BIGINT,
   version        BIGINT NOT NULL DEFAULT 1,
   created_at     BIGINT NOT NULL,
@@ -534,11 +548,15 @@ CREATE TABLE scim_requests (
   body          TEXT NOT NULL DEFAULT '',  -- redacted
   duration_us   BIGINT NOT NULL DEFAULT 0,
   request_id    TEXT NOT NULL DEFAULT '',
+  suggested_profile TEXT NOT NULL DEFAULT '', -- where the client looks like another than the connection's profile
+  replay_of     TEXT NOT NULL DEFAULT '',     -- the entry that this one repeats
   PRIMARY KEY (tenant_id, connection_id, id),
   FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections (tenant_id, id) ON DELETE CASCADE
 );
 
 CREATE INDEX scim_requests_at ON scim_requests (at);
+
+CREATE INDEX scim_requests_suggested ON scim_requests (tenant_id, connection_id, id) WHERE suggested_profile <> '';
 
 CREATE TABLE scim_resources (
   tenant_id        TEXT NOT NULL,
@@ -555,7 +573,7 @@ CREATE TABLE scim_resources (
   created          BIGINT NOT NULL,
   modified         BIGINT NOT NULL,
   doc              TEXT NOT NULL,
-  PRIMARY KEY (tenant_id, connection_id, id),
+  PRIMARY KEY (tenant_id, id, connection_id),
   UNIQUE (tenant_id, connection_id, user_name_key),
   FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections (tenant_id, id) ON DELETE CASCADE,
   FOREIGN KEY (tenant_id, membership_id) REFERENCES memberships (tenant_id, id) ON DELETE CASCADE,
@@ -573,6 +591,16 @@ CREATE INDEX scim_resources_membership ON scim_resources (tenant_id, membership_
 CREATE INDEX scim_resources_modified ON scim_resources (tenant_id, connection_id, kind, modified, id);
 
 CREATE INDEX scim_resources_order ON scim_resources (tenant_id, connection_id, kind, created, id);
+
+CREATE TABLE scim_schemas (
+  tenant_id  TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+  key        TEXT NOT NULL,                -- the URN, folded: schema URIs are compared without case
+  definition TEXT NOT NULL,                -- as RFC 7643 §7 shapes it, with the resource type
+  version    BIGINT NOT NULL DEFAULT 1,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, key)
+);
 
 CREATE TABLE scim_tokens (
   tenant_id     TEXT NOT NULL,
@@ -789,6 +817,7 @@ CREATE TABLE tenants (
   subaccounts_enabled BOOLEAN NOT NULL DEFAULT FALSE CHECK (subaccounts_enabled IN (TRUE, FALSE)),
   subaccount_access   TEXT NOT NULL DEFAULT 'default_off' CHECK (subaccount_access IN ('default_off', 'default_on', 'always_on')),
   details             TEXT NOT NULL DEFAULT '{}', -- address, website, timezone, currency, logo
+  scim_schema_version BIGINT NOT NULL DEFAULT 0,  -- changes with scim_schemas; 0: never had any
   version             BIGINT NOT NULL DEFAULT 1,
   created_at          BIGINT NOT NULL,
   updated_at          BIGINT NOT NULL,

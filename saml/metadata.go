@@ -79,7 +79,7 @@ func badMetadata(code, message string) *fault.Error {
 //
 // Faults of kind Invalid: metadata_too_large, metadata_not_xml,
 // metadata_several_entities, metadata_no_idp, metadata_expired, metadata_no_sso,
-// metadata_bad_location, metadata_no_key, and those of ParseIdPCertificates.
+// metadata_bad_location, metadata_no_key, certificate_unreadable, certificate_weak_key.
 func ParseIdPMetadata(doc []byte, now time.Time) (tenants.SAMLSettings, error) {
 	var out tenants.SAMLSettings
 	if len(doc) > MaxMetadata {
@@ -132,22 +132,6 @@ func ParseIdPMetadata(doc []byte, now time.Time) (tenants.SAMLSettings, error) {
 		return out, badMetadata("metadata_no_key", "The metadata holds no signing certificate.")
 	}
 	return out, nil
-}
-
-// ParseIdPCertificates reads trusted certificates given by hand, as PEM or as
-// bare base64.
-//
-// Faults of kind Invalid: certificate_unreadable, certificate_weak_key.
-func ParseIdPCertificates(list []string) ([]tenants.IdPKey, error) {
-	var keys []tenants.IdPKey
-	for _, c := range list {
-		k, err := certificateKey([]byte(c))
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
 }
 
 // idpEntity is what is read of metadata. Types of its own, because a library's

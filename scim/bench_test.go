@@ -2,6 +2,9 @@ package scim_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -46,7 +49,19 @@ func (c connection) group(size int) string {
 		c.must(204, "PATCH", "/Groups/"+group, patchOp(map[string]any{"op": "Add", "path": "members", "value": members(ids[:n]...)}))
 		ids = ids[n:]
 	}
+	c.analyze()
 	return group
+}
+
+// analyze gives the planner what it knows of a store that has been there for more
+// than a minute.
+func (c connection) analyze() {
+	c.g.t.Helper()
+	for _, table := range []string{"scim_resources", "memberships", "group_members"} {
+		if _, err := c.g.d.Exec(c.g.t.Context(), "ANALYZE "+table); err != nil {
+			c.g.t.Fatal(err)
+		}
+	}
 }
 
 func parallel(b *testing.B, op func(i int) answer) {
@@ -105,6 +120,26 @@ func BenchmarkAddMember(b *testing.B) {
 	}
 }
 
+// nobody does not keep the answer, as a network would not.
+type nobody struct {
+	header http.Header
+	status int
+}
+
+func (n *nobody) Header() http.Header         { return n.header }
+func (n *nobody) Write(b []byte) (int, error) { return len(b), nil }
+func (n *nobody) WriteHeader(status int)      { n.status = status }
+
+func (c connection) discard(path string) (status int) {
+	r := httptest.NewRequestWithContext(c.g.t.Context(), "GET", c.base+path, nil)
+	r.Host = strings.TrimPrefix(baseURL, "http://")
+	r.Host = "gatehouse.test"
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	w := &nobody{header: http.Header{}}
+	c.g.handler.ServeHTTP(w, r)
+	return w.status
+}
+
 func BenchmarkReadGroup(b *testing.B) {
 	dbtest.Bench(b, func(b *testing.B, d db.DB) {
 		c := benchConnection(b, d)
@@ -112,8 +147,8 @@ func BenchmarkReadGroup(b *testing.B) {
 		for name, path := range map[string]string{"members": "", "without": "?excludedAttributes=members"} {
 			b.Run(name, func(b *testing.B) {
 				for range b.N {
-					if a := c.exchange(b.Context(), "GET", "/Groups/"+group+path, nil, nil); a.status != 200 {
-						b.Fatal(a)
+					if status := c.discard("/Groups/" + group + path); status != 200 {
+						b.Fatal(status)
 					}
 				}
 			})
@@ -125,6 +160,7 @@ func BenchmarkAddThousandMembers(b *testing.B) {
 	dbtest.Bench(b, func(b *testing.B, d db.DB) {
 		c := benchConnection(b, d)
 		ids := c.fill(1000, "u")
+		c.analyze()
 		add := patchOp(map[string]any{"op": "Add", "path": "members", "value": members(ids...)})
 		for i := range b.N {
 			b.StopTimer()

@@ -25,8 +25,9 @@ func (c *call) readBody(r *http.Request) (*schema.Object, error) {
 	if len(raw) == 0 {
 		return nil, errEmptyBody
 	}
+	c.guessProfile(raw)
 	doc, err := schema.Decode(raw)
-	c.entry.Body = redact(raw, doc)
+	c.entry.Body = c.redact(raw, doc)
 	return doc, err
 }
 

@@ -51,6 +51,7 @@ func (h *Handler) bulk(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
+	c.h.Limiter.Charge(c.conn.ID, c.now, len(ops)-1) // the limit counts operations
 	b := &bulkRun{c: c, ops: ops, byID: byID, failOn: failOn}
 	b.run(r.Context())
 	c.entry.Status, c.entry.Body = http.StatusOK, "" // each operation has an entry of its own
@@ -289,7 +290,7 @@ func (b *bulkRun) execute(ctx context.Context, op *bulkOp) {
 	c := b.sub(op)
 	data, _ := b.resolved(op.data).(*schema.Object)
 	if data != nil {
-		c.entry.Body = redact(data.Bytes(), data)
+		c.entry.Body = c.redact(data.Bytes(), data)
 	}
 	target, _ := b.resolved(op.target).(string)
 	out, err := c.bulkOperation(ctx, op, target, data)
@@ -339,7 +340,7 @@ func (b *bulkRun) complete(ctx context.Context) {
 		body.Set("Operations", operations)
 		c := b.sub(op)
 		c.entry.Method, c.entry.Path = http.MethodPatch, op.path+"/"+op.id
-		c.entry.Body = redact(body.Bytes(), body)
+		c.entry.Body = c.redact(body.Bytes(), body)
 		out, err := c.patchResource(ctx, op.kind, op.id, "", false, false, body)
 		if err != nil {
 			b.failed(ctx, c, op, err)

@@ -9,6 +9,9 @@
 //	GET                      /ServiceProviderConfig (and two legacy names) /ResourceTypes /Schemas
 //	GET                      /Me  501: a connection is not a user
 //
+// and beside it POST /scim/{connection}/oauth2/token, the client credentials grant
+// of RFC 6749 §4.4, for clients that take no token by hand.
+//
 // A connection belongs to one tenant, a bearer token to one connection; ids of
 // other connections do not exist. Every request passes Handler.handle: token →
 // connection → actor, rate limit, the operation, the mapping of its failure, and
@@ -28,6 +31,9 @@
 //     (400 invalidValue); removing one that is not a member changes nothing.
 //   - PATCH of a group answers 204 unless attributes are asked for, so that its
 //     cost does not grow with the group (RFC 7644 §3.5.2).
+//   - A tenant's own schemas are extensions of all its connections. Values of one
+//     that was removed or changed stay stored, out of answers and filters.
+//   - A paused connection and a suspended tenant answer 403 to a good token.
 //   - A password that a client sends is not kept: it would be the person's own in
 //     every tenant (design, identity rule 1). ServiceProviderConfig says so.
 //   - members carry value, $ref and type; display is left to the user's resource.

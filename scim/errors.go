@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -36,6 +37,7 @@ var (
 	errMediaType    = refuse(http.StatusUnsupportedMediaType, "", "Send application/scim+json or application/json.")
 	errEmptyBody    = refuse(http.StatusBadRequest, "invalidSyntax", "The request needs a JSON body.")
 	errMe           = refuse(http.StatusNotImplemented, "", "This token belongs to a directory, not to a user: there is no /Me.")
+	errOtherHost    = refuse(http.StatusUnauthorized, "", "The bearer token is not valid for this connection.")
 	errDiscovery    = refuse(http.StatusForbidden, "", "Discovery endpoints take no filter.") // RFC 7644 §4
 )
 
@@ -58,6 +60,9 @@ func onWire(err error) (e *wireError, ok bool) {
 	}
 	if errors.Is(err, db.ErrRetry) {
 		return &wireError{status: http.StatusServiceUnavailable, detail: "The store is busy. Send the request again.", retry: 1}, true
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &wireError{status: http.StatusServiceUnavailable, detail: "The request was interrupted. Send it again.", retry: 1}, true
 	}
 	f, isFault := fault.From(err)
 	if !isFault {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gatehouse-id/gatehouse/directory"
@@ -36,12 +37,15 @@ func (c *call) createGroup(ctx context.Context, body *schema.Object) (outcome, e
 		}
 		r.Group = g.ID
 		stmts = append(stmts, c.insertResource(r, schema.Group, keys, values)...)
-		stmts = append(stmts, c.logChange(nil))
-		if err := q.Batch(ctx, stmts); err != nil || res.Members == nil {
+		if res.Members == nil {
+			return q.Batch(ctx, append(stmts, c.logCreation(res.Changes)))
+		}
+		if err := q.Batch(ctx, stmts); err != nil {
 			return err
 		}
-		_, err = c.applyMembers(ctx, q, lockedGroup{row: r, group: g, known: map[string]resolved{}}, res.Members, nil)
-		return err
+		return c.applyMembers(ctx, q, lockedGroup{row: r, group: g, known: map[string]resolved{}}, res.Members, func(m moves) []db.Stmt {
+			return []db.Stmt{c.logCreation(m.appendTo(res.Changes))}
+		})
 	})
 	if err != nil {
 		return outcome{}, err
@@ -173,17 +177,17 @@ func (c *call) changeGroup(ctx context.Context, resource string, pre preconditio
 		}
 		changed := res.Changed
 		if res.Members != nil {
-			write := func(moved bool) []db.Stmt {
-				if !moved && !res.Changed {
+			write := func(m moves) []db.Stmt {
+				if !m.any() && !res.Changed {
 					return nil
 				}
 				changed = true
 				if !res.Changed {
 					stmts = append(stmts, db.Stmt{SQL: sqlTouchResource, Args: []any{c.conn.Tenant, c.conn.ID, resource, db.At(c.now)}})
 				}
-				return append(stmts, c.logChange(res.Changes))
+				return append(stmts, c.logChange(m.appendTo(res.Changes)))
 			}
-			if _, err := c.applyMembers(ctx, q, l, res.Members, write); err != nil {
+			if err := c.applyMembers(ctx, q, l, res.Members, write); err != nil {
 				return err
 			}
 		} else if err := q.Batch(ctx, append(stmts, c.logChange(res.Changes))); err != nil {
@@ -208,23 +212,62 @@ type resolved struct {
 	in                bool
 }
 
+// moves is who comes into a group and who leaves it, by e-mail or id.
+type moves struct{ in, out []string }
+
+func (m moves) any() bool { return len(m.in)+len(m.out) > 0 }
+
+// maxLoggedMembers is how many members of each direction a log entry lists.
+const maxLoggedMembers = 100
+
+// appendTo adds the moves to the changes of a log entry.
+func (m moves) appendTo(changes []patch.Change) []patch.Change {
+	if !m.any() {
+		return changes
+	}
+	list := func(who []string) any {
+		if len(who) == 0 {
+			return nil
+		}
+		out := make([]any, 0, min(len(who), maxLoggedMembers)+1)
+		for _, w := range who[:min(len(who), maxLoggedMembers)] {
+			out = append(out, w)
+		}
+		if rest := len(who) - maxLoggedMembers; rest > 0 {
+			out = append(out, "and "+strconv.Itoa(rest)+" more")
+		}
+		return out
+	}
+	return append(changes[:len(changes):len(changes)], patch.Change{Attr: "members", Old: list(m.out), New: list(m.in)})
+}
+
+func (m *moves) people(into *[]string, list []directory.GroupMember) {
+	for _, p := range list {
+		who := p.Email
+		if who == "" {
+			who = p.UserID
+		}
+		*into = append(*into, who)
+	}
+}
+
 // applyMembers brings a group that the caller has locked to what ops say.
 // Members that are no resources of the connection are refused when added and
-// ignored when removed. with, when given, adds the statements of the rest of the
-// change to the last batch; it is told whether any member moves.
-func (c *call) applyMembers(ctx context.Context, q db.Queryer, l lockedGroup, ops *patch.MemberOps, with func(moved bool) []db.Stmt) (bool, error) {
+// ignored when removed. with adds the statements of the rest of the change to the
+// last batch; it is told who moves.
+func (c *call) applyMembers(ctx context.Context, q db.Queryer, l lockedGroup, ops *patch.MemberOps, with func(moves) []db.Stmt) error {
 	ids := make([]string, 0, len(ops.Add)+len(ops.Remove))
 	for _, m := range ops.Add {
 		ids = append(ids, m.Value)
 	}
 	ids = append(ids, ops.Remove...)
 	if len(ids) > directory.MaxMemberIDs {
-		return false, refuse(http.StatusRequestEntityTooLarge, "tooMany", "At most 10,000 members in one request.")
+		return refuse(http.StatusRequestEntityTooLarge, "tooMany", "At most 10,000 members in one request.")
 	}
 	g, known := l.group, l.known
 	if slices.ContainsFunc(ids, func(id string) bool { _, ok := known[id]; return !ok }) {
 		if err := q.Batch(ctx, []db.Stmt{c.resolve(l.row.ID, ids, known)}); err != nil {
-			return false, err
+			return err
 		}
 	}
 	var err error
@@ -235,9 +278,9 @@ func (c *call) applyMembers(ctx context.Context, q db.Queryer, l lockedGroup, op
 		k, ok := known[m.Value]
 		switch {
 		case !ok:
-			return false, fault.New(fault.Invalid, "invalidValue", "The member "+cut(m.Value, 64)+" is not a resource of this connection.").In("members")
+			return fault.New(fault.Invalid, "invalidValue", "The member "+cut(m.Value, 64)+" is not a resource of this connection.").In("members")
 		case m.Type != "" && m.Type != k.kind:
-			return false, fault.New(fault.Invalid, "invalidValue", "The member "+cut(m.Value, 64)+" is not a "+m.Type+".").In("members")
+			return fault.New(fault.Invalid, "invalidValue", "The member "+cut(m.Value, 64)+" is not a "+m.Type+".").In("members")
 		case k.kind == schema.Group.String():
 			addGroups = append(addGroups, k.group)
 		case !seen[k.membership]:
@@ -259,30 +302,29 @@ func (c *call) applyMembers(ctx context.Context, q db.Queryer, l lockedGroup, op
 	}
 	if ops.Replace {
 		if removed, removeGroups, err = c.strangers(ctx, q, g.ID, seen, addGroups); err != nil {
-			return false, err
+			return err
 		}
 	}
-	moved := len(added)+len(removed) > 0
+	var m moves
+	m.people(&m.in, added)
+	m.people(&m.out, removed)
 	if len(addGroups)+len(removeGroups) > 0 {
 		in, out, err := c.h.Directory.ChangeChildren(ctx, c.actor, q, c.conn.Environment, g, addGroups, removeGroups)
 		if err != nil {
-			return false, err
+			return err
 		}
-		moved = moved || len(in)+len(out) > 0
+		m.in, m.out = append(m.in, in...), append(m.out, out...)
 	}
 	var stmts []db.Stmt
 	if len(added)+len(removed) > 0 {
 		if stmts, err = c.h.Directory.MemberStmts(c.actor, c.conn.Environment, g, added, removed); err != nil {
-			return false, err
+			return err
 		}
 	}
-	if with != nil {
-		stmts = append(stmts, with(moved)...)
+	if stmts = append(stmts, with(m)...); len(stmts) == 0 {
+		return nil
 	}
-	if len(stmts) == 0 {
-		return moved, nil
-	}
-	return moved, q.Batch(ctx, stmts)
+	return q.Batch(ctx, stmts)
 }
 
 func (k resolved) member() directory.GroupMember {
@@ -350,20 +392,11 @@ func (c *call) strangers(ctx context.Context, q db.Queryer, group string, keep m
 // members reads a group's members whole, for PATCH filters that are not by
 // value: nothing else needs them in memory.
 func (c *call) members(ctx context.Context, q db.Queryer, resource string) ([]schema.Member, error) {
-	rows, err := q.Query(ctx, sqlMembersOf, c.conn.Tenant, c.conn.ID, resource)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var list []schema.Member
-	for rows.Next() {
-		var m schema.Member
-		if err := rows.Scan(&m.Value, &m.Type); err != nil {
-			return nil, err
-		}
-		list = append(list, m)
-	}
-	return list, rows.Err()
+	err := c.eachMember(ctx, q, resource, func(member, kind string) {
+		list = append(list, schema.Member{Value: member, Type: kind})
+	})
+	return list, err
 }
 
 // removeGroup is DELETE (RFC 7644 §3.6). Groups go for good in both modes.

@@ -165,6 +165,64 @@ func TestConcurrentPatchesOfOneGroup(t *testing.T) {
 	})
 }
 
+// Parallel PATCHes of different attributes of one user, while groups take that
+// user in and let others go: every change is there at the end.
+func TestConcurrentPatchesLoseNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "entra", "soft")
+		u := c.users(2, "u")
+		ann, bob := u[0], u[1]
+		attributes := []string{"title", "nickName", "displayName", "userType", "locale", "name.givenName", "name.familyName", "name.middleName", "externalId"}
+		groups := make([]string, 8)
+		for i := range groups {
+			groups[i] = c.must(201, "POST", "/Groups", map[string]any{"displayName": fmt.Sprint("g", i), "members": members(bob)}).id()
+		}
+		var wg sync.WaitGroup
+		patch := func(status int, path string, ops ...map[string]any) {
+			wg.Go(func() {
+				if a := c.do("PATCH", path, patchOp(ops...)); a.status != status {
+					t.Errorf("PATCH %s: %v", path, a)
+				}
+			})
+		}
+		for _, name := range attributes {
+			patch(200, "/Users/"+ann, map[string]any{"op": "Replace", "path": name, "value": "new " + name})
+		}
+		for _, group := range groups {
+			patch(204, "/Groups/"+group, map[string]any{"op": "Add", "path": "members", "value": members(ann)})
+			patch(204, "/Groups/"+group, map[string]any{"op": "Remove", "path": "members", "value": members(bob)})
+			patch(204, "/Groups/"+group, map[string]any{"op": "Replace", "path": "externalId", "value": "ext " + group})
+		}
+		wg.Wait()
+		got := c.must(200, "GET", "/Users/"+ann, nil)
+		name, _ := got.field("name").(map[string]any)
+		for _, a := range attributes {
+			v := got.field(a)
+			if _, sub, ok := strings.Cut(a, "."); ok {
+				v = name[sub]
+			}
+			if v != "new "+a {
+				t.Errorf("%s is %v", a, v)
+			}
+		}
+		if want := fmt.Sprintf(`W/"%d"`, 1+len(attributes)); got.header.Get("ETag") != want {
+			t.Errorf("version %s of the user, want %s", got.header.Get("ETag"), want)
+		}
+		if in, _ := got.field("groups").([]any); len(in) != len(groups) {
+			t.Errorf("the user is in %d of %d groups", len(in), len(groups))
+		}
+		for _, group := range groups {
+			if got := c.membersOf(group); !slices.Equal(got, []string{ann}) {
+				t.Errorf("members %v, want %s alone", got, ann)
+			}
+			if a := c.must(200, "GET", "/Groups/"+group, nil); a.field("externalId") != "ext "+group || a.header.Get("ETag") != `W/"4"` {
+				t.Errorf("group %v, ETag %s", a, a.header.Get("ETag"))
+			}
+		}
+	})
+}
+
 func TestParallelCreatesOfOneUser(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		g := newGateway(t, d, options{})

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -46,6 +47,10 @@ type Deps struct {
 type Handler struct {
 	Deps
 	anchors *anchors
+	indexes indexes
+	// refusals bounds how many refused credentials a connection's log takes: who
+	// has none could write it full.
+	refusals *limit.Limiter
 	// slot chooses one of sixteen counter rows.
 	slot func() int
 }
@@ -55,7 +60,7 @@ func New(d Deps) *Handler {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{Deps: d, anchors: newAnchors(d.Clock), slot: func() int { return rand.IntN(16) }}
+	return &Handler{Deps: d, anchors: newAnchors(d.Clock), refusals: limit.New(1, 20), slot: func() int { return rand.IntN(16) }}
 }
 
 // operation serves an authenticated request.
@@ -100,26 +105,30 @@ func (h *Handler) routes() []route {
 
 // Mount adds the routes, each with and without a slash at the end.
 func (h *Handler) Mount(r chi.Router) {
-	r.Route("/scim/{connection}/v2", func(r chi.Router) {
-		for _, route := range h.routes() {
-			serve := h.dispatch(route.methods)
-			r.HandleFunc(route.pattern, serve)
-			if route.pattern != "/" {
-				r.HandleFunc(route.pattern+"/", serve)
-			}
-		}
-		r.NotFound(h.handle(func(http.ResponseWriter, *http.Request, *call) error { return errNoEndpoint }))
-	})
+	r.HandleFunc(tokenPath, h.token)
+	r.Route("/scim/{connection}/v2", func(r chi.Router) { h.mount(r, h.begin) })
 }
 
-func (h *Handler) dispatch(methods map[string]operation) http.HandlerFunc {
+// mount adds the routes below a connection's root. who says whose request it is.
+func (h *Handler) mount(r chi.Router, who func(*http.Request) (*call, error)) {
+	for _, route := range h.routes() {
+		serve := h.handle(who, dispatch(route.methods))
+		r.HandleFunc(route.pattern, serve)
+		if route.pattern != "/" {
+			r.HandleFunc(route.pattern+"/", serve)
+		}
+	}
+	r.NotFound(h.handle(who, func(http.ResponseWriter, *http.Request, *call) error { return errNoEndpoint }))
+}
+
+func dispatch(methods map[string]operation) operation {
 	var allow []string
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		if methods[m] != nil {
 			allow = append(allow, m)
 		}
 	}
-	return h.handle(func(w http.ResponseWriter, r *http.Request, c *call) error {
+	return func(w http.ResponseWriter, r *http.Request, c *call) error {
 		method := r.Method
 		if method == http.MethodHead { // RFC 9110 §9.3.2: net/http sends no body
 			method = http.MethodGet
@@ -130,7 +139,7 @@ func (h *Handler) dispatch(methods map[string]operation) http.HandlerFunc {
 		return &wireError{
 			status: http.StatusMethodNotAllowed, detail: "This endpoint does not take " + method + ".", allow: strings.Join(allow, ", "),
 		}
-	})
+	}
 }
 
 // call is one authenticated request.
@@ -143,21 +152,23 @@ type call struct {
 	matching string // canonical path of the connection's own indexed attribute
 	base     string // address of the connection's SCIM root
 	now      time.Time
-	entry    Entry // of the provisioning log
-	logged   bool  // in the transaction of a change
+	entry    Entry   // of the provisioning log
+	logged   bool    // in the transaction of a change
+	guess    string  // profile that the client looks like; empty: no idea yet
+	replay   *replay // of an entry of the log; nil for a client's own request
 }
 
-// handle is the way of every request: credential, limit, operation, failure,
+// handle is the way of every request: credential and limit, operation, failure,
 // log. An operation reached otherwise would have no call.
-func (h *Handler) handle(op operation) http.HandlerFunc {
+func (h *Handler) handle(who func(*http.Request) (*call, error), op operation) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		c, err := h.begin(r)
-		if err == nil {
+		c, err := who(r)
+		if c != nil {
 			c.entry.start = start
-			if err = h.Limiter.Take(c.conn.ID, c.now); err == nil {
-				err = op(w, r, c)
-			}
+		}
+		if err == nil {
+			err = op(w, r, c)
 		}
 		status := 0
 		if err != nil {
@@ -166,29 +177,75 @@ func (h *Handler) handle(op operation) http.HandlerFunc {
 				h.Logger.LogAttrs(r.Context(), slog.LevelError, "scim request failed", slog.String("path", httpx.Route(r)), slog.Any("error", err))
 			}
 			if c != nil {
-				c.entry.Detail = strings.TrimSpace(e.scimType + " " + e.detail)
+				c.entry.Detail = detailOf(err, e)
 			}
 			status = e.status
 			e.write(w)
 		}
 		if c != nil && (err != nil || !c.logged) {
 			c.finish(r, status)
-			h.Log.enqueue(c.entry)
+			if !c.dry() {
+				h.Log.enqueue(c.entry)
+			}
 		}
 	}
 }
 
-// begin finds out who asks.
+// begin finds out who asks, and takes one request of the connection's limit. A
+// call that comes with an error is logged.
 func (h *Handler) begin(r *http.Request) (*call, error) {
-	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" { // RFC 9110 §11.1: the scheme is case-insensitive
-		return nil, fault.New(fault.Unauthenticated, "no_token", "Send the connection's bearer token.")
-	}
-	conn, tokenID, err := h.Tenants.Authenticate(r.Context(), h.DB, chi.URLParam(r, "connection"), strings.TrimSpace(token))
+	host, err := h.Environments.ByHost(r.Context(), r.Host)
 	if err != nil {
 		return nil, err
 	}
-	environment, err := h.Environments.ByID(r.Context(), conn.Environment)
+	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" { // RFC 9110 §11.1: the scheme is case-insensitive
+		return h.refused(r, fault.New(fault.Unauthenticated, "no_token", "Send the connection's bearer token."))
+	}
+	conn, tokenID, err := h.Tenants.Authenticate(r.Context(), h.DB, chi.URLParam(r, "connection"), strings.TrimSpace(token))
+	if err != nil {
+		return h.refused(r, err)
+	}
+	if conn.Environment != host.ID { // another environment's connection is absent on this host
+		return nil, errOtherHost
+	}
+	c, err := h.callOf(r.Context(), conn, tokenID, httpx.InfoOf(r))
+	if err != nil {
+		return nil, err
+	}
+	c.entry.Method, c.entry.Path = r.Method, pathOf(r)
+	c.guessProfile(nil)
+	return c, h.Limiter.Take(conn.ID, c.now)
+}
+
+// refused gives a call that only carries the log entry of a refused credential,
+// where the connection is known: an administrator sees why nothing arrives.
+func (h *Handler) refused(r *http.Request, err error) (*call, error) {
+	if kind := fault.KindOf(err); kind != fault.Unauthenticated && kind != fault.Forbidden {
+		return nil, err
+	}
+	connection, now := chi.URLParam(r, "connection"), h.Clock.Now()
+	_, tenant, unknown := h.Tenants.Locate(r.Context(), h.DB, connection)
+	if unknown != nil || h.refusals.Take(connection, now) != nil {
+		return nil, err
+	}
+	return &call{h: h, entry: Entry{
+		ID: id.New(id.Log), Tenant: tenant, Connection: connection, At: now, Method: r.Method, Path: pathOf(r), RequestID: httpx.InfoOf(r).RequestID,
+	}}, err
+}
+
+// detailOf is a failure as the log tells it: of a credential more than its bearer
+// learns.
+func detailOf(err error, e *wireError) string {
+	if f, ok := fault.From(err); ok && f.Kind == fault.Unauthenticated && f.Cause != nil {
+		return e.detail + " Why: " + f.Cause.Error() + "."
+	}
+	return strings.TrimSpace(e.scimType + " " + e.detail)
+}
+
+// callOf prepares a request of a connection that subject makes.
+func (h *Handler) callOf(ctx context.Context, conn tenants.SCIMConnection, subject string, info httpx.Info) (*call, error) {
+	environment, err := h.Environments.ByID(ctx, conn.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -196,12 +253,15 @@ func (h *Handler) begin(r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := httpx.InfoOf(r)
+	ix, err := h.indexOf(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	c := &call{
-		h: h, conn: conn, dialect: profile.Start(), ix: schema.Core(), now: h.Clock.Now(),
+		h: h, conn: conn, dialect: profile.Start(), ix: ix, now: h.Clock.Now(),
 		base: strings.TrimSuffix(environment.BaseURL, "/") + "/scim/" + conn.ID + "/v2",
 		actor: actor.Actor{
-			Environment: conn.Environment, Tenant: conn.Tenant, Kind: actor.SCIM, Subject: tokenID, Name: conn.Name, Connection: conn.ID,
+			Environment: conn.Environment, Tenant: conn.Tenant, Kind: actor.SCIM, Subject: subject, Name: conn.Name, Connection: conn.ID,
 			Level: actor.NoLevel, RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
 		},
 	}
@@ -209,8 +269,20 @@ func (h *Handler) begin(r *http.Request) (*call, error) {
 		// A path that the schema does not know any more is only not indexed.
 		c.matching, _ = c.ix.MatchingPath(schema.User, conn.MatchingAttribute)
 	}
-	c.entry = Entry{ID: id.New(id.Log), Tenant: conn.Tenant, Connection: conn.ID, At: c.now, Method: r.Method, Path: pathOf(r), RequestID: info.RequestID}
+	c.entry = Entry{ID: id.New(id.Log), Tenant: conn.Tenant, Connection: conn.ID, At: c.now, RequestID: info.RequestID}
 	return c, nil
+}
+
+// guessProfile notes which client this looks like: by its name, or else by the
+// beginning of a body.
+func (c *call) guessProfile(body []byte) {
+	if c.guess != "" || c.replay != nil {
+		return
+	}
+	c.guess = dialect.Suggest(c.actor.UserAgent, body)
+	if c.guess != c.conn.Profile {
+		c.entry.Suggested = c.guess
+	}
 }
 
 // finish completes the log entry when the answer is known.
@@ -227,4 +299,18 @@ func (c *call) finish(r *http.Request, status int) {
 func (h *Handler) me(http.ResponseWriter, *http.Request, *call) error { return errMe }
 
 // tx runs a change; the statements of f's last batch carry the log entry.
-func (c *call) tx(ctx context.Context, f func(q db.Queryer) error) error { return c.h.DB.Tx(ctx, f) }
+func (c *call) tx(ctx context.Context, f func(q db.Queryer) error) error {
+	if !c.dry() {
+		return c.h.DB.Tx(ctx, f)
+	}
+	err := c.h.DB.Tx(ctx, func(q db.Queryer) error {
+		if err := f(q); err != nil {
+			return err
+		}
+		return errDryRun
+	})
+	if errors.Is(err, errDryRun) {
+		return nil
+	}
+	return err
+}

@@ -39,6 +39,7 @@ type gateway struct {
 	directory *directory.Service
 	roles     *rbac.Service
 	log       *scim.Log
+	scim      *scim.Handler
 	handler   http.Handler
 	admin     actor.Actor
 	failures  *bytes.Buffer // what was logged as our fault
@@ -78,6 +79,7 @@ func newGateway(t testing.TB, d db.DB, o options) *gateway {
 		DB: d, Clock: o.clock, Environments: tenants.NewEnvironments(d, o.clock, baseURL), Tenants: g.tenants, Directory: g.directory,
 		Roles: g.roles, Vault: vault, Limiter: o.limiter, Log: g.log, Logger: logger,
 	})
+	g.scim = h
 	r := chi.NewRouter()
 	r.Use(httpx.Identify(nil))
 	h.Mount(r)
@@ -156,6 +158,10 @@ func (c connection) exchange(ctx context.Context, method, path string, headers m
 		rd = bytes.NewReader(body)
 	}
 	r := httptest.NewRequestWithContext(ctx, method, c.base+path, rd)
+	r.Host = strings.TrimPrefix(baseURL, "http://")
+	if host := headers["Host"]; host != nil { // no header of its own on the server's side
+		r.Host = *host
+	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	for k, v := range headers {
 		if v == nil {

@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -101,6 +102,38 @@ func TestCredentials(t *testing.T) {
 	})
 }
 
+// A host that is no environment's is refused before the credential is looked at,
+// and a connection answers on its own environment's host alone.
+func TestHosts(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "rfc", "soft")
+		if _, err := d.Exec(t.Context(), `INSERT INTO environments (id, name, base_url, is_default, created_at, updated_at) VALUES ('env_b', 'Staging', 'http://staging.test', FALSE, 1, 1)`); err != nil {
+			t.Fatal(err)
+		}
+		for host, want := range map[string]int{"gatehouse.test": 200, "gatehouse.test:8080": 200, "evil.example": 404, "staging.test": 401} {
+			a := c.send(t.Context(), "GET", "/Users", map[string]*string{"Host": &host}, nil)
+			if a.status != want || want != 200 && !strings.Contains(string(a.raw), errorURN) {
+				t.Errorf("%s: %v, want %d", host, a, want)
+			}
+		}
+	})
+}
+
+// A client that gave up is no failure of ours.
+func TestInterrupted(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "rfc", "soft")
+		c.must(200, "GET", "/Users", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if a := c.send(ctx, "GET", "/Users", nil, nil); a.status != 503 || g.failures.Len() > 0 {
+			t.Errorf("%v; %s", a, g.failures)
+		}
+	})
+}
+
 func TestEntityTags(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		g := newGateway(t, d, options{})
@@ -186,6 +219,20 @@ func TestRateLimit(t *testing.T) {
 		}
 		other.must(200, "GET", "/Users", nil)
 		now.Advance(time.Second)
+		c.must(200, "GET", "/Users", nil)
+
+		// A bulk request counts its operations, also those beyond the bucket, which later requests wait for.
+		now.Advance(time.Minute)
+		ops := make([]map[string]any, 100)
+		for i := range ops {
+			ops[i] = map[string]any{"method": "DELETE", "path": "/Users/res_nobody"}
+		}
+		c.bulk(0, ops...)
+		if a := c.do("GET", "/Users", nil); a.status != 429 || a.header.Get("Retry-After") != "4" {
+			t.Errorf("after a bulk request of 100 at 25/s: %v, Retry-After %q", a, a.header.Get("Retry-After"))
+		}
+		other.must(200, "GET", "/Users", nil)
+		now.Advance(4 * time.Second)
 		c.must(200, "GET", "/Users", nil)
 	})
 }

@@ -3,12 +3,15 @@ package scim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
 
 // Entry is one request in the provisioning log of a connection.
@@ -24,7 +27,12 @@ type Entry struct {
 	Body                   string   // redacted, at most 16 KiB
 	Duration               time.Duration
 	RequestID              string
-	Read                   bool // may be dropped when there are too many
+	// Suggested is the profile that the client looks like, where it is not the
+	// connection's.
+	Suggested string
+	// ReplayOf is the entry that this one repeats, see Handler.Replay.
+	ReplayOf string
+	Read     bool // may be dropped when there are too many
 
 	start time.Time
 }
@@ -145,12 +153,40 @@ func (l *Log) Purge(ctx context.Context) error {
 	}
 }
 
-// LogFilter chooses from the log.
+// LogFilter chooses from the log. Its zero value is everything.
 type LogFilter struct {
 	Resource string // only entries about it
-	Failed   bool   // only refusals
+	Method   string // only of this HTTP method, in capitals
+	Status   int    // only answers of this class: 2 for 200–299, 4 for 400–499, 5 for 500–599
+	Failed   bool   // only refusals and failures: 400–599
+	// From and To bound the time: from From on, before To.
+	From, To time.Time
 	Cursor   string // id of the last entry of the page before
 	Limit    int    // 1–200; 0: 50
+}
+
+// statuses gives the range of the answers, its end not included.
+func (f LogFilter) statuses() (from, to int64) {
+	from, to = 0, 1000
+	if f.Status > 0 {
+		from, to = int64(f.Status)*100, int64(f.Status+1)*100
+	}
+	if f.Failed {
+		from = max(from, 400)
+	}
+	return from, to
+}
+
+// times gives the range in microseconds, its end not included.
+func (f LogFilter) times() (from, to int64) {
+	to = math.MaxInt64
+	if !f.From.IsZero() {
+		from = f.From.UnixMicro()
+	}
+	if !f.To.IsZero() {
+		to = f.To.UnixMicro()
+	}
+	return from, to
 }
 
 // List gives the log of a connection, newest first. next is empty at the end.
@@ -163,24 +199,16 @@ func (l *Log) List(ctx context.Context, q db.Queryer, tenant, connection string,
 	if before == "" {
 		before = "~" // above every id
 	}
-	rows, err := q.Query(ctx, sqlLog, tenant, connection, before, f.Resource, f.Failed, int64(f.Limit)+1)
+	least, most := f.statuses()
+	from, to := f.times()
+	rows, err := q.Query(ctx, sqlLog, tenant, connection, before, f.Resource, f.Method, least, most, from, to, int64(f.Limit)+1)
 	if err != nil {
 		return nil, "", err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		e := Entry{Tenant: tenant, Connection: connection}
-		var at db.Time
-		var status, us int64
-		var rules, changes string
-		if err := rows.Scan(&e.ID, &at, &e.Method, &e.Path, &status, &e.Resource, &rules, &e.Detail, &changes, &e.Body, &us, &e.RequestID); err != nil {
-			return nil, "", err
-		}
-		e.At, e.Status, e.Duration = at.Time, int(status), time.Duration(us)*time.Microsecond
-		if err := json.Unmarshal([]byte(rules), &e.Rules); err != nil {
-			return nil, "", err
-		}
-		if err := json.Unmarshal([]byte(changes), &e.Changes); err != nil {
+		if err := e.scan(rows); err != nil {
 			return nil, "", err
 		}
 		list = append(list, e)
@@ -195,20 +223,66 @@ func (l *Log) List(ctx context.Context, q db.Queryer, tenant, connection string,
 	return list, next, nil
 }
 
-const logColumns = `(tenant_id, connection_id, id, at, method, path, status, resource_id, dialect_rules, detail, changes, body, duration_us, request_id)`
+// ErrEntryNotFound is the answer for an entry that the log of the connection
+// does not have, or has no more.
+var ErrEntryNotFound = fault.New(fault.NotFound, "request_not_found", "The provisioning log has no such request. Requests are kept for 30 days.")
+
+// Get finds an entry of a connection's log.
+func (l *Log) Get(ctx context.Context, q db.Queryer, tenant, connection, entry string) (Entry, error) {
+	e := Entry{Tenant: tenant, Connection: connection}
+	err := e.scan(q.QueryRow(ctx, sqlLogEntry, tenant, connection, entry))
+	if errors.Is(err, db.ErrNotFound) {
+		err = ErrEntryNotFound
+	}
+	return e, err
+}
+
+// Suggested gives the profile that the connection's client looked like when it
+// last looked like another than the connection's; empty when it never did.
+func (l *Log) Suggested(ctx context.Context, q db.Queryer, tenant, connection string) (string, error) {
+	var profile string
+	err := q.QueryRow(ctx, sqlSuggested, tenant, connection).Scan(&profile)
+	if errors.Is(err, db.ErrNotFound) {
+		err = nil
+	}
+	return profile, err
+}
+
+func (e *Entry) scan(row db.Row) error {
+	var at db.Time
+	var status, us int64
+	var rules, changes string
+	err := row.Scan(&e.ID, &at, &e.Method, &e.Path, &status, &e.Resource, &rules, &e.Detail, &changes, &e.Body, &us, &e.RequestID, &e.Suggested, &e.ReplayOf)
+	if err != nil {
+		return err
+	}
+	e.At, e.Status, e.Duration = at.Time, int(status), time.Duration(us)*time.Microsecond
+	if err := json.Unmarshal([]byte(rules), &e.Rules); err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(changes), &e.Changes)
+}
+
+const logColumns = `(tenant_id, connection_id, id, at, method, path, status, resource_id, dialect_rules, detail, changes, body, duration_us, request_id, suggested_profile, replay_of)`
 
 const (
-	sqlInsertLog = `INSERT INTO scim_requests ` + logColumns + ` VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+	sqlInsertLog = `INSERT INTO scim_requests ` + logColumns + ` VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 	// sqlInsertLogIfThere is for entries written late: the connection may be gone.
 	sqlInsertLogIfThere = `INSERT INTO scim_requests ` + logColumns + `
-SELECT c.tenant_id, c.id, $3, CAST($4 AS BIGINT), $5, $6, CAST($7 AS BIGINT), $8, $9, $10, $11, $12, CAST($13 AS BIGINT), $14
+SELECT c.tenant_id, c.id, $3, CAST($4 AS BIGINT), $5, $6, CAST($7 AS BIGINT), $8, $9, $10, $11, $12, CAST($13 AS BIGINT), $14, $15, $16
 FROM scim_connections c WHERE c.tenant_id = $1 AND c.id = $2`
 
-	sqlLog = `SELECT l.id, l.at, l.method, l.path, l.status, l.resource_id, l.dialect_rules, l.detail, l.changes, l.body, l.duration_us, l.request_id
-FROM scim_requests l WHERE l.tenant_id = $1 AND l.connection_id = $2 AND l.id < $3
- AND ($4 = '' OR l.resource_id = $4) AND (l.status >= 400 OR NOT $5)
-ORDER BY l.id DESC LIMIT $6`
+	entryColumns = `l.id, l.at, l.method, l.path, l.status, l.resource_id, l.dialect_rules, l.detail, l.changes, l.body, l.duration_us, l.request_id, l.suggested_profile, l.replay_of`
+
+	sqlLog = `SELECT ` + entryColumns + ` FROM scim_requests l
+WHERE l.tenant_id = $1 AND l.connection_id = $2 AND l.id < $3 AND ($4 = '' OR l.resource_id = $4) AND ($5 = '' OR l.method = $5)
+ AND l.status >= $6 AND l.status < $7 AND l.at >= $8 AND l.at < $9 ORDER BY l.id DESC LIMIT $10`
+
+	sqlLogEntry = `SELECT ` + entryColumns + ` FROM scim_requests l WHERE l.tenant_id = $1 AND l.connection_id = $2 AND l.id = $3`
+
+	sqlSuggested = `SELECT l.suggested_profile FROM scim_requests l
+WHERE l.tenant_id = $1 AND l.connection_id = $2 AND l.suggested_profile <> '' ORDER BY l.id DESC LIMIT 1`
 
 	// sqlPurgeLog crosses tenants: retention serves all of them.
 	sqlPurgeLog = `DELETE FROM scim_requests WHERE (tenant_id, connection_id, id) IN (
@@ -228,6 +302,7 @@ func (e Entry) args() []any {
 	return []any{
 		e.Tenant, e.Connection, e.ID, db.At(e.At), cut(e.Method, 16), e.Path, int64(e.Status), cut(e.Resource, 256),
 		string(rules), cut(e.Detail, 1024), string(changes), e.Body, e.Duration.Microseconds(), e.RequestID,
+		e.Suggested, e.ReplayOf,
 	}
 }
 

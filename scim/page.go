@@ -211,15 +211,59 @@ func (c *call) scanGroups(into *map[string][]any) func(db.Rows) error {
 	}
 }
 
+// relatedChunk is how many resources are held while the matcher asks the store
+// about each of them.
+const relatedChunk = 100
+
 // scan streams the resources for which the planned condition holds, in order,
-// and visits those that match, with their whole documents.
+// and visits those that match, with their whole documents. Where the matcher
+// needs members or groups it holds a chunk instead: a query within an open one
+// takes a second connection, and as many such requests as the pool has
+// connections would wait for each other for ever.
 func (c *call) scan(ctx context.Context, q query, after *anchor, visit func(r row, doc *schema.Object) (more bool)) error {
-	sql, args := c.where(q)
-	if after != nil {
-		sql += " AND (r.created, r.id) > (" + placeholder(len(args)+1) + ", " + placeholder(len(args)+2) + ")"
-		args = append(args, db.At(after.created), after.id)
+	at := position{after: after}
+	if len(q.plan.NeedsRelated) == 0 {
+		return c.scanRows(ctx, q, at, 0, func(r row) (bool, error) { return c.match(ctx, q, r, visit) })
 	}
-	rows, err := c.h.DB.Query(ctx, pageColumns+sql+" ORDER BY "+q.order(), args...)
+	for {
+		chunk := make([]row, 0, relatedChunk)
+		err := c.scanRows(ctx, q, at, relatedChunk, func(r row) (bool, error) {
+			chunk = append(chunk, r)
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range chunk {
+			if more, err := c.match(ctx, q, r, visit); err != nil || !more {
+				return err
+			}
+		}
+		if len(chunk) < relatedChunk {
+			return nil
+		}
+		if last := chunk[len(chunk)-1]; q.sort == nil || q.sort.Column == "" {
+			at.after = &anchor{created: last.Created, id: last.ID}
+		} else {
+			at.offset += len(chunk)
+		}
+	}
+}
+
+// scanRows reads the resources of the planned condition from a position on, at
+// most limit of them; 0: all.
+func (c *call) scanRows(ctx context.Context, q query, at position, limit int, visit func(r row) (more bool, err error)) error {
+	sql, args := c.where(q)
+	if at.after != nil {
+		sql += " AND (r.created, r.id) > (" + placeholder(len(args)+1) + ", " + placeholder(len(args)+2) + ")"
+		args = append(args, db.At(at.after.created), at.after.id)
+	}
+	sql += " ORDER BY " + q.order()
+	if limit > 0 {
+		sql += " LIMIT " + placeholder(len(args)+1) + " OFFSET " + placeholder(len(args)+2)
+		args = append(args, int64(limit), int64(at.offset))
+	}
+	rows, err := c.h.DB.Query(ctx, pageColumns+sql, args...)
 	if err != nil {
 		return err
 	}
@@ -229,25 +273,31 @@ func (c *call) scan(ctx context.Context, q query, after *anchor, visit func(r ro
 		if err := r.scan(rows); err != nil {
 			return err
 		}
-		doc, err := c.full(q.kind, r)
-		if err != nil {
+		if more, err := visit(r); err != nil || !more {
 			return err
-		}
-		if q.plan.Residual != nil {
-			target := filter.Target{Doc: doc, Related: func(attribute string) []any { return c.related(ctx, attribute, r.ID, &err) }}
-			matched := q.plan.Residual.Match(target)
-			if err != nil {
-				return err
-			}
-			if !matched {
-				continue
-			}
-		}
-		if !visit(r, doc) {
-			return nil
 		}
 	}
 	return rows.Err()
+}
+
+// match visits a resource if the part of the filter that the engine did not
+// answer holds for it.
+func (c *call) match(ctx context.Context, q query, r row, visit func(r row, doc *schema.Object) (more bool)) (more bool, err error) {
+	doc, err := c.full(q.kind, r)
+	if err != nil {
+		return false, err
+	}
+	if q.plan.Residual != nil {
+		target := filter.Target{Doc: doc, Related: func(attribute string) []any { return c.related(ctx, attribute, r.ID, &err) }}
+		matched := q.plan.Residual.Match(target)
+		if err != nil {
+			return false, err
+		}
+		if !matched {
+			return true, nil
+		}
+	}
+	return visit(r, doc), nil
 }
 
 // related reads members or groups of one resource for the matcher.

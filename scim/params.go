@@ -21,6 +21,13 @@ type params struct {
 	attributes, excluded []string
 }
 
+// known are the parameters that count; others are left alone, Entra's flags
+// among them.
+var known = map[string]bool{
+	"filter": true, "startindex": true, "count": true, "cursor": true, "sortby": true, "sortorder": true,
+	"attributes": true, "excludedattributes": true,
+}
+
 // parameters reads the query: names in any case, because clients write
 // startindex. A query that cannot be read is refused: leaving a broken filter
 // out would answer with everybody.
@@ -33,9 +40,14 @@ func parameters(r *http.Request) (params, error) {
 	if err != nil {
 		return p, refuse(http.StatusBadRequest, "invalidValue", "The query of the address is malformed.")
 	}
+	seen := map[string]bool{}
 	for key, list := range values {
-		v := list[0]
-		switch strings.ToLower(key) {
+		v, name := list[0], strings.ToLower(key)
+		if seen[name] || len(list) > 1 && name != "attributes" && name != "excludedattributes" && known[name] {
+			return p, refuse(http.StatusBadRequest, "invalidValue", "The query names "+name+" more than once.")
+		}
+		seen[name] = known[name]
+		switch name {
 		case "filter":
 			p.filter = v
 		case "startindex":

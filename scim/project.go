@@ -11,6 +11,7 @@ import (
 type mask struct {
 	only bool // attributes; otherwise excludedAttributes
 	tree map[string]*branch
+	own  *sieve // where the tenant has, or had, schemas of its own
 }
 
 // branch is an attribute that the parameter names: whole, or only in parts.
@@ -23,12 +24,19 @@ type branch struct {
 const maxMask = 200
 
 // newMask compiles the parameters for a kind. attributes win over
-// excludedAttributes; names that no schema knows are ignored.
+// excludedAttributes; names that no schema knows are ignored. It is nil only where
+// the stored document is the answer as it is.
 func newMask(ix *schema.Index, k schema.Kind, attributes, excluded []string) (*mask, error) {
 	m := &mask{only: len(attributes) > 0, tree: map[string]*branch{}}
+	if ix != schema.Core() {
+		m.own = &sieve{ix: ix, kind: k, asked: map[*schema.Attribute]bool{}}
+	}
 	names := attributes
 	if !m.only {
 		if names = excluded; len(names) == 0 {
+			if m.own != nil {
+				return m, nil
+			}
 			return nil, nil
 		}
 	}
@@ -38,7 +46,7 @@ func newMask(ix *schema.Index, k schema.Kind, attributes, excluded []string) (*m
 	for _, name := range names {
 		if ext, ok := ix.Whole(k, name); ok {
 			if ext != nil {
-				m.add(ext.URN)
+				m.addExtension(ext)
 			} else { // the core schema as a whole
 				for _, a := range ix.Attributes(k) {
 					m.add(a.Name)
@@ -47,19 +55,49 @@ func newMask(ix *schema.Index, k schema.Kind, attributes, excluded []string) (*m
 			continue
 		}
 		a, ok := ix.Resolve(k, name)
-		if !ok {
-			continue
+		if ok && (m.only || a.Returned != schema.Always) {
+			m.addAttribute(a)
 		}
-		var path []string
-		if a.URN != "" {
-			path = append(path, a.URN)
+	}
+	if m.only && m.own != nil {
+		for _, e := range ix.Extensions(k) {
+			for _, a := range e.Attributes {
+				if a.Returned == schema.Always {
+					m.addAttribute(a)
+				}
+			}
 		}
-		if a.Parent != nil {
-			path = append(path, a.Parent.Name)
-		}
-		m.add(append(path, a.Name)...)
 	}
 	return m, nil
+}
+
+func (m *mask) addAttribute(a *schema.Attribute) {
+	var path []string
+	if a.URN != "" {
+		path = append(path, a.URN)
+	}
+	if a.Parent != nil {
+		path = append(path, a.Parent.Name)
+	}
+	m.add(append(path, a.Name)...)
+	if m.only && m.own != nil {
+		m.own.asked[a] = true
+		m.own.asked[a.Top()] = true
+	}
+}
+
+// addExtension names an extension as a whole: to be left out, without what is
+// always returned (RFC 7644 §3.9).
+func (m *mask) addExtension(e *schema.Extension) {
+	if m.only || m.own == nil {
+		m.add(e.URN)
+		return
+	}
+	for _, a := range e.Attributes {
+		if a.Returned != schema.Always {
+			m.addAttribute(a)
+		}
+	}
 }
 
 func (m *mask) add(path ...string) {
@@ -97,6 +135,9 @@ func (m *mask) wants(name string) bool {
 // (RFC 7643 §3.1, §3).
 func (m *mask) apply(o *schema.Object) *schema.Object {
 	if m == nil {
+		return o
+	}
+	if o = m.own.apply(o); !m.only && len(m.tree) == 0 {
 		return o
 	}
 	out := schema.NewObject(o.Len())

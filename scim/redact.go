@@ -14,6 +14,7 @@ const (
 	maxLoggedBody = 16 << 10
 	maxLoggedPath = 2048
 	hidden        = "(hidden)"
+	withheld      = "(withheld: it may hold a secret and cannot be read)"
 )
 
 // secretWords are the parts of a name by which its value is kept out of the log.
@@ -42,7 +43,7 @@ func redact(raw []byte, doc *schema.Object) string {
 	switch {
 	case !secret:
 	case doc == nil:
-		return "(withheld: it may hold a secret and cannot be read)"
+		return withheld
 	default:
 		clean, _ := redacted(doc).(*schema.Object)
 		raw = clean.Bytes()

@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -245,27 +246,55 @@ func (c *call) answer(w http.ResponseWriter, r *http.Request, out outcome, m *ma
 // streamMembers writes ,"members":[…] without holding them in memory; nothing
 // when the group is empty.
 func (c *call) streamMembers(ctx context.Context, s *stream, group string) error {
-	rows, err := c.h.DB.Query(ctx, sqlMembersOf, c.conn.Tenant, c.conn.ID, group)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var buf []byte
 	some := false
-	for rows.Next() {
-		var member, kind string
-		if err := rows.Scan(&member, &kind); err != nil {
-			return err
-		}
+	buf := make([]byte, 0, 256)
+	err := c.eachMember(ctx, c.h.DB, group, func(member, kind string) {
 		buf = append(buf[:0], ',')
 		if !some {
 			buf = append(buf, `"members":[`...)
 		}
 		some = true
-		s.write(c.appendMember(buf, member, kind))
-	}
+		buf = c.appendMember(buf, member, kind)
+		s.write(buf)
+	})
 	if some {
 		s.write([]byte{']'})
 	}
-	return rows.Err()
+	return err
+}
+
+// peoplePage is the LIMIT of sqlPeopleOf.
+const peoplePage = 20_000
+
+// eachMember visits a group's members: the groups in it, then the people.
+func (c *call) eachMember(ctx context.Context, q db.Queryer, group string, visit func(member, kind string)) error {
+	rows, err := q.Query(ctx, sqlGroupsIn, c.conn.Tenant, c.conn.ID, group)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var child string
+		if err := rows.Scan(&child); err != nil {
+			return err
+		}
+		visit(child, schema.Group.String())
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	last := ""
+	for n := int64(peoplePage); n >= peoplePage; {
+		var list string
+		if err := q.QueryRow(ctx, sqlPeopleOf, c.conn.Tenant, c.conn.ID, group, last).Scan(&n, &list, &last); err != nil {
+			return err
+		}
+		for list != "" {
+			var member string
+			member, list, _ = strings.Cut(list, " ")
+			visit(member, schema.User.String())
+		}
+	}
+	return nil
 }

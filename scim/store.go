@@ -71,20 +71,28 @@ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 AND r.kind = 'User
 FROM scim_resources r JOIN groups g ON g.tenant_id = r.tenant_id AND g.id = r.group_id
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 AND r.kind = 'Group'`
 
-	// sqlGroupsOf gives the groups of the connection that list a user.
+	// sqlGroupsOf gives the groups of the connection that list a user. CROSS JOIN
+	// keeps SQLite, which has no statistics, to the order in which it is written:
+	// from the one user to his groups, and not through all of the connection.
 	sqlGroupsOf = `SELECT r.id, g.id, n.name FROM scim_resources r
-JOIN group_members x ON x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id
-JOIN scim_resources g ON g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
-JOIN groups n ON n.tenant_id = g.tenant_id AND n.id = g.group_id
-WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 ORDER BY g.created, g.id`
-
-	// sqlMembersOf streams the members of a group that are resources of the connection.
-	sqlMembersOf = `SELECT u.id, 'User' FROM scim_resources r
-JOIN group_members x ON x.tenant_id = r.tenant_id AND x.group_id = r.group_id
-JOIN scim_resources u ON u.tenant_id = x.tenant_id AND u.membership_id = x.membership_id AND u.connection_id = $2
+CROSS JOIN group_members x CROSS JOIN scim_resources g CROSS JOIN groups n
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3
-UNION ALL
-SELECT u.id, 'Group' FROM scim_resources r
+ AND x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id
+ AND g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
+ AND n.tenant_id = g.tenant_id AND n.id = g.group_id ORDER BY g.created, g.id`
+
+	// sqlPeopleOf gives the next members of a group that are resources of the
+	// connection, many in one row: a row of its own for each costs more than finding
+	// it. It pages by people, of whom one may be several resources.
+	sqlPeopleOf = `SELECT COUNT(*), COALESCE(string_agg(u.id, ' '), ''), COALESCE(MAX(m.membership_id), '') FROM (
+ SELECT x.membership_id FROM group_members x
+ WHERE x.tenant_id = $1 AND x.membership_id > $4 AND x.group_id = (
+  SELECT r.group_id FROM scim_resources r WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3)
+ ORDER BY x.membership_id LIMIT 20000) m
+LEFT JOIN scim_resources u ON u.tenant_id = $1 AND u.connection_id = $2 AND u.membership_id = m.membership_id`
+
+	// sqlGroupsIn gives the groups in a group, which are few.
+	sqlGroupsIn = `SELECT u.id FROM scim_resources r
 JOIN group_children x ON x.tenant_id = r.tenant_id AND x.group_id = r.group_id
 JOIN scim_resources u ON u.tenant_id = x.tenant_id AND u.group_id = x.child_id AND u.connection_id = $2
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3`
@@ -92,13 +100,15 @@ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3`
 	// sqlResolveMembers finds the resources of the set, as kind and key of what
 	// they stand for, and whether they are in the group of resource $3 already. It starts from the
 	// set and finds each row by its key in a subquery: PostgreSQL knows nothing of
-	// the size of a set, and might read the whole connection once per key.
+	// the size of a set, and might read the whole connection once per key. The connection is compared
+	// afterwards: as a condition it would let PostgreSQL choose, before it has statistics, an index
+	// that knows the connection and not the id.
 	sqlResolveMembers = `SELECT k.id, k.target,
  (SELECT m.user_id || ' ' || m.email FROM memberships m WHERE m.tenant_id = $1 AND m.id = SUBSTR(k.target, 7)),
  (SELECT COUNT(*) FROM group_members x WHERE x.tenant_id = $1 AND x.membership_id = SUBSTR(k.target, 7) AND x.group_id = (
-  SELECT g.group_id FROM scim_resources g WHERE g.tenant_id = $1 AND g.connection_id = $2 AND g.id = $3))
-FROM (SELECT j.key AS id, (SELECT SUBSTR(r.kind || '  ', 1, 6) || COALESCE(r.membership_id, r.group_id)
-  FROM scim_resources r WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = j.key) AS target
+  SELECT CASE WHEN g.connection_id = $2 THEN g.group_id END FROM scim_resources g WHERE g.tenant_id = $1 AND g.id = $3))
+FROM (SELECT j.key AS id, (SELECT CASE WHEN r.connection_id = $2 THEN SUBSTR(r.kind || '  ', 1, 6) || COALESCE(r.membership_id, r.group_id) END
+  FROM scim_resources r WHERE r.tenant_id = $1 AND r.id = j.key) AS target
  FROM json_each($4) j LIMIT 20000) k WHERE k.target IS NOT NULL`
 
 	// sqlPeopleIn reads a group's members whole, for a replacement.

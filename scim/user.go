@@ -88,7 +88,7 @@ func (c *call) createUser(ctx context.Context, body *schema.Object) (outcome, er
 		if person.Created {
 			stmts = append(stmts, c.h.Roles.DefaultRoleStmts(c.conn.Tenant, c.conn.Environment, person.Membership)...)
 		}
-		return q.Batch(ctx, append(stmts, c.logChange(nil)))
+		return q.Batch(ctx, append(stmts, c.logCreation(res.Changes)))
 	})
 	if err != nil {
 		return outcome{}, c.taken(err, "userName")
@@ -243,7 +243,19 @@ func (c *call) logChange(changes []patch.Change) db.Stmt {
 		e.Changes = append(e.Changes, Change{Attr: ch.Attr, Old: rawValue(ch.Old), New: rawValue(ch.New)})
 	}
 	c.logged = true
+	if c.replay != nil {
+		c.replay.changes = e.Changes
+	}
 	return e.insert()
+}
+
+// logCreation is logChange for a new resource. Its attributes stand in the body
+// already; a replay lists them, because that is what it is asked for.
+func (c *call) logCreation(changes []patch.Change) db.Stmt {
+	if c.replay == nil {
+		changes = nil
+	}
+	return c.logChange(changes)
 }
 
 func rawValue(v any) []byte {

@@ -33,11 +33,13 @@ type SCIMConnection struct {
 	// MatchingAttribute is an attribute path beyond userName, externalId, e-mails
 	// and employeeNumber that the client searches by; empty: none.
 	MatchingAttribute string
-	SchemaVersion     int64
-	LastRequestAt     time.Time
-	Version           int64
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
+	// SchemaVersion tells the tenant's extension schemas of one moment from those of
+	// another; 0: it never had any.
+	SchemaVersion int64
+	LastRequestAt time.Time
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 // NewSCIMConnection is what CreateSCIMConnection takes.

@@ -27,7 +27,7 @@ func (s *Service) CreateSCIMConnection(ctx context.Context, a actor.Actor, q db.
 	now := s.clock.Now()
 	c := SCIMConnection{
 		ID: id.New(id.Directory), Tenant: tenant, Environment: a.Environment, Profile: in.Profile, Status: SCIMPending,
-		DeleteMode: in.DeleteMode, MatchingAttribute: in.MatchingAttribute, SchemaVersion: 1, Version: 1, CreatedAt: now, UpdatedAt: now,
+		DeleteMode: in.DeleteMode, MatchingAttribute: in.MatchingAttribute, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	var err error
 	if c.Name, err = checkName(in.Name, "name"); err != nil {
@@ -216,47 +216,72 @@ func (s *Service) DeleteSCIMToken(ctx context.Context, a actor.Actor, q db.Query
 	return s.record(ctx, a, q, tenant, "scim_token.deleted", audit.Target{Type: "scim_token", ID: tokenID}, nil)
 }
 
+// Why a credential is refused: for the log of the connection's own tenant, never
+// for who shows it.
+var (
+	errNotSCIMToken = errors.New("the credential is not a token of a SCIM connection, or was not copied whole")
+	errNoSCIMToken  = errors.New("the token is of another connection, or was revoked")
+	errOldSCIMToken = errors.New("the token has expired")
+)
+
 // Authenticate checks a bearer token against the connection that the request
-// names, in one statement; last use is written at most once in five minutes.
-// Every wrong, expired, revoked or foreign token is the same fault of kind
-// Unauthenticated; a paused connection or suspended tenant is Forbidden, told
-// only to who shows a good token.
-func (s *Service) Authenticate(ctx context.Context, q db.Queryer, connectionID, bearer string) (c SCIMConnection, tokenID string, err error) {
+// names, in one statement: a token of the connection, or an access token of one
+// of its clients. It gives the id of the token or client. Last use is written at
+// most once in five minutes. Every wrong, expired, revoked or foreign token is
+// the same fault of kind Unauthenticated, whose cause says which; a paused
+// connection or suspended tenant is Forbidden, told only to who shows a good token.
+func (s *Service) Authenticate(ctx context.Context, q db.Queryer, connectionID, bearer string) (c SCIMConnection, credential string, err error) {
+	statement, used := sqlAuthenticateSCIM, sqlUsedSCIMToken
 	raw, ok := secret.Parse(secret.SCIMToken, bearer)
-	if !ok || !id.Valid(id.Directory, connectionID) {
+	credential = id.Token + "_" + raw
+	holds := func(hash string) bool { return secret.Equal(hash, bearer) }
+	if !ok {
+		statement, used = sqlAuthenticateSCIMClient, sqlUsedSCIMClient
+		if credential, err = s.openAccessToken(connectionID, bearer); err != nil {
+			return SCIMConnection{}, "", errBadToken.Because(err)
+		}
+		holds = func(hash string) bool { return hash != "" } // the client is still there
+	}
+	if !id.Valid(id.Directory, connectionID) {
 		return SCIMConnection{}, "", errBadToken
 	}
-	tokenID = id.Token + "_" + raw
-	var status, hash string
-	var expires, used db.Time
-	c, err = scanSCIM(q.QueryRow(ctx, sqlAuthenticateSCIM, connectionID, tokenID), &status, &hash, &expires, &used)
-	if errors.Is(err, ErrConnectionNotFound) {
-		return SCIMConnection{}, "", errBadToken
-	}
+	c, at, err := s.admit(ctx, q, statement, connectionID, credential, holds)
 	if err != nil {
 		return SCIMConnection{}, "", err
 	}
-	now := s.clock.Now()
-	// hash is empty when there is no such token; no hash equals it.
-	if !secret.Equal(hash, bearer) || !expires.IsZero() && !now.Before(expires.Time) {
-		return SCIMConnection{}, "", errBadToken
-	}
-	if status != StatusActive {
-		return SCIMConnection{}, "", errSuspended
-	}
-	if c.Status == SCIMPaused {
-		return SCIMConnection{}, "", errPaused
-	}
-	if used.IsZero() || now.Sub(used.Time) >= lastUsedEvery {
+	if now := s.clock.Now(); at.IsZero() || now.Sub(at) >= lastUsedEvery {
 		err = q.Batch(ctx, []db.Stmt{
-			{SQL: sqlUsedSCIMToken, Args: []any{c.Tenant, tokenID, db.At(now)}},
+			{SQL: used, Args: []any{c.Tenant, credential, db.At(now)}},
 			{SQL: sqlUsedSCIMConnection, Args: []any{c.Tenant, c.ID, db.At(now)}},
 		})
 		if err != nil {
 			return SCIMConnection{}, "", err
 		}
 	}
-	return c, tokenID, nil
+	return c, credential, nil
+}
+
+// admit finds a connection by one of its credentials, of which holds checks the
+// hash: empty when there is no such credential. It gives the time of last use.
+func (s *Service) admit(ctx context.Context, q db.Queryer, statement, connectionID, credential string, holds func(hash string) bool) (SCIMConnection, time.Time, error) {
+	var status, hash string
+	var expires, used db.Time
+	c, err := scanSCIM(q.QueryRow(ctx, statement, connectionID, credential), &status, &hash, &expires, &used)
+	switch {
+	case errors.Is(err, ErrConnectionNotFound):
+		return SCIMConnection{}, time.Time{}, errBadToken
+	case err != nil:
+		return SCIMConnection{}, time.Time{}, err
+	case !holds(hash):
+		return SCIMConnection{}, time.Time{}, errBadToken.Because(errNoSCIMToken)
+	case !expires.IsZero() && !s.clock.Now().Before(expires.Time):
+		return SCIMConnection{}, time.Time{}, errBadToken.Because(errOldSCIMToken)
+	case status != StatusActive:
+		return SCIMConnection{}, time.Time{}, errSuspended
+	case c.Status == SCIMPaused:
+		return SCIMConnection{}, time.Time{}, errPaused
+	}
+	return c, used.Time, nil
 }
 
 func (c SCIMConnection) check() error {

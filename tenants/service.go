@@ -21,6 +21,8 @@ var (
 	ErrDomainNotFound      = fault.New(fault.NotFound, "domain_not_found", "There is no such domain.")
 	ErrApplicationNotFound = fault.New(fault.NotFound, "application_not_found", "There is no such application.")
 	ErrConnectionNotFound  = fault.New(fault.NotFound, "connection_not_found", "There is no such connection.")
+	ErrSchemaNotFound      = fault.New(fault.NotFound, "schema_not_found", "There is no such schema.")
+	ErrClientNotFound      = fault.New(fault.NotFound, "client_not_found", "There is no such client.")
 	ErrTokenNotFound       = fault.New(fault.NotFound, "token_not_found", "There is no such token.")
 	errEnvironmentOnly     = fault.New(fault.Forbidden, "environment_only", "Only the vendor may change this.")
 )

@@ -179,6 +179,11 @@ func (e Environment) SCIMBaseURL(connection string) string {
 	return e.URL("/scim/" + connection + "/v2")
 }
 
+// SCIMTokenURL is where clients of a SCIM connection get access tokens.
+func (e Environment) SCIMTokenURL(connection string) string {
+	return e.URL("/scim/" + connection + "/oauth2/token")
+}
+
 // maxIdPKeys bounds the trusted keys of a connection: enough for any rollover.
 const maxIdPKeys = 20
 

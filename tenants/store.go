@@ -154,7 +154,8 @@ SELECT tenant_id, $2, id FROM scim_connections WHERE tenant_id = $1 AND id IN (S
 )
 
 const (
-	scimColumns = `c.id, c.tenant_id, c.environment_id, c.name, c.profile, c.status, c.delete_mode, c.matching_attribute, c.schema_version,
+	scimColumns = `c.id, c.tenant_id, c.environment_id, c.name, c.profile, c.status, c.delete_mode, c.matching_attribute,
+ (SELECT n.scim_schema_version FROM tenants n WHERE n.environment_id = c.environment_id AND n.id = c.tenant_id),
 c.last_request_at, c.version, c.created_at, c.updated_at`
 
 	sqlSCIMConnection = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 AND c.id = $2`
@@ -164,8 +165,8 @@ c.last_request_at, c.version, c.created_at, c.updated_at`
 	sqlCountSCIMConnections = `SELECT COUNT(*) FROM scim_connections WHERE tenant_id = $1`
 
 	sqlInsertSCIMConnection = `INSERT INTO scim_connections
-(tenant_id, id, environment_id, name, profile, status, delete_mode, matching_attribute, schema_version, version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, 1, 1, $8, $8)`
+(tenant_id, id, environment_id, name, profile, status, delete_mode, matching_attribute, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, 1, $8, $8)`
 
 	sqlUpdateSCIMConnection = `UPDATE scim_connections
 SET name = $3, profile = $4, status = $5, delete_mode = $6, matching_attribute = $7, version = version + 1, updated_at = $8
@@ -192,8 +193,39 @@ JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
 LEFT JOIN scim_tokens k ON k.tenant_id = l.tenant_id AND k.connection_id = l.id AND k.id = $2
 WHERE l.kind = 'connection' AND l.key = $1`
 
+	// sqlAuthenticateSCIMClient is sqlAuthenticateSCIM for a client: it has no expiry.
+	sqlAuthenticateSCIMClient = `SELECT ` + scimColumns + `, t.status, COALESCE(k.hash, ''), CAST(NULL AS BIGINT), k.last_used_at
+FROM locators l
+JOIN scim_connections c ON c.tenant_id = l.tenant_id AND c.id = l.id
+JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
+LEFT JOIN scim_clients k ON k.tenant_id = l.tenant_id AND k.connection_id = l.id AND k.id = $2
+WHERE l.kind = 'connection' AND l.key = $1`
+
 	sqlUsedSCIMToken = `UPDATE scim_tokens SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2`
+
+	sqlUsedSCIMClient = `UPDATE scim_clients SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2`
+
+	sqlSCIMClients = `SELECT id, connection_id, name, last4, last_used_at, created_at FROM scim_clients
+WHERE tenant_id = $1 AND connection_id = $2 ORDER BY created_at, id`
+
+	sqlCountSCIMClients = `SELECT COUNT(*) FROM scim_clients WHERE tenant_id = $1 AND connection_id = $2`
+
+	sqlInsertSCIMClient = `INSERT INTO scim_clients (tenant_id, id, connection_id, name, hash, last4, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+	sqlDeleteSCIMClient = `DELETE FROM scim_clients WHERE tenant_id = $1 AND connection_id = $2 AND id = $3`
 
 	sqlUsedSCIMConnection = `UPDATE scim_connections
 SET last_request_at = $3, status = CASE WHEN status = 'pending' THEN 'linked' ELSE status END WHERE tenant_id = $1 AND id = $2`
+
+	sqlSCIMSchemas = `SELECT definition, version, created_at, updated_at FROM scim_schemas WHERE tenant_id = $1 ORDER BY created_at, key`
+
+	sqlSCIMSchema = `SELECT definition, version, created_at, updated_at FROM scim_schemas WHERE tenant_id = $1 AND key = $2`
+
+	sqlPutSCIMSchema = `INSERT INTO scim_schemas (tenant_id, key, definition, version, created_at, updated_at) VALUES ($1, $2, $3, 1, $4, $4)
+ON CONFLICT (tenant_id, key) DO UPDATE SET definition = excluded.definition, version = scim_schemas.version + 1, updated_at = excluded.updated_at`
+
+	sqlDeleteSCIMSchema = `DELETE FROM scim_schemas WHERE tenant_id = $1 AND key = $2`
+
+	// The tenant's row also makes changes of its schemas wait for each other.
+	sqlBumpSCIMSchemas = `UPDATE tenants SET scim_schema_version = scim_schema_version + 1 WHERE environment_id = $1 AND id = $2`
 )

@@ -83,11 +83,11 @@ func (s *sqliteDB) pool(readOnly bool, conns int) (*sql.DB, error) {
 	q.Add("_pragma", "case_sensitive_like(1)")
 	if readOnly {
 		q.Set("_query_only", "1")
-		q.Add("_pragma", "cache_size(-16384)") // KiB
+		q.Add("_pragma", "cache_size(-8192)") // KiB
 	} else {
 		q.Set("_txlock", "immediate")
 		q.Set("_journal_mode", "WAL")
-		q.Add("_pragma", "cache_size(-65536)")
+		q.Add("_pragma", "cache_size(-32768)")
 		q.Add("_pragma", "journal_size_limit(67108864)")
 	}
 	address := url.URL{Scheme: "file", Path: s.path, OmitHost: true, RawQuery: q.Encode()}

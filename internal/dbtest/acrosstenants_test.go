@@ -36,8 +36,9 @@ var acrossTenants = map[string]string{
 	"signin.sqlPurgeLogins":       "retention",
 	"signin.sqlPurgeRequests":     "retention",
 
-	"tenants.sqlAuthenticateSCIM": "a connection is found by its address, before the tenant is known",
-	"tenants.sqlDomainsToCheck":   "the daily check of all domains",
+	"tenants.sqlAuthenticateSCIM":       "a connection is found by its address, before the tenant is known",
+	"tenants.sqlAuthenticateSCIMClient": "a connection is found by its address, before the tenant is known",
+	"tenants.sqlDomainsToCheck":         "the daily check of all domains",
 }
 
 // ofOneEngine names the statements that only one engine is asked, by what asks it.

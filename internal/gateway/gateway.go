@@ -145,7 +145,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	})
 	management, err := api.New(api.Deps{
 		DB: d, Clock: m.Clock, Logger: log, Vault: v, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
-		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog,
+		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		Resolver:         net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
@@ -159,11 +159,15 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	r.Use(httpx.Recover(log, func(w http.ResponseWriter, r *http.Request) {
 		pages.Fault(w, r, log, errors.New("a handler panicked"), "")
 	}))
+	r.Use(deadline)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		pages.Error(w, r, http.StatusNotFound, "There is nothing here", "Check the address.", "NOT_FOUND", "")
 	})
-	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	r.Get("/readyz", a.ready)
+	healthy := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	for path, probe := range map[string]http.HandlerFunc{"/healthz": healthy, "/readyz": a.ready} {
+		r.Get(path, probe)
+		r.Head(path, probe) // as load balancers ask
+	}
 	r.Handle("/assets/*", pages.Assets())
 	login.New(d, m.Environments, m.Signin, m.Sessions, pages, log).Mount(r)
 	sp := saml.New(d, m.Environments, m.Signin, pages, m.Clock, log)
@@ -201,6 +205,19 @@ func (a *Gateway) Run(ctx context.Context) {
 	work.Go(func() { a.Jobs.Run(ctx) })
 	work.Go(func() { a.scimLog.Run(ctx) })
 	work.Wait()
+}
+
+// requestTime bounds one request's work. It ends before WriteTimeout cuts the
+// answer, and within the minute that Entra ID waits: a slow search then gives
+// its database connection back instead of keeping others waiting.
+const requestTime = 55 * time.Second
+
+func deadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // ready answers readiness: the store answers and has the schema that this binary

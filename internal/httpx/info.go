@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/id"
 )
 
@@ -24,6 +25,16 @@ type Info struct {
 	RequestID string
 	IP        netip.Addr // of the client, see ClientIP; the zero Addr when unknown
 	UserAgent string     // at most 512 bytes, valid UTF-8 without control characters
+}
+
+// Anonymous is the actor of a request that showed no credential yet, in an
+// environment.
+func Anonymous(r *http.Request, environment string) actor.Actor {
+	i := InfoOf(r)
+	return actor.Actor{
+		Environment: environment, Kind: actor.Anonymous, Level: actor.NoLevel,
+		RequestID: i.RequestID, IP: i.IP, UserAgent: i.UserAgent,
+	}
 }
 
 type infoKey struct{}

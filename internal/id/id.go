@@ -35,6 +35,7 @@ const (
 	Flow        = "flw"
 	Job         = "job"
 	Family      = "fam" // a family of refresh tokens
+	Client      = "cli" // an OAuth 2 client of a SCIM connection
 	Log         = "log" // an entry of a provisioning log
 )
 

@@ -39,7 +39,31 @@ func (l *Limiter) Take(key string, now time.Time) error {
 	if l == nil {
 		return nil
 	}
+	b := l.bucket(key, now)
+	if b.AllowN(now, 1) {
+		return nil
+	}
+	wait := time.Duration((1 - b.TokensAt(now)) / float64(l.perSecond) * float64(time.Second))
+	f := fault.New(fault.Limited, "rate_limited", "Too many requests. Wait and send the request again.")
+	f.RetryAfter = max(wait, 0).Truncate(time.Second) + time.Second
+	return f
+}
+
+// Charge takes n more events of the key's bucket, whether it has them or not: for
+// a request that turned out to be many. Later ones wait until the debt is paid.
+func (l *Limiter) Charge(key string, now time.Time, n int) {
+	if l == nil || n <= 0 {
+		return
+	}
+	b := l.bucket(key, now)
+	for ; n > 0; n -= l.burst { // the bucket lends at most its size at once
+		b.ReserveN(now, min(n, l.burst))
+	}
+}
+
+func (l *Limiter) bucket(key string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	b := l.buckets[key]
 	if b == nil {
 		if len(l.buckets) >= maxKeys {
@@ -48,14 +72,7 @@ func (l *Limiter) Take(key string, now time.Time) error {
 		b = rate.NewLimiter(l.perSecond, l.burst)
 		l.buckets[key] = b
 	}
-	l.mu.Unlock()
-	if b.AllowN(now, 1) {
-		return nil
-	}
-	wait := time.Duration((1 - b.TokensAt(now)) / float64(l.perSecond) * float64(time.Second))
-	f := fault.New(fault.Limited, "rate_limited", "Too many requests. Wait and send the request again.")
-	f.RetryAfter = max(wait, 0).Truncate(time.Second) + time.Second
-	return f
+	return b
 }
 
 func (l *Limiter) drop(now time.Time) {

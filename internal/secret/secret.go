@@ -29,6 +29,7 @@ const (
 	Invitation    = "gwi"
 	SetupLink     = "gwl"
 	ClientSecret  = "gwc" // an application's client secret
+	SCIMClient    = "gwd" // the client secret of a directory
 )
 
 const (

@@ -17,6 +17,7 @@ var (
 	errUserinfo    = refuse("OIDC_USERINFO", "The identity provider did not give the person's profile. Try again in a moment.")
 	errUserinfoSub = refuse("OIDC_USERINFO_SUB", "The identity provider gave the profile of another person.")
 	errUserinfoFor = refuse("OIDC_USERINFO_ISSUER", "The profile was issued by somebody else, or for another application.")
+	errNoObjectID  = refuse("OIDC_ENTRA_OID", "The ID token has no oid and tid claim, by which Entra ID knows the person. Add the profile scope.")
 	errNoEmail     = refuse("OIDC_NO_EMAIL", "The identity provider sent no e-mail address. Add the email scope or claim.")
 )
 
@@ -100,6 +101,10 @@ func identityOf(conn tenants.SSOConnection, c claims, all map[string]any) (signi
 		// sub is of this application alone; the directory knows the person by tid and oid.
 		id.SubjectParts = append(id.SubjectParts, c.TenantID, c.ObjectID)
 		id.ObjectID = c.ObjectID
+		if c.ObjectID == "" || c.TenantID == "" {
+			// A later token with it would be another subject.
+			return id, errNoObjectID
+		}
 	}
 	if id.UserName == "" {
 		id.UserName = id.Email

@@ -76,7 +76,6 @@ func (h *Handler) public(f func(w http.ResponseWriter, r *http.Request, q reques
 }
 
 func (h *Handler) find(r *http.Request) (request, error) {
-	info := httpx.InfoOf(r)
 	var q request
 	env, err := h.environments.ByHost(r.Context(), r.Host)
 	if err != nil {
@@ -89,10 +88,8 @@ func (h *Handler) find(r *http.Request) (request, error) {
 	if err != nil {
 		return q, err
 	}
-	q.env, q.now, q.a = env, h.clock.Now(), actor.Actor{
-		Environment: env.ID, Tenant: q.conn.Tenant, Kind: actor.Anonymous, Level: actor.NoLevel, Connection: q.conn.ID,
-		RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
-	}
+	q.env, q.now, q.a = env, h.clock.Now(), httpx.Anonymous(r, env.ID)
+	q.a.Tenant, q.a.Connection = q.conn.Tenant, q.conn.ID
 	return q, nil
 }
 

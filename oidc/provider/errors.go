@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // wireError is an error in the words of the protocol.
@@ -41,6 +43,9 @@ func asWire(err error) *wireError {
 	if errors.As(err, &w) {
 		return w
 	}
+	if errors.Is(err, tenants.ErrUnknownHost) {
+		return &wireError{code: oidc.InvalidRequest, description: tenants.ErrUnknownHost.Message, cause: err}
+	}
 	f, ok := fault.From(err)
 	if !ok {
 		return nil
@@ -57,7 +62,8 @@ func asWire(err error) *wireError {
 }
 
 func unavailable(err error) bool {
-	return errors.Is(err, db.ErrRetry) || fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Limited
+	return errors.Is(err, db.ErrRetry) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Limited
 }
 
 // errorBody is the answer of RFC 6749 §5.2.

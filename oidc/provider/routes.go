@@ -102,11 +102,7 @@ func (h *Handler) public(f endpoint, fail failure) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		env, err := h.environments.ByHost(r.Context(), r.Host)
 		if err == nil {
-			info := httpx.InfoOf(r)
-			err = f(w, r, env, actor.Actor{
-				Environment: env.ID, Kind: actor.Anonymous, Level: actor.NoLevel,
-				RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
-			})
+			err = f(w, r, env, httpx.Anonymous(r, env.ID))
 		}
 		if err != nil {
 			fail(w, r, err)

@@ -58,11 +58,7 @@ func (h *Handler) public(f page) http.HandlerFunc {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		env, err := h.environments.ByHost(r.Context(), r.Host)
 		if err == nil {
-			info := httpx.InfoOf(r)
-			err = f(w, r, env, actor.Actor{
-				Environment: env.ID, Kind: actor.Anonymous, Level: actor.NoLevel,
-				RequestID: info.RequestID, IP: info.IP, UserAgent: info.UserAgent,
-			})
+			err = f(w, r, env, httpx.Anonymous(r, env.ID))
 		}
 		if err != nil {
 			h.ui.Fault(w, r, h.log, err, "")
@@ -110,10 +106,12 @@ func (h *Handler) postLogin(w http.ResponseWriter, r *http.Request, env tenants.
 	if f.Organization != "" {
 		options, err = h.signin.TenantOptions(r.Context(), h.db, f.Organization)
 	} else {
-		if _, bad := mail.ParseAddress(email); bad != nil || len(email) > signin.MaxEmail {
+		address, bad := mail.ParseAddress(email)
+		if bad != nil || len(email) > signin.MaxEmail {
 			h.identifier(w, r, http.StatusUnprocessableEntity, f.ID, email, "Enter a whole e-mail address, such as ada@example.com.")
 			return nil
 		}
+		email = address.Address // without the name that a mail program copies along
 		options, err = h.signin.Discover(r.Context(), h.db, env.ID, email)
 	}
 	if err != nil {
@@ -192,7 +190,9 @@ func (h *Handler) postLogout(w http.ResponseWriter, r *http.Request, env tenants
 			if err != nil {
 				return err
 			}
-			_, err = h.sessions.End(r.Context(), a, q, sessions.Selector{Environment: env.ID, Session: s.ID}, "logout")
+			who := a
+			who.Kind, who.Subject, who.Session = actor.User, s.UserID, s.ID
+			_, err = h.sessions.End(r.Context(), who, q, sessions.Selector{Environment: env.ID, Session: s.ID}, "logout")
 			return err
 		})
 		if err != nil && fault.KindOf(err) == 0 {

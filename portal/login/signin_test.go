@@ -229,5 +229,10 @@ func TestLogout(t *testing.T) {
 			t.Error("the session or its cookie is still there")
 		}
 		shows(t, b.Post(w.URL+"/logout", nil, ""), http.StatusOK, "Signed out") // again
+		var kind, who string
+		err := w.DB.QueryRow(t.Context(), `SELECT e.actor_type, e.actor_id FROM audit_events e WHERE e.action = 'session.ended'`).Scan(&kind, &who)
+		if err != nil || kind != "user" || !strings.HasPrefix(who, "usr_") {
+			t.Errorf("the audit log says that %s %q signed out: %v", kind, who, err)
+		}
 	})
 }

@@ -1,19 +1,27 @@
 package ui
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
 
+	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 )
+
+var errBusy = fault.New(fault.Unavailable, "TRY_AGAIN", "The service is busy. Try again in a moment.")
 
 // Fault shows a failure to the person: what happened, what to do, the code and
 // the flow's number to quote. It is the one mapping from faults to pages. What
 // is not a fault is a defect: the person sees the request id, the log the cause.
 func (u *UI) Fault(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error, flowID string) {
 	f, ok := fault.From(err)
+	if !ok && (errors.Is(err, db.ErrRetry) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		f, ok = errBusy.Because(err), true
+	}
 	if !ok {
 		log.ErrorContext(r.Context(), "page failed", "error", err, "route", httpx.Route(r), "flow", flowID)
 		u.Error(w, r, http.StatusInternalServerError, "Something went wrong",

@@ -30,7 +30,7 @@ func Apply(ix *schema.Index, k schema.Kind, current *schema.Object, r Request, d
 	}
 	unique(e.doc)
 	ix.Finish(k, e.doc)
-	if err := ix.CheckRequired(k, e.doc, "mutability"); err != nil {
+	if err := ix.CheckRequired(k, current, e.doc, "mutability"); err != nil {
 		return Result{}, err
 	}
 	if _, ok := e.doc.Get("active"); !ok && k == schema.User {

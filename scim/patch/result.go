@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-id/gatehouse/scim/dialect"
@@ -72,6 +73,7 @@ func Replace(ix *schema.Index, k schema.Kind, current, body *schema.Object, d di
 	if err := keepImmutable(ix, k, current, b.Doc); err != nil {
 		return Result{}, err
 	}
+	ix.CarryUndefined(k, current, b.Doc)
 	ix.Finish(k, b.Doc)
 	r := finish(ix, k, current, b.Doc)
 	r.Password, r.HasPassword = b.Password, b.HasPassword
@@ -126,8 +128,8 @@ func diff(ix *schema.Index, k schema.Kind, old, next *schema.Object) []Change {
 		})
 	})
 	for i, c := range changes {
-		if a, ok := ix.Resolve(k, c.Attr); ok && (a.Returned == schema.Never || a.Top().Returned == schema.Never) {
-			changes[i].Old, changes[i].New = hide(c.Old), hide(c.New)
+		if a, ok := ix.Resolve(k, c.Attr); ok {
+			changes[i].Old, changes[i].New = hide(a, c.Old), hide(a, c.New)
 		}
 	}
 	return changes
@@ -136,11 +138,34 @@ func diff(ix *schema.Index, k schema.Kind, old, next *schema.Object) []Change {
 // Hidden stands in changes for a value that is never returned.
 const Hidden = "***"
 
-func hide(v any) any {
-	if v == nil {
+// hide replaces what of a value of the attribute is never returned.
+func hide(a *schema.Attribute, v any) any {
+	switch {
+	case v == nil:
 		return nil
+	case a.Returned == schema.Never || a.Top().Returned == schema.Never:
+		return Hidden
+	case !slices.ContainsFunc(a.Sub, func(s *schema.Attribute) bool { return s.Returned == schema.Never }):
+		return v
 	}
-	return Hidden
+	switch v := v.(type) {
+	case *schema.Object:
+		out := schema.NewObject(v.Len())
+		for name, w := range v.All() {
+			if s := a.Lookup(name); s != nil {
+				w = hide(s, w)
+			}
+			out.Set(name, w)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = hide(a, v[i])
+		}
+		return out
+	}
+	return v
 }
 
 // each visits the members of both objects.

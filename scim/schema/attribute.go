@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -161,6 +162,36 @@ type Attribute struct {
 	sub map[string]*Attribute
 }
 
+// Fits tells whether a stored value has the attribute's shape. One stored under
+// an earlier definition may have another.
+func (a *Attribute) Fits(v any) bool {
+	list, ok := v.([]any)
+	if ok != a.Multi {
+		return false
+	}
+	if !ok {
+		list = []any{v}
+	}
+	for _, e := range list {
+		switch e.(type) {
+		case *Object:
+			ok = a.Type == Complex
+		case bool:
+			ok = a.Type == Boolean
+		case json.Number:
+			ok = a.Type == Decimal || a.Type == Integer
+		case string:
+			ok = a.Type != Complex && a.Type != Boolean && a.Type != Decimal && a.Type != Integer
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // Lookup finds a sub-attribute by name in any case; nil when there is none.
 func (a *Attribute) Lookup(name string) *Attribute { return lookup(a.sub, name) }
 
@@ -207,6 +238,11 @@ func attribute(c escim.CoreAttribute, urn string, parent *Attribute) *Attribute 
 		Type:       Type(indexOf(typeNames[:], c.AttributeType())),
 		Mutability: Mutability(indexOf(mutabilityNames[:], c.Mutability())),
 		Returned:   Returned(indexOf(returnedNames[:], c.Returned())),
+	}
+	// What clients may only write is not returned (RFC 7643 §7), and neither are
+	// the parts of what is not.
+	if a.Mutability == WriteOnly || parent != nil && parent.Returned == Never {
+		a.Returned = Never
 	}
 	for _, r := range c.ReferenceTypes() {
 		a.References = append(a.References, string(r))

@@ -156,6 +156,8 @@ func checkAttributes(list []AttributeDefinition, sub bool) error {
 			return fail("Returned is one of " + strings.Join(returnedNames[:], ", ") + ".")
 		case !known(a.Uniqueness, []string{"none", "server", "global"}):
 			return fail("The uniqueness of an attribute is none, server or global.")
+		case a.Mutability == "writeOnly" && a.Returned != "" && a.Returned != "never":
+			return fail("A writeOnly attribute is never returned (RFC 7643 §7).")
 		case sub && a.Type == "complex":
 			return fail("A sub-attribute is not complex (RFC 7643 §2.3.8).")
 		case a.Type == "complex" && (len(a.SubAttributes) == 0 || len(a.SubAttributes) > maxAttributes):

@@ -200,6 +200,11 @@ func config(baseURL string) *Object {
 				"description", "A bearer token of this connection in the Authorization header",
 				"specUri", "https://www.rfc-editor.org/rfc/rfc6750", "primary", true,
 			),
+			object(
+				"type", "oauth2", "name", "OAuth 2.0 Client Credentials",
+				"description", "A short-lived bearer token for the client credentials grant at "+strings.TrimSuffix(baseURL, "/v2")+"/oauth2/token",
+				"specUri", "https://www.rfc-editor.org/rfc/rfc6749#section-4.4", "primary", false,
+			),
 		},
 		"meta", object("resourceType", "ServiceProviderConfig", "location", baseURL+"/ServiceProviderConfig"),
 	)

@@ -50,7 +50,7 @@ func (ix *Index) Normalise(doc *Object, k Kind, d dialect.Dialect) (Body, error)
 		}
 	}
 	ix.Finish(k, b.Doc)
-	return b, ix.CheckRequired(k, b.Doc, "invalidValue")
+	return b, ix.CheckRequired(k, nil, b.Doc, "invalidValue")
 }
 
 func (ix *Index) normaliseMember(b *Body, key string, v any, k Kind, d dialect.Dialect) error {
@@ -177,8 +177,10 @@ func (ix *Index) Finish(k Kind, doc *Object) {
 
 // CheckRequired refuses a document without a required attribute, under the
 // given scimType: invalidValue where it never had one, mutability where a
-// PATCH took it away (RFC 7644 §3.5.2.2).
-func (ix *Index) CheckRequired(k Kind, doc *Object, scimType string) error {
+// PATCH took it away (RFC 7644 §3.5.2.2). An attribute of an extension that was
+// missing before, because the tenant requires it since, is not the fault of a
+// PATCH: before is the document as it was, or nil.
+func (ix *Index) CheckRequired(k Kind, before, doc *Object, scimType string) error {
 	r := ix.kind(k)
 	for _, a := range r.core.Attributes {
 		if !a.Required {
@@ -190,15 +192,49 @@ func (ix *Index) CheckRequired(k Kind, doc *Object, scimType string) error {
 		}
 	}
 	for _, e := range r.extensions {
-		if o := doc.Object(e.URN); o != nil {
+		if o := doc.Object(e.URN); e.uses(o) {
+			old := before.Object(e.URN)
 			for _, a := range e.Attributes {
-				if _, ok := o.Get(a.Name); a.Required && !ok {
+				_, had := old.Get(a.Name)
+				if _, ok := o.Get(a.Name); a.Required && !ok && (had || !e.uses(old)) {
 					return fault.New(fault.Invalid, scimType, "The extension needs "+a.Name+".").In(a.Path)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// uses tells whether o holds any attribute of the extension. It may hold others,
+// which an earlier definition had.
+func (e *Extension) uses(o *Object) bool {
+	for _, a := range e.Attributes {
+		if _, ok := o.Get(a.Name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// CarryUndefined copies the values of extensions and their attributes that are
+// stored but not defined now from one document to its successor: what a client
+// cannot see it cannot mean to remove.
+func (ix *Index) CarryUndefined(k Kind, from, to *Object) {
+	for urn, v := range from.All() {
+		if strings.IndexByte(urn, ':') < 0 {
+			continue
+		}
+		e := ix.extension(k, urn)
+		if e == nil {
+			to.Set(urn, v)
+			continue
+		}
+		for name, w := range from.Object(urn).All() {
+			if e.Lookup(name) == nil {
+				container(to, urn).Set(name, w)
+			}
+		}
+	}
 }
 
 // legacy are schema URIs of SCIM 1 and of drafts (goauthentik/authentik#11249).
