@@ -68,7 +68,7 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, q request) error {
 		return h.refuse(w, r, q, flowID, errInResponse.Because(err), nil, "", "")
 	}
 	if q.conn.Status != tenants.SSOActive {
-		return h.refuse(w, r, q, flowID, fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator."), nil, "", "")
+		return h.refuse(w, r, q, flowID, signin.ErrConnectionDisabled, nil, "", "")
 	}
 	keys, err := trustedKeys(q.conn.SAML.Keys)
 	if err != nil {

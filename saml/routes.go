@@ -110,15 +110,9 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	if flowID == "" {
 		return h.startAtApplication(w, r, q)
 	}
-	f, err := h.signin.Flow(r.Context(), h.db, q.env.ID, flowID, httpx.Browser(r))
+	f, err := h.signin.OpenFlow(r.Context(), h.db, flowID, httpx.Browser(r), q.conn)
 	if err != nil {
 		return err
-	}
-	if err := f.Allows(q.conn.Tenant); err != nil {
-		return err
-	}
-	if q.conn.Status != tenants.SSOActive {
-		return fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator.")
 	}
 	id := newRequestID()
 	doc, err := buildRequest(q.env, q.conn, id, f.ForceAuthn, q.now)

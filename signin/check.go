@@ -33,10 +33,11 @@ type Person struct {
 
 // Refusals by lifecycle. Each message tells the person what he can do.
 var (
-	errTenantSuspended    = fault.New(fault.Forbidden, "POLICY_TENANT_SUSPENDED", "Your organization's access to this service is suspended. Ask your administrator.")
-	errNotMember          = fault.New(fault.Forbidden, "POLICY_NOT_A_MEMBER", "You no longer belong to this organization. Ask your administrator to add you.")
-	errUserLocked         = fault.New(fault.Forbidden, "POLICY_USER_LOCKED", "Your account is locked. Ask your administrator to unlock it.")
-	errConnectionDisabled = fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator.")
+	errTenantSuspended = fault.New(fault.Forbidden, "POLICY_TENANT_SUSPENDED", "Your organization's access to this service is suspended. Ask your administrator.")
+	errNotMember       = fault.New(fault.Forbidden, "POLICY_NOT_A_MEMBER", "You no longer belong to this organization. Ask your administrator to add you.")
+	errUserLocked      = fault.New(fault.Forbidden, "POLICY_USER_LOCKED", "Your account is locked. Ask your administrator to unlock it.")
+	// ErrConnectionDisabled is also what protocols answer for a connection that is not active.
+	ErrConnectionDisabled = fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator.")
 )
 
 // Check is the one lifecycle check: environment, tenant, connection, membership
@@ -95,7 +96,7 @@ func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, 
 	case !l.IsZero():
 		return p, errUserLocked
 	case connection != "" && (connStatus == nil || *connStatus != tenants.SSOActive):
-		return p, errConnectionDisabled
+		return p, ErrConnectionDisabled
 	}
 	if err := m.Usable(now); err != nil {
 		return p, err
@@ -118,7 +119,7 @@ func (c connectionState) usable() error {
 	case c.TenantStatus != tenants.StatusActive:
 		return errTenantSuspended
 	case c.Status != tenants.SSOActive:
-		return errConnectionDisabled
+		return ErrConnectionDisabled
 	}
 	return nil
 }
@@ -138,7 +139,7 @@ func readConnection(ctx context.Context, q db.Queryer, text, environment, tenant
 	err := q.QueryRow(ctx, text, tenant, connection, environment).Scan(&c.Tenant, &c.ID, &c.Type, &c.Name, &c.Status,
 		&c.JIT, &c.AllowUnverified, &c.TrustIdPMFA, &c.Pairing, &c.TenantStatus, &c.TenantKey, &c.TenantName)
 	if errors.Is(err, db.ErrNotFound) {
-		return c, errConnectionDisabled
+		return c, ErrConnectionDisabled
 	}
 	return c, err
 }

@@ -33,6 +33,23 @@ func (s *Service) SSOConnection(ctx context.Context, q db.Queryer, env tenants.E
 	return c, err
 }
 
+// OpenFlow is the gate before a question to the identity provider of c: the flow
+// is under way in this browser and may end in the tenant, and the connection is
+// active.
+func (s *Service) OpenFlow(ctx context.Context, q db.Queryer, flowID, browserID string, c tenants.SSOConnection) (Flow, error) {
+	f, err := s.Flow(ctx, q, c.Environment, flowID, browserID)
+	if err != nil {
+		return f, err
+	}
+	if err := f.Allows(c.Tenant); err != nil {
+		return f, err
+	}
+	if c.Status != tenants.SSOActive {
+		return f, ErrConnectionDisabled
+	}
+	return f, nil
+}
+
 // StartURL is where a login begins that no application asked for: the default
 // application's address for third-party initiated login (OpenID Connect Core §4),
 // which answers with an authorization request that names the connection.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
@@ -31,38 +30,6 @@ func ReadBody(r *http.Request, limit int64) ([]byte, error) {
 
 func bodyTooLarge(limit int64) error {
 	return fault.New(fault.TooLarge, "body_too_large", fmt.Sprintf("The body is larger than %d bytes.", limit))
-}
-
-// ReadJSON decodes a body of at most limit bytes into v: one JSON value, no
-// unknown fields, nothing after it. Failures are fault.Invalid, with the field
-// where it is known, and never repeat a submitted value.
-func ReadJSON(r *http.Request, limit int64, v any) error {
-	b, err := ReadBody(r, limit)
-	if err != nil {
-		return err
-	}
-	dec := json.NewDecoder(strings.NewReader(string(b)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return badJSON(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fault.New(fault.Invalid, "invalid_json", "The body holds more than one JSON value.")
-	}
-	return nil
-}
-
-func badJSON(err error) error {
-	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		f := fault.New(fault.Invalid, "invalid_type", "The value has the wrong type.").Because(err)
-		return f.In(typ.Field)
-	}
-	// encoding/json has no type for it; the name is quoted by Go's rules.
-	if name, ok := strings.CutPrefix(err.Error(), `json: unknown field "`); ok {
-		return fault.New(fault.Invalid, "unknown_field", "There is no such field.").In(clean(strings.TrimSuffix(name, `"`), 100))
-	}
-	return fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON.").Because(err)
 }
 
 // WriteJSON answers with v. Content-Type (application/json) and Cache-Control

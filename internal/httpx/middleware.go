@@ -85,15 +85,3 @@ func Recover(log *slog.Logger, answer http.HandlerFunc) func(http.Handler) http.
 		})
 	}
 }
-
-// LimitBody caps the body of every request at limit bytes; reads past it fail
-// with *http.MaxBytesError, which ReadBody and ReadJSON turn into
-// fault.TooLarge. A route that takes less asks them for less.
-func LimitBody(limit int64) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.Body = http.MaxBytesReader(w, r.Body, limit)
-			next.ServeHTTP(w, r)
-		})
-	}
-}

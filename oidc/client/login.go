@@ -41,15 +41,9 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	if flowID == "" {
 		return h.startAtApplication(w, r, q)
 	}
-	f, err := h.signin.Flow(r.Context(), h.db, q.env.ID, flowID, httpx.Browser(r))
+	f, err := h.signin.OpenFlow(r.Context(), h.db, flowID, httpx.Browser(r), q.conn)
 	if err != nil {
 		return err
-	}
-	if err := f.Allows(q.conn.Tenant); err != nil {
-		return err
-	}
-	if q.conn.Status != tenants.SSOActive {
-		return errConnectionDisabled
 	}
 	p, err := h.providers.get(r.Context(), q.conn.OIDC.Issuer, q.now)
 	if err != nil {
@@ -120,7 +114,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, q request) er
 		return h.refused(w, r, q, flowID, err, nil)
 	}
 	if q.conn.Status != tenants.SSOActive {
-		return h.refused(w, r, q, flowID, errConnectionDisabled, nil)
+		return h.refused(w, r, q, flowID, signin.ErrConnectionDisabled, nil)
 	}
 	var asked signin.Request
 	err = h.db.Tx(r.Context(), func(tx db.Queryer) error {

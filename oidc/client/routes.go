@@ -58,10 +58,7 @@ type request struct {
 	now  time.Time
 }
 
-var (
-	errUnknownConnection  = fault.New(fault.NotFound, "OIDC_CONNECTION_UNKNOWN", "This address belongs to no connection. Check the address in the identity provider's console.")
-	errConnectionDisabled = fault.New(fault.Forbidden, "POLICY_CONNECTION_DISABLED", "This way of signing in is switched off. Ask your administrator.")
-)
+var errUnknownConnection = fault.New(fault.NotFound, "OIDC_CONNECTION_UNKNOWN", "This address belongs to no connection. Check the address in the identity provider's console.")
 
 func (h *Handler) public(f func(w http.ResponseWriter, r *http.Request, q request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
