@@ -81,6 +81,19 @@ CREATE TABLE auth_codes (
 );
 CREATE INDEX auth_codes_expiry ON auth_codes USING btree (expires_at);
 
+CREATE TABLE break_glass_links (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  tenant_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT break_glass_links_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT break_glass_links_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX break_glass_links_expiry ON break_glass_links USING btree (expires_at);
+
 CREATE TABLE counts (
   tenant_id text COLLATE "C" NOT NULL,
   connection_id text COLLATE "C" NOT NULL,
@@ -137,6 +150,7 @@ CREATE TABLE flows (
   created_at bigint NOT NULL,
   expires_at bigint NOT NULL,
   finished_at bigint,
+  link_hash text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
   CONSTRAINT flows_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
@@ -294,12 +308,16 @@ CREATE TABLE logins (
   email text COLLATE "C" NOT NULL DEFAULT ''::text,
   checks text COLLATE "C" NOT NULL DEFAULT '[]'::text,
   ip text COLLATE "C" NOT NULL DEFAULT ''::text,
+  purpose text COLLATE "C" NOT NULL DEFAULT 'login'::text,
+  detail text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   CONSTRAINT logins_pkey PRIMARY KEY (tenant_id, id),
   CONSTRAINT logins_outcome_check CHECK ((outcome = ANY (ARRAY['success'::text, 'failure'::text, 'denied'::text]))),
+  CONSTRAINT logins_purpose_check CHECK ((purpose = ANY (ARRAY['login'::text, 'test'::text]))),
   CONSTRAINT logins_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
 CREATE INDEX logins_at ON logins USING btree (at);
 CREATE INDEX logins_connection ON logins USING btree (tenant_id, connection_id, at, id);
+CREATE INDEX logins_flow ON logins USING btree (tenant_id, flow_id);
 
 CREATE TABLE management_keys (
   environment_id text COLLATE "C" NOT NULL,
@@ -386,6 +404,16 @@ CREATE INDEX memberships_email ON memberships USING btree (tenant_id, email_key)
 CREATE INDEX memberships_hidden ON memberships USING btree (hidden_at) WHERE (hidden_at IS NOT NULL);
 CREATE INDEX memberships_user ON memberships USING btree (environment_id, user_id);
 CREATE INDEX memberships_user_name ON memberships USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
+
+CREATE TABLE oidc_replays (
+  tenant_id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT oidc_replays_pkey PRIMARY KEY (tenant_id, connection_id, hash),
+  CONSTRAINT oidc_replays_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE INDEX oidc_replays_expiry ON oidc_replays USING btree (expires_at);
 
 CREATE TABLE outbox (
   tenant_id text COLLATE "C" NOT NULL,
@@ -656,6 +684,7 @@ CREATE TABLE session_tenants (
   satisfied_at bigint NOT NULL,
   not_after bigint,
   ended_at bigint,
+  upstream_subject text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT session_tenants_pkey PRIMARY KEY (tenant_id, session_id),
   CONSTRAINT session_tenants_environment_id_session_id_fkey FOREIGN KEY (environment_id, session_id) REFERENCES sessions(environment_id, id) ON DELETE CASCADE,
   CONSTRAINT session_tenants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
@@ -755,10 +784,31 @@ CREATE TABLE sso_idp_keys (
   not_after bigint NOT NULL,
   status text COLLATE "C" NOT NULL,
   created_at bigint NOT NULL,
+  source text COLLATE "C" NOT NULL DEFAULT 'manual'::text,
+  warned_days bigint,
   CONSTRAINT sso_idp_keys_pkey PRIMARY KEY (tenant_id, connection_id, spki),
+  CONSTRAINT sso_idp_keys_source_check CHECK ((source = ANY (ARRAY['manual'::text, 'metadata'::text]))),
   CONSTRAINT sso_idp_keys_status_check CHECK ((status = ANY (ARRAY['trusted'::text, 'pending'::text]))),
   CONSTRAINT sso_idp_keys_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections(tenant_id, id) ON DELETE CASCADE
 );
+CREATE INDEX sso_idp_keys_expiry ON sso_idp_keys USING btree (not_after);
+
+CREATE TABLE sso_metadata (
+  tenant_id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  url text COLLATE "C" NOT NULL,
+  trusted_host text COLLATE "C" NOT NULL,
+  etag text COLLATE "C" NOT NULL DEFAULT ''::text,
+  fetched_at bigint,
+  tried_at bigint,
+  unknown_key_at bigint,
+  next_at bigint NOT NULL,
+  failures bigint NOT NULL DEFAULT 0,
+  error text COLLATE "C" NOT NULL DEFAULT ''::text,
+  CONSTRAINT sso_metadata_pkey PRIMARY KEY (tenant_id, connection_id),
+  CONSTRAINT sso_metadata_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections(tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX sso_metadata_due ON sso_metadata USING btree (next_at);
 
 CREATE TABLE sso_requests (
   tenant_id text COLLATE "C" NOT NULL,
@@ -797,6 +847,26 @@ CREATE TABLE sso_scim_pairs (
   CONSTRAINT sso_scim_pairs_tenant_id_scim_connection_id_fkey FOREIGN KEY (tenant_id, scim_connection_id) REFERENCES scim_connections(tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT sso_scim_pairs_tenant_id_sso_connection_id_fkey FOREIGN KEY (tenant_id, sso_connection_id) REFERENCES sso_connections(tenant_id, id) ON DELETE CASCADE
 );
+
+CREATE TABLE sso_sp_keys (
+  tenant_id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  state text COLLATE "C" NOT NULL,
+  certificate text COLLATE "C" NOT NULL,
+  private_key text COLLATE "C" NOT NULL,
+  not_after bigint NOT NULL,
+  warned_days bigint,
+  created_at bigint NOT NULL,
+  activated_at bigint,
+  retired_at bigint,
+  CONSTRAINT sso_sp_keys_pkey PRIMARY KEY (tenant_id, connection_id, id),
+  CONSTRAINT sso_sp_keys_state_check CHECK ((state = ANY (ARRAY['next'::text, 'active'::text, 'retired'::text]))),
+  CONSTRAINT sso_sp_keys_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections(tenant_id, id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX sso_sp_keys_active ON sso_sp_keys USING btree (tenant_id, connection_id) WHERE (state = 'active'::text);
+CREATE INDEX sso_sp_keys_expiry ON sso_sp_keys USING btree (not_after);
+CREATE UNIQUE INDEX sso_sp_keys_next ON sso_sp_keys USING btree (tenant_id, connection_id) WHERE (state = 'next'::text);
 
 CREATE TABLE tenant_closure (
   environment_id text COLLATE "C" NOT NULL,

@@ -79,6 +79,19 @@ CREATE TABLE auth_codes (
 
 CREATE INDEX auth_codes_expiry ON auth_codes (expires_at);
 
+CREATE TABLE break_glass_links (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  hash           TEXT NOT NULL,
+  tenant_id      TEXT NOT NULL,
+  user_id        TEXT NOT NULL,
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, hash)
+);
+
+CREATE INDEX break_glass_links_expiry ON break_glass_links (expires_at);
+
 CREATE TABLE counts (
   tenant_id     TEXT NOT NULL,
   connection_id TEXT NOT NULL,
@@ -131,7 +144,7 @@ CREATE TABLE flows (
   session_id     TEXT NOT NULL DEFAULT '', -- that the sign-in ended in; empty with finished_at: it was refused
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
-  finished_at    BIGINT,
+  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 
@@ -293,13 +306,15 @@ CREATE TABLE logins (
   subject       TEXT NOT NULL DEFAULT '',
   email         TEXT NOT NULL DEFAULT '',
   checks        TEXT NOT NULL DEFAULT '[]',
-  ip            TEXT NOT NULL DEFAULT '',
+  ip            TEXT NOT NULL DEFAULT '', purpose TEXT NOT NULL DEFAULT 'login' CHECK (purpose IN ('login', 'test')), detail TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (tenant_id, id)
 );
 
 CREATE INDEX logins_at ON logins (at);
 
 CREATE INDEX logins_connection ON logins (tenant_id, connection_id, at, id);
+
+CREATE INDEX logins_flow ON logins (tenant_id, flow_id);
 
 CREATE TABLE management_keys (
   environment_id TEXT NOT NULL REFERENCES environments (id),
@@ -389,6 +404,16 @@ CREATE INDEX memberships_hidden ON memberships (hidden_at) WHERE hidden_at IS NO
 CREATE INDEX memberships_user ON memberships (environment_id, user_id);
 
 CREATE INDEX memberships_user_name ON memberships (tenant_id, user_name_key) WHERE user_name_key <> '';
+
+CREATE TABLE oidc_replays (
+  tenant_id     TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+  connection_id TEXT NOT NULL,
+  hash          TEXT NOT NULL,             -- SHA-256 of the token's issuer and jti
+  expires_at    BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, connection_id, hash)
+);
+
+CREATE INDEX oidc_replays_expiry ON oidc_replays (expires_at);
 
 CREATE TABLE outbox (
   tenant_id    TEXT NOT NULL,
@@ -657,7 +682,7 @@ CREATE TABLE session_tenants (
   upstream       TEXT NOT NULL DEFAULT '', -- SessionIndex or sid at the identity provider
   satisfied_at   BIGINT NOT NULL,
   not_after      BIGINT,                   -- SessionNotOnOrAfter or session_expiry of the identity provider
-  ended_at       BIGINT,
+  ended_at       BIGINT, upstream_subject TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (tenant_id, session_id),
   FOREIGN KEY (environment_id, session_id) REFERENCES sessions (environment_id, id) ON DELETE CASCADE
 );
@@ -752,10 +777,30 @@ CREATE TABLE sso_idp_keys (
   certificate   TEXT NOT NULL,             -- PEM
   not_after     BIGINT NOT NULL,
   status        TEXT NOT NULL CHECK (status IN ('trusted', 'pending')),
-  created_at    BIGINT NOT NULL,
+  created_at    BIGINT NOT NULL, source TEXT NOT NULL DEFAULT 'manual' CHECK (source IN ('manual', 'metadata')), warned_days BIGINT,
   PRIMARY KEY (tenant_id, connection_id, spki),
   FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections (tenant_id, id) ON DELETE CASCADE
 );
+
+CREATE INDEX sso_idp_keys_expiry ON sso_idp_keys (not_after);
+
+CREATE TABLE sso_metadata (
+  tenant_id     TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  url           TEXT NOT NULL,
+  trusted_host  TEXT NOT NULL,             -- host that keys may be taken from without anybody's approval
+  etag          TEXT NOT NULL DEFAULT '',
+  fetched_at    BIGINT,                    -- when it last answered well
+  tried_at      BIGINT,
+  unknown_key_at BIGINT,                   -- when an unknown key last made it be asked
+  next_at       BIGINT NOT NULL,
+  failures      BIGINT NOT NULL DEFAULT 0,
+  error         TEXT NOT NULL DEFAULT '',  -- code of the last failure; empty: it went well
+  PRIMARY KEY (tenant_id, connection_id),
+  FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX sso_metadata_due ON sso_metadata (next_at);
 
 CREATE TABLE sso_requests (
   tenant_id      TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
@@ -794,6 +839,28 @@ CREATE TABLE sso_scim_pairs (
   FOREIGN KEY (tenant_id, sso_connection_id) REFERENCES sso_connections (tenant_id, id) ON DELETE CASCADE,
   FOREIGN KEY (tenant_id, scim_connection_id) REFERENCES scim_connections (tenant_id, id) ON DELETE CASCADE
 );
+
+CREATE TABLE sso_sp_keys (
+  tenant_id     TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  id            TEXT NOT NULL,
+  state         TEXT NOT NULL CHECK (state IN ('next', 'active', 'retired')),
+  certificate   TEXT NOT NULL,             -- PEM, self-signed
+  private_key   TEXT NOT NULL,             -- PKCS #8, encrypted, bound to this row
+  not_after     BIGINT NOT NULL,
+  warned_days   BIGINT,
+  created_at    BIGINT NOT NULL,
+  activated_at  BIGINT,
+  retired_at    BIGINT,
+  PRIMARY KEY (tenant_id, connection_id, id),
+  FOREIGN KEY (tenant_id, connection_id) REFERENCES sso_connections (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX sso_sp_keys_active ON sso_sp_keys (tenant_id, connection_id) WHERE state = 'active';
+
+CREATE INDEX sso_sp_keys_expiry ON sso_sp_keys (not_after);
+
+CREATE UNIQUE INDEX sso_sp_keys_next ON sso_sp_keys (tenant_id, connection_id) WHERE state = 'next';
 
 CREATE TABLE tenant_closure (
   environment_id TEXT NOT NULL,

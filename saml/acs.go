@@ -59,16 +59,16 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, q request) error {
 	if inResponseTo == "" {
 		return h.unsolicited(w, r, q)
 	}
-	flowID, err := h.signin.FindRequest(r.Context(), h.db, q.conn.Tenant, q.conn.ID, inResponseTo)
-	used := errors.Is(err, signin.ErrRequestUsed)
+	asked, err := h.signin.FindRequest(r.Context(), h.db, q.conn.Tenant, q.conn.ID, inResponseTo)
+	flowID, used := asked.FlowID, errors.Is(err, signin.ErrRequestUsed)
 	if err != nil && !used {
 		if fault.KindOf(err) == 0 {
 			return err
 		}
 		return h.refuse(w, r, q, flowID, errInResponse.Because(err), nil, "", "")
 	}
-	if q.conn.Status != tenants.SSOActive {
-		return h.refuse(w, r, q, flowID, signin.ErrConnectionDisabled, nil, "", "")
+	if err := asked.Serves(q.conn); err != nil {
+		return h.refuse(w, r, q, flowID, err, nil, "", "")
 	}
 	keys, err := trustedKeys(q.conn.SAML.Keys)
 	if err != nil {

@@ -62,9 +62,9 @@ func (s *Service) EndStmts(_ actor.Actor, sel Selector, reason string, now time.
 
 func (s *Service) end(p path, parts, lead string, sel Selector, reason string, now time.Time) []db.Stmt {
 	at := db.At(now)
-	marked := []any{lead, at, sel.User, sel.Session, sel.Connection}
-	clients := append(marked[:5:5], sel.Environment)
-	all := append(clients[:6:6], reason)
+	marked := []any{lead, at, sel.User, sel.Session, sel.Connection, sel.Upstream}
+	clients := append(marked[:6:6], sel.Environment)
+	all := append(clients[:7:7], reason)
 	return []db.Stmt{
 		{SQL: parts, Args: marked},
 		{SQL: p.families, Args: all},

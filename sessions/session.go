@@ -52,6 +52,10 @@ type Proof struct {
 	// nowhere. Refresh tokens do not outlive it.
 	NotAfter time.Time
 	Upstream string // SessionIndex or sid at the identity provider
+	// UpstreamSubject is whom the identity provider knows the session of: the
+	// NameID with its qualifiers, as JSON by the protocol that wrote it. Empty
+	// where nothing has to be told there at logout.
+	UpstreamSubject string
 }
 
 // Proof gives how the session satisfies the tenant.
@@ -91,13 +95,14 @@ type Login struct {
 
 // Selector says which parts of sessions End ends. What is set must match.
 // Environment is always set, and Tenant, User or Session with it; Connection
-// needs Tenant.
+// needs Tenant, and Upstream needs Connection.
 type Selector struct {
 	Environment string
 	Tenant      string // only this tenant's part of the sessions
 	User        string
 	Session     string
 	Connection  string // what was satisfied through this SSO connection
+	Upstream    string // and in this session of the identity provider (SessionIndex, sid)
 }
 
 var errSelector = fault.New(fault.Invalid, "session_selector", "The selector of sessions names nothing.")

@@ -9,11 +9,12 @@ const sqlInsertSession = `INSERT INTO sessions
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`
 
 const sqlSatisfy = `INSERT INTO session_tenants
-(tenant_id, session_id, environment_id, user_id, membership_id, connection_id, method, amr, acr, auth_time, upstream, satisfied_at, not_after)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+(tenant_id, session_id, environment_id, user_id, membership_id, connection_id, method, amr, acr, auth_time, upstream, satisfied_at, not_after, upstream_subject)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (tenant_id, session_id) DO UPDATE SET membership_id = excluded.membership_id, connection_id = excluded.connection_id,
  method = excluded.method, amr = excluded.amr, acr = excluded.acr, auth_time = excluded.auth_time, upstream = excluded.upstream,
- satisfied_at = excluded.satisfied_at, not_after = excluded.not_after, ended_at = NULL`
+ satisfied_at = excluded.satisfied_at, not_after = excluded.not_after,
+ upstream_subject = excluded.upstream_subject, ended_at = NULL`
 
 // sqlRenewSession gives a live session a new cookie and the strictest times.
 const sqlRenewSession = `UPDATE sessions SET hash = $3, amr = $4, acr = $5, auth_time = $6, last_seen_at = $7,
@@ -26,7 +27,7 @@ WHERE environment_id = $1 AND id = $2 AND user_id = $10 AND ended_at IS NULL AND
 const sessionColumns = `s.id, s.user_id, s.amr, s.acr, s.auth_time, s.created_at, s.last_seen_at, s.idle_seconds, s.expires_at`
 
 const proofColumns = `COALESCE(t.tenant_id, ''), COALESCE(t.membership_id, ''), COALESCE(t.connection_id, ''), COALESCE(t.method, ''),
- COALESCE(t.amr, '[]'), COALESCE(t.acr, ''), t.auth_time, t.satisfied_at, t.not_after, COALESCE(t.upstream, '')`
+ COALESCE(t.amr, '[]'), COALESCE(t.acr, ''), t.auth_time, t.satisfied_at, t.not_after, COALESCE(t.upstream, ''), COALESCE(t.upstream_subject, '')`
 
 // sqlFindSession refuses a session whose last parts two transactions ended at
 // once, neither of which saw that nothing was left.
@@ -75,29 +76,29 @@ WHERE tenant_id = $1 AND user_id = $3 AND ended_at IS NULL AND session_id IN (
 
 // What a selector meets, by the index that leads there; the rest is filtered.
 // Arguments: $1 tenant (environment where none is named), $3 user, $4 session,
-// $5 connection. The last two cross the tenants of one person.
+// $5 connection, $6 what the identity provider calls its session. The last two cross the tenants of one person.
 const (
-	whereUser         = `tenant_id = $1 AND user_id = $3 AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5)`
-	whereSession      = `tenant_id = $1 AND session_id = $4 AND ($3 = '' OR user_id = $3) AND ($5 = '' OR connection_id = $5)`
-	whereConnection   = `tenant_id = $1 AND connection_id = $5 AND ($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4)`
-	whereTenant       = `tenant_id = $1 AND ($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5)`
-	whereEveryUser    = `environment_id = $1 AND session_id IN (SELECT id FROM sessions WHERE environment_id = $1 AND user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5)`
-	whereEverySession = `environment_id = $1 AND session_id = $4 AND ($3 = '' OR user_id = $3) AND ($5 = '' OR connection_id = $5)`
+	whereUser         = `tenant_id = $1 AND user_id = $3 AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
+	whereSession      = `tenant_id = $1 AND session_id = $4 AND ($3 = '' OR user_id = $3) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
+	whereConnection   = `tenant_id = $1 AND connection_id = $5 AND ($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($6 = '' OR upstream = $6)`
+	whereTenant       = `tenant_id = $1 AND ($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
+	whereEveryUser    = `environment_id = $1 AND session_id IN (SELECT id FROM sessions WHERE environment_id = $1 AND user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
+	whereEverySession = `environment_id = $1 AND session_id = $4 AND ($3 = '' OR user_id = $3) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
 )
 
 // Ending goes through four tables. The first statement marks with $2, the time;
-// the others follow the mark. $6 is the environment, $7 the reason. Where no
+// the others follow the mark. $7 is the environment, $8 the reason. Where no
 // tenant is named, the first tells whose parts they were.
 const (
 	endParts    = `UPDATE session_tenants SET ended_at = $2 WHERE ended_at IS NULL AND `
-	endFamilies = `UPDATE refresh_families SET revoked_at = $2, revoke_reason = $7
-WHERE environment_id = $6 AND revoked_at IS NULL AND (tenant_id, session_id) IN (
+	endFamilies = `UPDATE refresh_families SET revoked_at = $2, revoke_reason = $8
+WHERE environment_id = $7 AND revoked_at IS NULL AND (tenant_id, session_id) IN (
   SELECT tenant_id, session_id FROM session_tenants WHERE ended_at = $2 AND `
 	endClients = `UPDATE session_clients SET ended_at = $2
-WHERE environment_id = $6 AND ended_at IS NULL AND (tenant_id, session_id) IN (
+WHERE environment_id = $7 AND ended_at IS NULL AND (tenant_id, session_id) IN (
   SELECT tenant_id, session_id FROM session_tenants WHERE ended_at = $2 AND `
-	endSessions = `UPDATE sessions SET ended_at = $2, end_reason = $7
-WHERE environment_id = $6 AND ended_at IS NULL AND id IN (
+	endSessions = `UPDATE sessions SET ended_at = $2, end_reason = $8
+WHERE environment_id = $7 AND ended_at IS NULL AND id IN (
   SELECT session_id FROM session_tenants WHERE ended_at = $2 AND `
 	endSessionsTail = `) AND NOT EXISTS (
   SELECT 1 FROM session_tenants l WHERE l.environment_id = sessions.environment_id AND l.session_id = sessions.id AND l.ended_at IS NULL)`

@@ -328,7 +328,7 @@ func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer,
 	now := s.clock.Now()
 	proof := sessions.Proof{
 		Tenant: identity.Tenant, Membership: membership, Connection: identity.Connection, Method: identity.Protocol,
-		AMR: identity.AMR, ACR: identity.ACR, AuthTime: identity.At, SatisfiedAt: now, NotAfter: identity.SessionEnd, Upstream: identity.Upstream,
+		AMR: identity.AMR, ACR: identity.ACR, AuthTime: identity.At, SatisfiedAt: now, NotAfter: identity.SessionEnd, Upstream: identity.Upstream, UpstreamSubject: identity.UpstreamSubject,
 	}
 	if proof.AuthTime.IsZero() || proof.AuthTime.After(now) {
 		proof.AuthTime = now

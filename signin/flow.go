@@ -22,8 +22,12 @@ const (
 	resultLifetime = 2 * time.Minute // between the provider's answer and the browser's next GET
 )
 
-// PurposeAuthorize is a flow that an application's authorization request began.
-const PurposeAuthorize = "authorize"
+// Purposes of a flow.
+const (
+	PurposeAuthorize = "authorize" // an application's authorization request began it
+	PurposeTest      = "test"      // an admin tries the connection: nobody is signed in
+	PurposeStart     = "start"     // the identity provider began it
+)
 
 // Refusals of a flow. Their codes are shown to people.
 var (

@@ -66,6 +66,14 @@ type Identity struct {
 	SessionEnd time.Time `json:"session_end,omitzero"`
 	Upstream   string    `json:"upstream,omitempty"` // SessionIndex or sid
 	Checks     []Check   `json:"checks,omitempty"`
+	// UpstreamSubject is whom the provider knows its session of, in the words of
+	// the protocol; see sessions.Proof.
+	UpstreamSubject string `json:"upstream_subject,omitempty"`
+	// Response is the provider's answer as the login log keeps it: the protocol
+	// redacted its values, but for a test.
+	Response string `json:"response,omitempty"`
+	// GroupsOmitted: the provider has more groups of the person than it sends.
+	GroupsOmitted bool `json:"groups_omitted,omitempty"`
 }
 
 // Check is one comparison that a login passed or failed, in the form in which

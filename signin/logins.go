@@ -33,6 +33,8 @@ type Login struct {
 	Email      string
 	Checks     []Check
 	IP         string
+	Purpose    string // PurposeTest, or empty for a login
+	Response   string // see Identity.Response
 }
 
 // RecordLogin writes an entry of the login log and its audit event. Protocols

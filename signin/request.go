@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/secret"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // Request is one question sent to an identity provider, answered at most once.
@@ -73,21 +74,39 @@ func (s *Service) TakeRequest(ctx context.Context, q db.Queryer, tenant, connect
 	return r, nil
 }
 
-// FindRequest looks a question up without consuming it and returns its flow.
-func (s *Service) FindRequest(ctx context.Context, q db.Queryer, tenant, connection, key string) (flowID string, err error) {
+// Asked is the flow of a question.
+type Asked struct {
+	FlowID  string
+	Purpose string
+}
+
+// Serves refuses a connection that is not active, except to tests.
+func (a Asked) Serves(c tenants.SSOConnection) error { return serves(c.Status, a.Purpose) }
+
+func serves(status, purpose string) error {
+	if status == tenants.SSOActive || purpose == PurposeTest {
+		return nil
+	}
+	return ErrConnectionDisabled
+}
+
+// FindRequest looks a question up without consuming it and returns its flow,
+// also with ErrRequestUsed and ErrRequestExpired.
+func (s *Service) FindRequest(ctx context.Context, q db.Queryer, tenant, connection, key string) (Asked, error) {
+	var a Asked
 	var expires, used db.Time
-	err = q.QueryRow(ctx, sqlRequest, tenant, connection, key).Scan(&flowID, &expires, &used)
+	err := q.QueryRow(ctx, sqlRequest, tenant, connection, key).Scan(&a.FlowID, &a.Purpose, &expires, &used)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
-		return "", ErrRequestUnknown
+		return a, ErrRequestUnknown
 	case err != nil:
-		return "", err
+		return a, err
 	case !used.IsZero():
-		return flowID, ErrRequestUsed
+		return a, ErrRequestUsed
 	case !s.clock.Now().Before(expires.Time):
-		return flowID, ErrRequestExpired
+		return a, ErrRequestExpired
 	}
-	return flowID, nil
+	return a, nil
 }
 
 func (r Request) rowID() string { return r.Tenant + "/" + r.Connection + "/" + r.Key }

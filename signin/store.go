@@ -19,8 +19,9 @@ const (
 		(tenant_id, connection_id, key, environment_id, flow_id, secret, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-	sqlRequest = `SELECT flow_id, expires_at, used_at FROM sso_requests
-		WHERE tenant_id = $1 AND connection_id = $2 AND key = $3`
+	sqlRequest = `SELECT r.flow_id, COALESCE(f.purpose, ''), r.expires_at, r.used_at FROM sso_requests r
+		LEFT JOIN flows f ON f.environment_id = r.environment_id AND f.id = r.flow_id
+		WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.key = $3`
 
 	sqlTakeRequest = `UPDATE sso_requests SET used_at = $4
 		WHERE tenant_id = $1 AND connection_id = $2 AND key = $3 AND used_at IS NULL AND expires_at > $4

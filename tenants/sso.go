@@ -76,7 +76,39 @@ type SAMLSettings struct {
 	ClockSkew time.Duration `json:"clock_skew_ns"`
 	// NameIDFormat is asked for in requests; empty: none in particular.
 	NameIDFormat string `json:"name_id_format,omitempty"`
+	// SignRequests signs AuthnRequests with the connection's own key.
+	SignRequests bool `json:"sign_requests,omitempty"`
+	// WantEncrypted refuses an assertion that came unencrypted.
+	WantEncrypted bool `json:"want_encrypted,omitempty"`
+	// RefuseCBC takes assertions encrypted with AES-GCM only.
+	RefuseCBC bool `json:"refuse_cbc,omitempty"`
+	// AllowInclusiveC14N takes canonicalization 1.0 and 1.1 beside the exclusive one (sso 4, step 4).
+	AllowInclusiveC14N bool `json:"allow_inclusive_c14n,omitempty"`
+	// AllowSHA1Until is the end of an exception for SHA-1; zero: none.
+	AllowSHA1Until time.Time `json:"allow_sha1_until,omitzero"`
+	// AllowIdPInitiated takes responses that nobody asked for (sso 4, step 13).
+	AllowIdPInitiated bool `json:"allow_idp_initiated,omitempty"`
+	// ForceAuthn makes the identity provider ask the person at each login.
+	ForceAuthn bool `json:"force_authn,omitempty"`
+	// AuthnContexts are asked for with comparison exact, and then required; empty: any.
+	AuthnContexts []string `json:"authn_contexts,omitempty"`
+	// SLOURL takes logout messages, SLOResponseURL answers where that is another
+	// address; empty: the identity provider has no single logout.
+	SLOURL         string `json:"slo_url,omitempty"`
+	SLOResponseURL string `json:"slo_response_url,omitempty"`
+	SLOBinding     string `json:"slo_binding,omitempty"`
+	// MaxResponseBytes bounds the posted form; 0: 512 KiB; at most 2 MiB.
+	MaxResponseBytes int64 `json:"max_response_bytes,omitempty"`
+	// GraphTenant and GraphClient read a person's groups from Microsoft Graph
+	// where a response leaves them out; the secret is SSOConnection.Secret.
+	GraphTenant string `json:"graph_tenant,omitempty"`
+	GraphClient string `json:"graph_client,omitempty"`
+	// RevocationIssuer signs Global Token Revocation requests; empty: not taken.
+	RevocationIssuer string `json:"revocation_issuer,omitempty"`
 }
+
+// MaxSAMLResponse is the greatest SAMLSettings.MaxResponseBytes (sso 4, step 1).
+const MaxSAMLResponse = 2 << 20
 
 // DefaultClockSkew and MaxClockSkew bound SAMLSettings.ClockSkew (sso 4, step 10).
 const (
@@ -97,6 +129,8 @@ const (
 	AuthBasic = "client_secret_basic"
 	AuthPost  = "client_secret_post"
 	AuthNone  = "none"
+	// AuthPrivateKeyJWT signs an assertion with the connection's own key (RFC 7523 §2.2).
+	AuthPrivateKeyJWT = "private_key_jwt"
 )
 
 // OIDCSettings is what is known of an OpenID provider.
@@ -106,6 +140,15 @@ type OIDCSettings struct {
 	Scopes      []string `json:"scopes"`       // openid included
 	GroupsClaim string   `json:"groups_claim"` // "groups" when empty
 	AuthMethod  string   `json:"auth_method"`  // empty: as discovery says, client_secret_basic before client_secret_post
+	// FormPost asks for the answer by POST (OAuth 2.0 Form Post Response Mode).
+	FormPost bool `json:"form_post,omitempty"`
+	// ACRValues are asked for, and one of them is then required; empty: any.
+	ACRValues []string `json:"acr_values,omitempty"`
+	// HostedDomains are the Google Workspace domains (claim hd) whose people may
+	// come; empty: any, but not people without one.
+	HostedDomains []string `json:"hosted_domains,omitempty"`
+	// RevocationIssuer signs Global Token Revocation requests; empty: the Issuer.
+	RevocationIssuer string `json:"revocation_issuer,omitempty"`
 }
 
 // AttributeMapping names the attributes or claims that carry a value; empty
@@ -165,6 +208,11 @@ func (e Environment) SAMLLoginURL(connection string) string {
 	return e.URL("/saml/" + connection + "/login")
 }
 
+// SAMLSLOURL takes logout messages.
+func (e Environment) SAMLSLOURL(connection string) string {
+	return e.URL("/saml/" + connection + "/slo")
+}
+
 // OIDCRedirectURL and OIDCLoginURL are the addresses of an OIDC connection (contract 2).
 func (e Environment) OIDCRedirectURL(connection string) string {
 	return e.URL("/oidc/" + connection + "/callback")
@@ -172,6 +220,21 @@ func (e Environment) OIDCRedirectURL(connection string) string {
 
 func (e Environment) OIDCLoginURL(connection string) string {
 	return e.URL("/oidc/" + connection + "/login")
+}
+
+// OIDCJWKSURL publishes our keys at the connection, for private_key_jwt.
+func (e Environment) OIDCJWKSURL(connection string) string {
+	return e.URL("/oidc/" + connection + "/jwks")
+}
+
+// OIDCBackchannelLogoutURL takes logout tokens (OpenID Connect Back-Channel Logout).
+func (e Environment) OIDCBackchannelLogoutURL(connection string) string {
+	return e.URL("/oidc/" + connection + "/backchannel-logout")
+}
+
+// RevocationURL takes Global Token Revocation requests, for connections of both types.
+func (e Environment) RevocationURL(connection string) string {
+	return e.URL("/sso/" + connection + "/global-token-revocation")
 }
 
 // SCIMBaseURL is the base of a SCIM connection (contract 2).
@@ -265,10 +328,10 @@ func (s *Service) checkOIDC(in *OIDCSettings) error {
 		return invalid("invalid_claim", "The name of the claim is longer than 200 bytes.", "groups_claim")
 	}
 	switch in.AuthMethod {
-	case "", AuthBasic, AuthPost, AuthNone:
+	case "", AuthBasic, AuthPost, AuthNone, AuthPrivateKeyJWT:
 		return nil
 	}
-	return invalid("invalid_auth_method", "Choose client_secret_basic, client_secret_post or none.", "auth_method")
+	return invalid("invalid_auth_method", "Choose client_secret_basic, client_secret_post, private_key_jwt or none.", "token_endpoint_auth_method")
 }
 
 // fetchable reports whether an address of an identity provider may be used.

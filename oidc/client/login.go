@@ -106,15 +106,16 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, q request) er
 	if state == "" || len(state) > 200 {
 		return h.refused(w, r, q, "", errState, nil)
 	}
-	flowID, err := h.signin.FindRequest(r.Context(), h.db, q.conn.Tenant, q.conn.ID, secret.Hash(state))
+	pending, err := h.signin.FindRequest(r.Context(), h.db, q.conn.Tenant, q.conn.ID, secret.Hash(state))
+	flowID := pending.FlowID
 	if err != nil {
 		return h.refused(w, r, q, flowID, stateFault(err), nil)
 	}
 	if _, err := h.signin.Flow(r.Context(), h.db, q.env.ID, flowID, httpx.Browser(r)); err != nil {
 		return h.refused(w, r, q, flowID, err, nil)
 	}
-	if q.conn.Status != tenants.SSOActive {
-		return h.refused(w, r, q, flowID, signin.ErrConnectionDisabled, nil)
+	if err := pending.Serves(q.conn); err != nil {
+		return h.refused(w, r, q, flowID, err, nil)
 	}
 	var asked signin.Request
 	err = h.db.Tx(r.Context(), func(tx db.Queryer) error {
