@@ -300,7 +300,7 @@ func TestSealChainsEachTenant(t *testing.T) {
 		}
 		// What commits late, with the time and id of before, is sealed by a later run.
 		late := event("ten_a", "user.deleted")
-		late.At = start.Add(-30 * time.Minute)
+		late.At = start.Add(-30 * time.Second)
 		record(t, d, late)
 		c.Advance(5 * time.Second)
 		if err := log.Seal(t.Context()); err != nil {
@@ -309,19 +309,24 @@ func TestSealChainsEachTenant(t *testing.T) {
 		if r := verify(t, log, "ten_a"); r.Events != 8 || !r.OK() {
 			t.Fatalf("a late event: %+v", r)
 		}
-		// Later than the overlap: the daily complete run finds it.
-		late.At = start.Add(-3 * time.Hour)
+		// Later than the overlap: a run that looks back farther finds it, and at last the daily one.
+		late.At = start.Add(-30 * time.Minute)
 		record(t, d, late)
+		later := event("ten_b", "user.deleted")
+		later.At = start.Add(-3 * time.Hour)
+		record(t, d, later)
 		for _, step := range []struct {
 			by   time.Duration
-			want int
-		}{{5 * time.Second, 1}, {completeEvery, 0}} {
+			a, b int
+		}{{5 * time.Second, 1, 1}, {longEvery, 0, 1}, {completeEvery, 0, 0}} {
 			c.Advance(step.by)
 			if err := log.Seal(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if r := verify(t, log, "ten_a"); r.Unsealed != step.want || !r.OK() {
-				t.Fatalf("a very late event after %v: %+v", step.by, r)
+			for tenant, want := range map[string]int{"ten_a": step.a, "ten_b": step.b} {
+				if r := verify(t, log, tenant); r.Unsealed != want || !r.OK() {
+					t.Fatalf("a very late event after %v: %+v", step.by, r)
+				}
 			}
 		}
 	})

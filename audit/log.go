@@ -34,7 +34,8 @@ type Log struct {
 	clock clock.Clock
 
 	mu       sync.Mutex
-	sealed   time.Time // start of the last complete run of Seal in this process
+	sealed   time.Time // start of the last run of Seal in this process that succeeded
+	long     time.Time // start of the last run that looked back far
 	complete time.Time // start of the last run that looked at all events
 }
 

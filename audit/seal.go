@@ -6,22 +6,26 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/id"
 )
 
 // JobSeal is the kind of the job that seals, every few seconds.
 const JobSeal = "audit.seal"
 
 const (
-	sealBatch = 500
+	sealBatch = 1000
 	// overlap is how far a run looks back behind the start of the one before: a
-	// transaction may commit that long after it took its time.
-	overlap = time.Hour
-	// completeEvery is how often a run looks at all events, for those that
-	// committed even later.
-	completeEvery = 24 * time.Hour
+	// transaction may commit that long after it took its time. Each run reads all
+	// that happened since, sealed or not, so that it is short, and for those that
+	// commit even later a run looks back farther now and then.
+	overlap       = time.Minute
+	longOverlap   = time.Hour
+	longEvery     = 10 * time.Minute
+	completeEvery = 24 * time.Hour // a run looks at all events
 )
 
 // Seal gives the committed events of all tenants their places in the chains.
@@ -30,12 +34,16 @@ const (
 func (l *Log) Seal(ctx context.Context) error {
 	start := l.clock.Now()
 	l.mu.Lock()
-	since := l.sealed.Add(-overlap)
 	complete := l.sealed.IsZero() || start.Sub(l.complete) >= completeEvery
+	long := complete || start.Sub(l.long) >= longEvery
+	since := l.sealed.Add(-overlap)
+	if long {
+		since = l.sealed.Add(-longOverlap)
+	}
 	l.mu.Unlock()
-	from := int64(0)
-	if !complete {
-		from = since.UnixMicro()
+	from, after := since.UnixMicro(), id.Ago(id.Event, start.Sub(since))
+	if complete {
+		from, after = 0, ""
 	}
 	tenants, err := l.unsealedTenants(ctx, from)
 	if err != nil {
@@ -43,7 +51,7 @@ func (l *Log) Seal(ctx context.Context) error {
 	}
 	var errs []error
 	for _, tenant := range tenants {
-		if err := l.sealTenant(ctx, tenant, from, start); err != nil && !errors.Is(err, db.ErrConflict) {
+		if err := l.sealTenant(ctx, tenant, after, start); err != nil && !errors.Is(err, db.ErrConflict) {
 			errs = append(errs, err)
 		}
 	}
@@ -53,6 +61,9 @@ func (l *Log) Seal(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sealed = start
+	if long {
+		l.long = start
+	}
 	if complete {
 		l.complete = start
 	}
@@ -76,9 +87,12 @@ func (l *Log) unsealedTenants(ctx context.Context, from int64) ([]string, error)
 	return tenants, rows.Err()
 }
 
-func (l *Log) sealTenant(ctx context.Context, tenant string, from int64, now time.Time) error {
+// sealTenant seals the tenant's events whose ids follow after, from batch to batch:
+// what is sealed already is read once.
+func (l *Log) sealTenant(ctx context.Context, tenant, after string, now time.Time) error {
 	for {
 		var n int
+		next := after
 		err := l.db.Tx(ctx, func(q db.Queryer) error {
 			var seq int64
 			var hash string
@@ -92,7 +106,7 @@ func (l *Log) sealTenant(ctx context.Context, tenant string, from int64, now tim
 					}
 					return rows.Err()
 				}},
-				{SQL: sqlUnsealed, Args: []any{tenant, from, int64(sealBatch)}, Scan: func(rows db.Rows) error {
+				{SQL: sqlUnsealed, Args: []any{tenant, after, int64(sealBatch)}, Scan: func(rows db.Rows) error {
 					for rows.Next() {
 						var r row
 						if err := r.scan(rows); err != nil {
@@ -106,20 +120,23 @@ func (l *Log) sealTenant(ctx context.Context, tenant string, from int64, now tim
 			if err != nil {
 				return err
 			}
-			seals := make([]db.Stmt, len(events))
+			seals := make([]string, len(events))
 			for i := range events {
 				seq++
 				if hash, err = events[i].hash(hash); err != nil {
 					return err
 				}
-				seals[i] = db.Stmt{SQL: sqlInsertSeal, Args: []any{tenant, seq, events[i].ID, hash, db.At(now)}}
+				next = events[i].ID
+				seals[i] = next + hash + strconv.FormatInt(seq, 10)
 			}
 			n = len(events)
 			if n == 0 {
 				return nil
 			}
-			return q.Batch(ctx, seals)
+			_, err = q.Exec(ctx, sqlInsertSeals, tenant, db.At(now), db.Set(seals))
+			return err
 		})
+		after = next
 		if err != nil || n < sealBatch {
 			return err
 		}

@@ -76,11 +76,13 @@ WHERE e.recorded_at >= $1 AND NOT EXISTS (
 const sqlHead = `SELECT seq, hash FROM audit_seals WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1`
 
 const sqlUnsealed = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.recorded_at >= $2 AND NOT EXISTS (
-  SELECT 1 FROM audit_seals s WHERE s.tenant_id = e.tenant_id AND s.event_id = e.id)
+WHERE e.tenant_id = $1 AND e.id > $2 AND NOT EXISTS (
+  SELECT 1 FROM audit_seals s WHERE s.tenant_id = e.tenant_id AND s.event_id = e.id AND s.event_id > $2)
 ORDER BY e.id LIMIT $3`
 
-const sqlInsertSeal = `INSERT INTO audit_seals (tenant_id, seq, event_id, hash, sealed_at) VALUES ($1, $2, $3, $4, $5)`
+// sqlInsertSeals takes a set of texts: an event's id of 30 characters, its hash of 64, its place.
+const sqlInsertSeals = `INSERT INTO audit_seals (tenant_id, seq, event_id, hash, sealed_at)
+SELECT $1, CAST(SUBSTR(key, 95) AS BIGINT), SUBSTR(key, 1, 30), SUBSTR(key, 31, 64), CAST($2 AS BIGINT) FROM json_each($3)`
 
 const sqlCountUnsealed = `SELECT COUNT(*) FROM audit_events e
 WHERE e.tenant_id = $1 AND NOT EXISTS (

@@ -346,35 +346,32 @@ func (s *Service) MemberStmts(a actor.Actor, environment string, g Group, added,
 	for _, c := range []struct {
 		who    []GroupMember
 		action string
-		stmts  func(ids []string) []db.Stmt
+		stmt   func(ids string) db.Stmt
 	}{
-		{removed, "group.member_removed", func(ids []string) []db.Stmt {
-			out := make([]db.Stmt, len(ids))
-			for i, m := range ids {
-				out[i] = db.Stmt{SQL: sqlRemoveMember, Args: []any{g.Tenant, g.ID, m}}
-			}
-			return out
+		{removed, "group.member_removed", func(ids string) db.Stmt {
+			return db.Stmt{SQL: sqlRemoveMembers, Args: []any{g.Tenant, g.ID, ids}}
 		}},
-		{added, "group.member_added", func(ids []string) []db.Stmt {
-			return []db.Stmt{{SQL: sqlAddMembers, Args: []any{g.Tenant, g.ID, db.At(now), db.Set(ids)}}}
+		{added, "group.member_added", func(ids string) db.Stmt {
+			return db.Stmt{SQL: sqlAddMembers, Args: []any{g.Tenant, g.ID, db.At(now), ids}}
 		}},
 	} {
 		if len(c.who) == 0 {
 			continue
 		}
 		ids := make([]string, len(c.who))
-		targets := make([][]audit.Target, len(c.who))
+		people := make([]audit.Target, len(c.who))
 		for i, m := range c.who {
 			ids[i] = m.Membership
-			targets[i] = []audit.Target{{Type: "user", ID: m.UserID, Name: m.Email}, {Type: "group", ID: g.ID, Name: g.Name}}
+			people[i] = audit.Target{Type: "user", ID: m.UserID, Name: m.Email}
 		}
 		events, err := audit.EachStmts(audit.Event{
 			Environment: environment, Tenant: g.Tenant, Action: c.action, Actor: a, At: now, Connection: g.Connection,
-		}, targets)
+			Targets: []audit.Target{{Type: "group", ID: g.ID, Name: g.Name}},
+		}, people)
 		if err != nil {
 			return nil, err
 		}
-		stmts = append(append(stmts, c.stmts(ids)...), events...)
+		stmts = append(append(stmts, c.stmt(db.Set(ids))), events...)
 	}
 	return stmts, nil
 }
@@ -419,13 +416,14 @@ func (s *Service) ChangeChildren(ctx context.Context, a actor.Actor, q db.Querye
 		ids    []string
 		action string
 	}{{removed, "group.member_removed"}, {added, "group.member_added"}} {
-		targets := make([][]audit.Target, len(c.ids))
+		children := make([]audit.Target, len(c.ids))
 		for i, child := range c.ids {
-			targets[i] = []audit.Target{{Type: "group", ID: child}, {Type: "group", ID: g.ID, Name: g.Name}}
+			children[i] = audit.Target{Type: "group", ID: child}
 		}
 		more, err := audit.EachStmts(audit.Event{
 			Environment: environment, Tenant: g.Tenant, Action: c.action, Actor: a, At: now, Connection: g.Connection,
-		}, targets)
+			Targets: []audit.Target{{Type: "group", ID: g.ID, Name: g.Name}},
+		}, children)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -173,6 +173,8 @@ func (s *Service) ProvisionStmts(a actor.Actor, r Resource, p Profile, f *Found)
 		}
 		stmts = append(stmts, lockMembership(r.Tenant, d.join.ID),
 			db.Stmt{SQL: sqlDropHiddenSource, Args: []any{r.Tenant, d.join.ID, r.Connection}},
+			// A change of a group that ran beside the deletion may have put him back.
+			db.Stmt{SQL: sqlLeaveGroupsOf, Args: []any{r.Tenant, d.join.ID, r.Connection}},
 			insertSource(r, d.join.ID, p, now), syncMembership(r.Tenant, d.join.ID, now))
 	default:
 		out.Membership, out.UserID, out.Created = id.New(id.Membership), d.userID, true
@@ -223,6 +225,9 @@ func (f *Found) unbury(r Resource, userID string, newUser bool) (stmts []db.Stmt
 type SourceState struct {
 	Membership, UserID        string
 	SCIMResources, SCIMActive int64
+	// Groups of the resource's connection that list him, for RemoveStmts to tell
+	// that he left them.
+	Groups []audit.Target
 }
 
 // ChangeStmts write a changed resource of a person. The membership's attributes
@@ -286,6 +291,13 @@ func (s *Service) RemoveStmts(a actor.Actor, r Resource, m SourceState, p Profil
 		Metadata: map[string]any{"delete": map[bool]string{true: "hard", false: "soft"}[hard]},
 	})
 	if err != nil {
+		return nil, err
+	}
+	stmts = append(stmts, events...)
+	if events, err = audit.EachStmts(audit.Event{
+		Environment: r.Environment, Tenant: r.Tenant, Action: "group.member_removed", Actor: a, At: now, Connection: r.Connection,
+		Targets: []audit.Target{{Type: "user", ID: m.UserID, Name: nameOf(p)}},
+	}, m.Groups); err != nil {
 		return nil, err
 	}
 	stmts = append(stmts, events...)

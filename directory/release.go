@@ -69,7 +69,7 @@ func (s *Service) ReleaseDirectory(ctx context.Context, a actor.Actor, q db.Quer
 		stmts = append(stmts, db.Stmt{SQL: sqlReleaseGroupsOf, Args: []any{tenant, connection, db.At(now)}})
 		return q.Batch(ctx, stmts)
 	}
-	var groups [][]audit.Target
+	var groups []audit.Target
 	stmts = append(stmts, db.Stmt{SQL: sqlDropGroupsOf, Args: []any{tenant, connection}, Scan: func(rows db.Rows) error {
 		groups = nil
 		for rows.Next() {
@@ -77,7 +77,7 @@ func (s *Service) ReleaseDirectory(ctx context.Context, a actor.Actor, q db.Quer
 			if err := rows.Scan(&g.ID, &g.Name); err != nil {
 				return err
 			}
-			groups = append(groups, []audit.Target{g})
+			groups = append(groups, g)
 		}
 		return rows.Err()
 	}})

@@ -32,7 +32,11 @@ FROM (SELECT j.key AS id, (SELECT m.user_id || ' ' || m.email FROM memberships m
 	sqlAddMembers = `INSERT INTO group_members (tenant_id, group_id, membership_id, added_at)
 SELECT $1, $2, key, CAST($3 AS BIGINT) FROM json_each($4) WHERE TRUE ON CONFLICT DO NOTHING`
 
-	sqlRemoveMember = `DELETE FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND membership_id = $3`
+	// sqlRemoveMembers finds each row by its whole key. The group comes out of the set, with a LIMIT that
+	// PostgreSQL does not look behind: where it knows the group it takes the average size for that of all,
+	// and reads a large group whole for one member.
+	sqlRemoveMembers = `DELETE FROM group_members WHERE tenant_id = $1 AND (group_id, membership_id) IN (
+ SELECT CAST($2 AS TEXT), key FROM json_each($3) LIMIT 20000)`
 
 	sqlLeaveGroupsOf = `DELETE FROM group_members WHERE tenant_id = $1 AND membership_id = $2 AND group_id IN (
  SELECT g.id FROM groups g WHERE g.tenant_id = $1 AND g.managed_by = 'scim' AND g.connection_id = $3)`

@@ -8,10 +8,12 @@ import (
 	"github.com/gatehouse-id/gatehouse/scim/schema"
 )
 
-// anchor is the last resource of a page in the order of creation.
+// anchor is the last resource of a page, in the order of creation or, for cursors,
+// in that of a sort.
 type anchor struct {
 	created time.Time
 	id      string
+	key     sortKey // of the attribute that the list is sorted by
 }
 
 // anchors remembers where pages of index pagination ended, so that the next
@@ -70,7 +72,7 @@ func (a *anchors) keep(connection string, k anchorKey, last row) {
 	if _, known := mine[k]; !known {
 		a.n++
 	}
-	mine[k] = anchorValue{anchor{last.Created, last.ID}, a.clock.Now()}
+	mine[k] = anchorValue{anchor{created: last.Created, id: last.ID}, a.clock.Now()}
 }
 
 // forget drops the anchors of a connection of which a resource was deleted.

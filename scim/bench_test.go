@@ -105,19 +105,51 @@ func BenchmarkDeactivate(b *testing.B) {
 	})
 }
 
-func BenchmarkAddMember(b *testing.B) {
-	for _, size := range []int{10, 10_000} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			dbtest.Bench(b, func(b *testing.B, d db.DB) {
-				c := benchConnection(b, d)
-				group := c.group(size)
-				ids := c.fill(b.N, "u")
-				parallel(b, func(i int) answer {
-					return c.do("PATCH", "/Groups/"+group, patchOp(map[string]any{"op": "Add", "path": "members", "value": members(ids[i])}))
-				})
+// BenchmarkGroupSize compares groups of 10 and of 100,000: what a new member costs,
+// and the group without its members.
+func BenchmarkGroupSize(b *testing.B) {
+	const large = 100_000
+	dbtest.Bench(b, func(b *testing.B, d db.DB) {
+		c := benchConnection(b, d)
+		groups := map[int]string{10: c.group(10), large: c.group(large)}
+		one := c.fill(1, "one")[0]
+		change := func(op string) map[string]any {
+			return patchOp(map[string]any{"op": op, "path": "members", "value": members(one)})
+		}
+		for _, size := range []int{10, large} {
+			path := "/Groups/" + groups[size]
+			b.Run(fmt.Sprint("add/", size), func(b *testing.B) {
+				for range b.N {
+					c.must(204, "PATCH", path, change("Add"))
+					b.StopTimer()
+					c.must(204, "PATCH", path, change("Remove"))
+					b.StartTimer()
+				}
 			})
-		})
-	}
+			b.Run(fmt.Sprint("remove/", size), func(b *testing.B) {
+				for range b.N {
+					b.StopTimer()
+					c.must(204, "PATCH", path, change("Add"))
+					b.StartTimer()
+					c.must(204, "PATCH", path, change("Remove"))
+				}
+			})
+			b.Run(fmt.Sprint("without/", size), func(b *testing.B) {
+				for range b.N {
+					if status := c.discard(path + "?excludedAttributes=members"); status != 200 {
+						b.Fatal(status)
+					}
+				}
+			})
+			b.Run(fmt.Sprint("members/", size), func(b *testing.B) {
+				for range b.N {
+					if status := c.discard(path); status != 200 {
+						b.Fatal(status)
+					}
+				}
+			})
+		}
+	})
 }
 
 // nobody does not keep the answer, as a network would not.
@@ -144,30 +176,46 @@ func BenchmarkReadGroup(b *testing.B) {
 	dbtest.Bench(b, func(b *testing.B, d db.DB) {
 		c := benchConnection(b, d)
 		group := c.group(10_000)
-		for name, path := range map[string]string{"members": "", "without": "?excludedAttributes=members"} {
-			b.Run(name, func(b *testing.B) {
-				for range b.N {
-					if status := c.discard("/Groups/" + group + path); status != 200 {
-						b.Fatal(status)
-					}
-				}
-			})
+		b.ResetTimer()
+		for range b.N {
+			if status := c.discard("/Groups/" + group); status != 200 {
+				b.Fatal(status)
+			}
 		}
 	})
 }
 
-func BenchmarkAddThousandMembers(b *testing.B) {
-	dbtest.Bench(b, func(b *testing.B, d db.DB) {
-		c := benchConnection(b, d)
-		ids := c.fill(1000, "u")
-		c.analyze()
-		add := patchOp(map[string]any{"op": "Add", "path": "members", "value": members(ids...)})
-		b.ResetTimer()
-		for i := range b.N {
-			b.StopTimer()
-			group := c.must(201, "POST", "/Groups", map[string]any{"displayName": fmt.Sprint("g", i)}).id()
-			b.StartTimer()
-			c.must(204, "PATCH", "/Groups/"+group, add)
-		}
-	})
+// BenchmarkThousandMembers moves 1,000 people in one request; replace brings 1,000
+// and sends 1,000 others away.
+func BenchmarkThousandMembers(b *testing.B) {
+	op := func(op string, ids []string) map[string]any {
+		return patchOp(map[string]any{"op": op, "path": "members", "value": members(ids...)})
+	}
+	for _, name := range []string{"add", "remove", "replace"} {
+		b.Run(name, func(b *testing.B) {
+			dbtest.Bench(b, func(b *testing.B, d db.DB) {
+				c := benchConnection(b, d)
+				ids, others := c.fill(1000, "u"), c.fill(1000, "v")
+				c.analyze()
+				b.ReportAllocs()
+				b.ResetTimer()
+				for i := range b.N {
+					b.StopTimer()
+					group := c.must(201, "POST", "/Groups", map[string]any{"displayName": fmt.Sprint("g", i)}).id()
+					if name != "add" {
+						c.must(204, "PATCH", "/Groups/"+group, op("Add", ids))
+					}
+					change := op("Add", ids)
+					switch name {
+					case "remove":
+						change = op("Remove", ids)
+					case "replace":
+						change = op("Replace", others)
+					}
+					b.StartTimer()
+					c.must(204, "PATCH", "/Groups/"+group, change)
+				}
+			})
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,7 +140,7 @@ func parseBulkOp(v any) *bulkOp {
 }
 
 func (op *bulkOp) fail(status int, scimType, detail string) *bulkOp {
-	op.done, op.status, op.err = true, status, &wireError{status: status, scimType: scimType, detail: detail}
+	op.status, op.err = status, &wireError{status: status, scimType: scimType, detail: detail}
 	return op
 }
 
@@ -174,11 +175,6 @@ func (b *bulkRun) stopped() bool { return b.failOn > 0 && b.errors >= b.failOn }
 
 func (b *bulkRun) run(ctx context.Context) {
 	for _, op := range b.ops {
-		if op.err != nil {
-			b.errors++
-		}
-	}
-	for _, op := range b.ops {
 		b.reach(ctx, op)
 	}
 	b.complete(ctx)
@@ -203,12 +199,15 @@ func (b *bulkRun) reach(ctx context.Context, op *bulkOp) {
 	if b.stopped() || ctx.Err() != nil {
 		return // not processed: it is not in the answer
 	}
-	if circle && op.method == http.MethodPost {
-		op.postpone(b)
+	if op.err == nil {
+		if circle && op.method == http.MethodPost {
+			op.postpone(b)
+		}
+		op.err = b.missing(op)
 	}
-	if err := b.missing(op); err != nil {
-		op.done, op.status, op.err = true, err.status, err
-		b.errors++
+	if op.err != nil { // counts in its turn: failOnErrors lets run what comes before
+		op.done = true
+		b.failed(ctx, b.sub(op, op.data), op, op.err)
 		return
 	}
 	b.execute(ctx, op)
@@ -276,23 +275,26 @@ func (b *bulkRun) resolved(v any) any {
 }
 
 // sub is the call of one operation: its own log entry and rules.
-func (b *bulkRun) sub(op *bulkOp) *call {
+func (b *bulkRun) sub(op *bulkOp, data *schema.Object) *call {
 	c := *b.c
 	c.dialect, c.logged = b.c.dialect.Start(), false
 	c.entry = Entry{
-		ID: id.New(id.Log), Tenant: c.conn.Tenant, Connection: c.conn.ID, At: c.now, Method: op.method, Path: cut(op.path, maxLoggedPath),
+		ID: id.New(id.Log), Tenant: c.conn.Tenant, Connection: c.conn.ID, At: c.now, Method: op.method, Path: bulkPath(op.path),
 		RequestID: b.c.entry.RequestID, start: time.Now(),
+	}
+	if data != nil {
+		c.entry.Body = c.redact(data.Bytes(), data)
 	}
 	return &c
 }
 
 func (b *bulkRun) execute(ctx context.Context, op *bulkOp) {
-	c := b.sub(op)
 	data, _ := b.resolved(op.data).(*schema.Object)
-	if data != nil {
-		c.entry.Body = c.redact(data.Bytes(), data)
-	}
+	c := b.sub(op, data)
 	target, _ := b.resolved(op.target).(string)
+	if target != op.target { // a replay finds the resource under its id only
+		c.entry.Path = op.kind.Endpoint() + "/" + target
+	}
 	out, err := c.bulkOperation(ctx, op, target, data)
 	op.done = true
 	if err != nil {
@@ -338,12 +340,11 @@ func (b *bulkRun) complete(ctx context.Context) {
 		body := schema.NewObject(2)
 		body.Set("schemas", []any{schema.PatchOpURN})
 		body.Set("Operations", operations)
-		c := b.sub(op)
-		c.entry.Method, c.entry.Path = http.MethodPatch, op.path+"/"+op.id
-		c.entry.Body = c.redact(body.Bytes(), body)
+		c := b.sub(op, body)
+		c.entry.Method, c.entry.Path = http.MethodPatch, op.kind.Endpoint()+"/"+op.id
 		out, err := c.patchResource(ctx, op.kind, op.id, "", false, false, body)
 		if err != nil {
-			b.failed(ctx, c, op, err)
+			b.failed(ctx, c, op, unresolved(err))
 			continue
 		}
 		op.tag = etag(out.row.Version)
@@ -353,6 +354,24 @@ func (b *bulkRun) complete(ctx context.Context) {
 	}
 }
 
+// bulkPath is an operation's path as the log shows it.
+func bulkPath(path string) string {
+	path, query, found := strings.Cut(strings.TrimPrefix(path, "/"), "?")
+	if path = "/" + path; found {
+		path += "?" + hideQuery(query, nil)
+	}
+	return cut(path, maxLoggedPath)
+}
+
+// unresolved is the failure of a circle that cannot be closed, such as that of
+// two groups within each other: 409 (RFC 7644 §3.7.1).
+func unresolved(err error) error {
+	if e, _ := onWire(err); e.status == http.StatusBadRequest {
+		return refuse(http.StatusConflict, e.scimType, e.detail)
+	}
+	return err
+}
+
 func (b *bulkRun) failed(ctx context.Context, c *call, op *bulkOp, err error) {
 	e, known := onWire(err)
 	if !known {
@@ -360,13 +379,22 @@ func (b *bulkRun) failed(ctx context.Context, c *call, op *bulkOp, err error) {
 	}
 	op.status, op.err = e.status, e
 	b.errors++
-	c.entry.Detail = strings.TrimSpace(e.scimType + " " + e.detail)
+	c.entry.Detail = c.detailOf(err, e)
 	b.log(c, e.status)
 }
 
 func (b *bulkRun) log(c *call, status int) {
 	c.entry.Status, c.entry.Rules, c.entry.Duration = status, c.dialect.Fired.Names(), time.Since(c.entry.start)
 	c.h.Log.enqueue(c.entry)
+}
+
+// resource is the id of the location in the answer, which only a POST that
+// failed has not (RFC 7644 §3.7.3), nor what names no resource.
+func (op *bulkOp) resource() string {
+	if op.id != "" || op.kind == 0 || op.method == http.MethodPost || strings.ContainsAny(op.target, "/:") {
+		return op.id
+	}
+	return url.PathEscape(op.target)
 }
 
 // response lists the operations that were processed, in the order of the
@@ -382,8 +410,8 @@ func (b *bulkRun) response() *schema.Object {
 		if op.bulkID != "" {
 			o.Set("bulkId", op.bulkID)
 		}
-		if op.id != "" {
-			o.Set("location", b.c.location(op.kind, op.id))
+		if at := op.resource(); at != "" {
+			o.Set("location", b.c.location(op.kind, at))
 		}
 		if op.tag != "" && op.err == nil {
 			o.Set("version", op.tag)

@@ -2,11 +2,13 @@ package scim_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
+	"github.com/gatehouse-id/gatehouse/scim"
 )
 
 type bulkResult struct{ method, bulkID, location, version, status, scimType string }
@@ -123,4 +125,50 @@ func TestBulkLimits(t *testing.T) {
 			t.Errorf("%s: %.200s", name, a)
 		}
 	}
+}
+
+// Operations are refused in their turn, count and are logged like others.
+func TestBulkRefusesInTurn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "rfc", "soft")
+		post := func(id, path string, data any) map[string]any {
+			return map[string]any{"method": "POST", "path": path, "bulkId": id, "data": data}
+		}
+		got := c.bulk(1,
+			post("a", "/Users", user("a@x.example")),
+			map[string]any{"method": "PATCH", "path": "Users/bulkId:a", "data": patchOp(map[string]any{"op": "replace", "path": "title", "value": "T"})},
+			map[string]any{"method": "GET", "path": "/Users"},
+			post("b", "/Users", user("b@x.example")),
+		)
+		if len(got) != 3 || got[0].status != "201" || got[1].status != "200" || got[2].status != "400" {
+			t.Fatalf("failOnErrors 1: %v", got)
+		}
+		a := got[0].id()
+		c.bulk(0,
+			map[string]any{"method": "POST", "path": "/Users", "data": user("c@x.example")},
+			post("d", "/Groups", map[string]any{"displayName": "d", "members": members("bulkId:nobody")}),
+		)
+		want := []string{
+			"POST /Bulk 200 ", "POST /Groups 400 No operation has the bulkId nobody.", "POST /Users 400 POST in a bulk request needs a bulkId.",
+			"POST /Bulk 200 ", "GET /Users 400 The method of an operation is POST, PUT, PATCH or DELETE.", "PATCH /Users/" + a + " 200 ", "POST /Users 201 ",
+		}
+		list := c.entries(scim.LogFilter{})
+		for _, w := range want {
+			if !slices.ContainsFunc(list, func(e scim.Entry) bool {
+				line := fmt.Sprintf("%s %s %d ", e.Method, e.Path, e.Status)
+				return strings.HasPrefix(w, line) && strings.Contains(e.Detail, strings.TrimPrefix(w, line))
+			}) {
+				t.Errorf("the log lacks %q: %v", w, list)
+			}
+		}
+		if len(list) != len(want) {
+			t.Errorf("%d entries, want %d", len(list), len(want))
+		}
+		// Two groups within each other cannot be (RFC 7644 §3.7.1).
+		got = c.bulk(0, post("x", "/Groups", map[string]any{"displayName": "x", "members": members("bulkId:y")}), post("y", "/Groups", map[string]any{"displayName": "y", "members": members("bulkId:x")}))
+		if len(got) != 2 || got[0].status != "201" || got[1].status != "409" {
+			t.Errorf("a circle of groups: %v", got)
+		}
+	})
 }

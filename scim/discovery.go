@@ -18,7 +18,7 @@ func (h *Handler) schemas(w http.ResponseWriter, r *http.Request, c *call) error
 func (h *Handler) schema(w http.ResponseWriter, r *http.Request, c *call) error {
 	urn, err := url.PathUnescape(chi.URLParam(r, "id"))
 	if err != nil {
-		return errNotFound
+		return errNoDocument
 	}
 	d, ok := c.ix.Schema(c.base, urn)
 	return c.document(w, r, d, ok)
@@ -45,7 +45,7 @@ func (c *call) document(w http.ResponseWriter, r *http.Request, d schema.Documen
 	case p.filter != "":
 		return errDiscovery
 	case !ok:
-		return errNotFound
+		return errNoDocument
 	}
 	w.Header().Set("ETag", d.ETag)
 	if fresh(r, d.ETag) {

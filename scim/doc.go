@@ -7,7 +7,7 @@
 //	GET POST                 /  (root query)  /.search /Users/.search /Groups/.search
 //	POST                     /Bulk
 //	GET                      /ServiceProviderConfig (and two legacy names) /ResourceTypes /Schemas
-//	GET                      /Me  501: a connection is not a user
+//	GET                      /Me  a person's access token: the own resource; 501 for a connection's
 //
 // and beside it POST /scim/{connection}/oauth2/token, the client credentials grant
 // of RFC 6749 §4.4, for clients that take no token by hand.

@@ -31,14 +31,14 @@ func refuse(status int, scimType, detail string) error {
 
 // Failures of the protocol that no domain package knows.
 var (
-	errNotFound     = refuse(http.StatusNotFound, "", "There is no such resource.")
+	errNotFound     = refuse(http.StatusNotFound, "", "There is no such user or group in this connection.")
 	errNoEndpoint   = refuse(http.StatusNotFound, "", "There is no such endpoint.")
-	errPrecondition = refuse(http.StatusPreconditionFailed, "", "The resource has changed since the version of If-Match.")
-	errMediaType    = refuse(http.StatusUnsupportedMediaType, "", "Send application/scim+json or application/json.")
-	errEmptyBody    = refuse(http.StatusBadRequest, "invalidSyntax", "The request needs a JSON body.")
-	errMe           = refuse(http.StatusNotImplemented, "", "This token belongs to a directory, not to a user: there is no /Me.")
+	errNoDocument   = refuse(http.StatusNotFound, "", "There is no such schema or resource type.")
+	errPrecondition = refuse(http.StatusPreconditionFailed, "", "The user or group has changed since the version that the request was made for (If-Match).")
+	errMediaType    = refuse(http.StatusUnsupportedMediaType, "", "The body is of a type that is not read here. Send application/scim+json or application/json.")
+	errEmptyBody    = refuse(http.StatusBadRequest, "invalidSyntax", "The request came without a body, and needs one in JSON.")
 	errOtherHost    = refuse(http.StatusUnauthorized, "", "The bearer token is not valid for this connection.")
-	errDiscovery    = refuse(http.StatusForbidden, "", "Discovery endpoints take no filter.") // RFC 7644 §4
+	errDiscovery    = refuse(http.StatusForbidden, "", "This address describes the service and takes no filter.") // RFC 7644 §4
 )
 
 // scimTypes are the codes of faults that are scimTypes themselves (RFC 7644
@@ -56,7 +56,7 @@ func onWire(err error) (e *wireError, ok bool) {
 	}
 	var conflict *db.ConflictError
 	if errors.As(err, &conflict) {
-		return &wireError{status: http.StatusConflict, scimType: "uniqueness", detail: "Another resource already has these values."}, true
+		return &wireError{status: http.StatusConflict, scimType: "uniqueness", detail: "Another user or group has these values already."}, true
 	}
 	if errors.Is(err, db.ErrRetry) {
 		return &wireError{status: http.StatusServiceUnavailable, detail: "The store is busy. Send the request again.", retry: 1}, true

@@ -48,22 +48,33 @@ func (c *call) createGroup(ctx context.Context, body *schema.Object) (outcome, e
 		})
 	})
 	if err != nil {
+		c.entry.Resource = "" // there is none
 		return outcome{}, err
 	}
 	return outcome{status: http.StatusCreated, kind: schema.Group, row: r}, nil
 }
 
-// checkDisplayName is Entra's rule of unique group names, where the connection has it.
+// checkDisplayName is Entra's rule of unique group names, where the connection has
+// it. It makes those that give names on one connection wait for each other: no
+// constraint of the store keeps two of them apart.
 func (c *call) checkDisplayName(ctx context.Context, q db.Queryer, key, except string) error {
 	if key == "" || !c.dialect.Has(dialect.UniqueDisplayName) {
 		return nil
 	}
 	var n int64
-	if err := q.QueryRow(ctx, sqlDisplayNameTaken, c.conn.Tenant, c.conn.ID, key, except).Scan(&n); err != nil {
+	err := q.Batch(ctx, []db.Stmt{
+		{SQL: sqlLockConnection + q.Dialect().ForNoKeyUpdate, Args: []any{c.conn.Tenant, c.conn.ID}, Scan: func(rows db.Rows) error {
+			for rows.Next() { // the lock is all
+			}
+			return rows.Err()
+		}},
+		{SQL: sqlDisplayNameTaken, Args: []any{c.conn.Tenant, c.conn.ID, key, except}, Scan: scanInt(&n)},
+	})
+	if err != nil {
 		return err
 	}
 	if n > 0 && c.dialect.Allow(dialect.UniqueDisplayName) {
-		return refuse(http.StatusConflict, "uniqueness", "Another group of this connection has this displayName.")
+		return refuse(http.StatusConflict, "uniqueness", "Another group of this connection has this displayName already.")
 	}
 	return nil
 }
@@ -77,11 +88,11 @@ type lockedGroup struct {
 }
 
 // lockGroup locks a group and looks up the members that the request is expected
-// to name, in one round trip.
-func (c *call) lockGroup(ctx context.Context, q db.Queryer, resource string, pre precondition, named []string) (lockedGroup, error) {
+// to name, in one round trip; before are statements that go first.
+func (c *call) lockGroup(ctx context.Context, q db.Queryer, resource string, pre precondition, named []string, before ...db.Stmt) (lockedGroup, error) {
 	l := lockedGroup{group: directory.Group{Tenant: c.conn.Tenant, ManagedBy: directory.SCIM, Connection: c.conn.ID}, known: map[string]resolved{}}
 	g := &l.group
-	stmts := []db.Stmt{{
+	stmts := append(before, db.Stmt{
 		SQL: sqlLockGroup + q.Dialect().ForUpdate, Args: []any{c.conn.Tenant, c.conn.ID, resource},
 		Scan: func(rows db.Rows) error {
 			for rows.Next() {
@@ -91,7 +102,7 @@ func (c *call) lockGroup(ctx context.Context, q db.Queryer, resource string, pre
 			}
 			return rows.Err()
 		},
-	}}
+	})
 	if len(named) > 0 {
 		stmts = append(stmts, c.resolve(resource, named, l.known))
 	}
@@ -166,8 +177,10 @@ func (c *call) changeGroup(ctx context.Context, resource string, pre preconditio
 		if res.Changed {
 			next.Doc = string(res.Doc.Bytes())
 			name := res.Doc.String("displayName")
-			if err := c.checkDisplayName(ctx, q, schema.Fold(name), resource); err != nil {
-				return err
+			if key := schema.Fold(name); key != schema.Fold(doc.String("displayName")) {
+				if err := c.checkDisplayName(ctx, q, key, resource); err != nil {
+					return err
+				}
 			}
 			var rename []db.Stmt
 			if l.group, rename, err = c.h.Directory.UpdateGroupStmts(c.actor, c.conn.Environment, l.group, directory.GroupPatch{Name: &name}); err != nil {
@@ -335,20 +348,10 @@ func (k resolved) member() directory.GroupMember {
 func (c *call) resolve(resource string, ids []string, into map[string]resolved) db.Stmt {
 	return db.Stmt{SQL: sqlResolveMembers, Args: []any{c.conn.Tenant, c.conn.ID, resource, db.Set(ids)}, Scan: func(rows db.Rows) error {
 		for rows.Next() {
-			var key, target string
-			var who *string
-			var in int64
-			if err := rows.Scan(&key, &target, &who, &in); err != nil {
+			var key string
+			var k resolved
+			if err := rows.Scan(&key, &k.kind, &k.membership, &k.group, &k.user, &k.email, &k.in); err != nil {
 				return err
-			}
-			k := resolved{kind: strings.TrimSpace(target[:6]), in: in > 0}
-			if k.kind == schema.Group.String() {
-				k.group = target[6:]
-			} else {
-				k.membership = target[6:]
-			}
-			if who != nil {
-				k.user, k.email, _ = strings.Cut(*who, " ")
 			}
 			into[key] = k
 		}
@@ -403,7 +406,7 @@ func (c *call) members(ctx context.Context, q db.Queryer, resource string) ([]sc
 func (c *call) removeGroup(ctx context.Context, resource string, pre precondition) (outcome, error) {
 	c.entry.Resource = resource
 	err := c.tx(ctx, func(q db.Queryer) error {
-		l, err := c.lockGroup(ctx, q, resource, pre, nil)
+		l, err := c.lockGroup(ctx, q, resource, pre, nil, c.touch(sqlTouchGroupsAround, resource))
 		if err != nil {
 			return err
 		}

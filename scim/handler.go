@@ -37,6 +37,9 @@ type Deps struct {
 	Vault        *keys.Vault // authenticates cursors
 	// Limiter is the bucket per connection; nil limits nothing.
 	Limiter *limit.Limiter
+	// UserToken checks a person's access token and gives his tenant and user id; a
+	// fault of kind Unauthenticated refuses it. nil: nobody has a /Me.
+	UserToken func(ctx context.Context, e tenants.Environment, token string) (tenant, user string, err error)
 	// Log is the provisioning log; its Run writes the queue.
 	Log *Log
 	// Logger gets what failed on our side.
@@ -155,6 +158,7 @@ type call struct {
 	entry    Entry   // of the provisioning log
 	logged   bool    // in the transaction of a change
 	guess    string  // profile that the client looks like; empty: no idea yet
+	self     string  // resource of the person whose token it is; empty for the directory's
 	replay   *replay // of an entry of the log; nil for a client's own request
 }
 
@@ -177,12 +181,15 @@ func (h *Handler) handle(who func(*http.Request) (*call, error), op operation) h
 				h.Logger.LogAttrs(r.Context(), slog.LevelError, "scim request failed", slog.String("path", httpx.Route(r)), slog.Any("error", err))
 			}
 			if c != nil {
-				c.entry.Detail = detailOf(err, e)
+				c.entry.Detail = c.detailOf(err, e)
 			}
 			status = e.status
 			e.write(w)
 		}
 		if c != nil && (err != nil || !c.logged) {
+			if c.logged { // the change may stand under its id, and only its answer have failed
+				c.entry.ID = id.New(id.Log)
+			}
 			c.finish(r, status)
 			if !c.dry() {
 				h.Log.enqueue(c.entry)
@@ -202,6 +209,9 @@ func (h *Handler) begin(r *http.Request) (*call, error) {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" { // RFC 9110 §11.1: the scheme is case-insensitive
 		return h.refused(r, fault.New(fault.Unauthenticated, "no_token", "Send the connection's bearer token."))
 	}
+	if h.UserToken != nil && isMe(r) && strings.Count(token, ".") == 2 {
+		return h.beginMe(r, host, strings.TrimSpace(token))
+	}
 	conn, tokenID, err := h.Tenants.Authenticate(r.Context(), h.DB, chi.URLParam(r, "connection"), strings.TrimSpace(token))
 	if err != nil {
 		return h.refused(r, err)
@@ -213,8 +223,8 @@ func (h *Handler) begin(r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.entry.Method, c.entry.Path = r.Method, pathOf(r)
-	c.guessProfile(nil)
+	c.entry.Method, c.entry.Path = r.Method, pathOf(r, neverReturned(c.ix))
+	c.guessProfile([]byte(r.URL.RawQuery))
 	return c, h.Limiter.Take(conn.ID, c.now)
 }
 
@@ -226,21 +236,30 @@ func (h *Handler) refused(r *http.Request, err error) (*call, error) {
 	}
 	connection, now := chi.URLParam(r, "connection"), h.Clock.Now()
 	_, tenant, unknown := h.Tenants.Locate(r.Context(), h.DB, connection)
-	if unknown != nil || h.refusals.Take(connection, now) != nil {
+	if unknown != nil {
+		return nil, err
+	}
+	if h.refusals.Take(connection, now) != nil {
+		h.Log.drop()
 		return nil, err
 	}
 	return &call{h: h, entry: Entry{
-		ID: id.New(id.Log), Tenant: tenant, Connection: connection, At: now, Method: r.Method, Path: pathOf(r), RequestID: httpx.InfoOf(r).RequestID,
+		ID: id.New(id.Log), Tenant: tenant, Connection: connection, At: now, Method: r.Method, Path: pathOf(r, nil), RequestID: httpx.InfoOf(r).RequestID,
 	}}, err
 }
 
 // detailOf is a failure as the log tells it: of a credential more than its bearer
 // learns.
-func detailOf(err error, e *wireError) string {
+func (c *call) detailOf(err error, e *wireError) string {
 	if f, ok := fault.From(err); ok && f.Kind == fault.Unauthenticated && f.Cause != nil {
-		return e.detail + " Why: " + f.Cause.Error() + "."
+		return e.detail + " Why: " + f.Cause.Error() + ". " + advice(e)
 	}
-	return strings.TrimSpace(e.scimType + " " + e.detail)
+	if c.ix != nil && strings.IndexByte(e.detail, '[') >= 0 { // it may quote the client's path
+		shown := *e
+		shown.detail = hidePath(e.detail, neverReturned(c.ix))
+		e = &shown
+	}
+	return e.plain()
 }
 
 // callOf prepares a request of a connection that subject makes.
@@ -273,13 +292,13 @@ func (h *Handler) callOf(ctx context.Context, conn tenants.SCIMConnection, subje
 	return c, nil
 }
 
-// guessProfile notes which client this looks like: by its name, or else by the
-// beginning of a body.
-func (c *call) guessProfile(body []byte) {
+// guessProfile notes which client this looks like: by its name, or else by its
+// query or the beginning of a body.
+func (c *call) guessProfile(sent []byte) {
 	if c.guess != "" || c.replay != nil {
 		return
 	}
-	c.guess = dialect.Suggest(c.actor.UserAgent, body)
+	c.guess = dialect.Suggest(c.actor.UserAgent, sent)
 	if c.guess != c.conn.Profile {
 		c.entry.Suggested = c.guess
 	}
@@ -295,11 +314,17 @@ func (c *call) finish(r *http.Request, status int) {
 	c.entry.Duration = time.Since(c.entry.start)
 }
 
-// me answers RFC 7644 §3.11 for a credential that is no user.
-func (h *Handler) me(http.ResponseWriter, *http.Request, *call) error { return errMe }
-
-// tx runs a change; the statements of f's last batch carry the log entry.
-func (c *call) tx(ctx context.Context, f func(q db.Queryer) error) error {
+// tx runs a change; the statements of f's last batch carry the log entry. What an
+// attempt says of the log holds only if it is the last one: one that is run again
+// may find nothing to change.
+func (c *call) tx(ctx context.Context, change func(q db.Queryer) error) error {
+	f := func(q db.Queryer) error {
+		c.logged = false
+		if c.replay != nil {
+			c.replay.changes = nil
+		}
+		return change(q)
+	}
 	if !c.dry() {
 		return c.h.DB.Tx(ctx, f)
 	}

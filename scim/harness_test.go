@@ -148,6 +148,11 @@ func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.raw) }
 func (c connection) send(ctx context.Context, method, path string, headers map[string]*string, body []byte) answer {
 	a := c.exchange(ctx, method, path, headers, body)
 	_ = json.Unmarshal(a.raw, &a.doc) // not every answer has a body
+	if ctx.Err() == nil {
+		for _, problem := range c.lint(method, path, a) {
+			c.g.t.Errorf("%s %s: %s in %.2000s", method, path, problem, a)
+		}
+	}
 	return a
 }
 

@@ -249,3 +249,33 @@ func TestClientGone(t *testing.T) {
 		c.must(201, "POST", "/Users", user("ann@x.example"))
 	})
 }
+
+// Who comes back is in no group of his directory until it says so, even where a
+// change of a group ran beside his deletion and put him back.
+func TestRevivalBringsNoGroups(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "rfc", "soft")
+		id := c.must(201, "POST", "/Users", user("ann@x.example")).id()
+		group := c.must(201, "POST", "/Groups", map[string]any{"displayName": "g", "members": members(id)}).id()
+		c.must(204, "DELETE", "/Users/"+id, nil)
+		if n := g.count(`SELECT COUNT(*) FROM audit_events WHERE tenant_id = $1 AND action = 'group.member_removed'`, c.tenant); n != 1 {
+			t.Errorf("%d events of his leaving", n)
+		}
+		err := d.Tx(t.Context(), func(q db.Queryer) error {
+			n, err := q.Exec(t.Context(), `INSERT INTO group_members (tenant_id, group_id, membership_id, added_at)
+SELECT m.tenant_id, g.id, m.id, CAST(0 AS BIGINT) FROM memberships m JOIN groups g ON g.tenant_id = m.tenant_id WHERE m.tenant_id = $1`, c.tenant)
+			if err == nil && n != 1 {
+				t.Errorf("%d rows", n)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := c.must(201, "POST", "/Users", user("ann@x.example")).id()
+		if a := c.must(200, "GET", "/Users/"+again, nil); a.field("groups") != nil || len(c.membersOf(group)) > 0 {
+			t.Errorf("revived: %v, members %v", a, c.membersOf(group))
+		}
+	})
+}

@@ -68,6 +68,9 @@ func (c *call) answerList(w http.ResponseWriter, r *http.Request, kinds []schema
 	if p.cursor != nil && len(kinds) > 1 {
 		return refuse(http.StatusBadRequest, "invalidCursor", "A query over all resource types takes startIndex, not a cursor.")
 	}
+	if p.cursor != nil && p.start > 1 {
+		return errTwoPages
+	}
 	start, left := p.start, p.count
 	for _, k := range kinds {
 		q, err := c.query(k, p, len(kinds) > 1)
@@ -129,7 +132,7 @@ func (c *call) streamParts(ctx context.Context, s *stream, parts []part) error {
 			}
 			s.write(append(buf, head...))
 			if part.kind == schema.Group && part.mask.wants("members") {
-				if err := c.streamMembers(ctx, s, r.ID); err != nil {
+				if err := c.streamMembers(ctx, s, r.ID, part.mask); err != nil {
 					return err
 				}
 			}

@@ -64,7 +64,7 @@ type Log struct {
 	mu       sync.Mutex
 	reads    []Entry
 	refusals []Entry
-	dropped  int64
+	dropped  int64 // since the last write
 }
 
 // NewLog makes the log of all connections.
@@ -91,12 +91,14 @@ func (l *Log) enqueue(e Entry) {
 	}
 }
 
-// Dropped is how many entries were not kept since the start, because more came
-// than are written in a second.
-func (l *Log) Dropped() int64 {
+// drop counts an entry that is not kept.
+func (l *Log) drop() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.dropped
+	l.dropped++
 }
 
 // Run writes the queue once a second until ctx ends, and then what is left.
@@ -116,12 +118,17 @@ func (l *Log) Run(ctx context.Context) {
 	}
 }
 
-// Flush writes what waits now.
+// Flush writes what waits now, and tells the logger how many entries were not
+// kept because more came than are written in a second, or because a client
+// without a valid credential keeps asking.
 func (l *Log) Flush(ctx context.Context) error {
 	l.mu.Lock()
-	waiting := append(l.refusals, l.reads...)
-	l.reads, l.refusals = nil, nil
+	waiting, dropped := append(l.refusals, l.reads...), l.dropped
+	l.reads, l.refusals, l.dropped = nil, nil, 0
 	l.mu.Unlock()
+	if dropped > 0 {
+		l.logger.LogAttrs(ctx, slog.LevelWarn, "provisioning log left out entries", slog.Int64("entries", dropped))
+	}
 	if len(waiting) == 0 {
 		return nil
 	}

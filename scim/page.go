@@ -134,8 +134,9 @@ func (c *call) pageInSQL(ctx context.Context, q query, at position, count int) (
 	where, args := c.where(q)
 	inner, innerArgs := where, append([]any(nil), args...)
 	if at.after != nil {
-		inner += " AND (r.created, r.id) > (" + placeholder(len(innerArgs)+1) + ", " + placeholder(len(innerArgs)+2) + ")"
-		innerArgs = append(innerArgs, db.At(at.after.created), at.after.id)
+		var beyond string
+		beyond, innerArgs = q.beyond(at.after, innerArgs)
+		inner += beyond
 	}
 	inner += " ORDER BY " + q.order() + " LIMIT " + placeholder(len(innerArgs)+1)
 	innerArgs = append(innerArgs, int64(count)+1) // one more tells whether something follows
@@ -211,19 +212,19 @@ func (c *call) scanGroups(into *map[string][]any) func(db.Rows) error {
 	}
 }
 
-// relatedChunk is how many resources are held while the matcher asks the store
-// about each of them.
+// relatedChunk is how many resources are held while their members or groups are
+// read for the matcher.
 const relatedChunk = 100
 
 // scan streams the resources for which the planned condition holds, in order,
 // and visits those that match, with their whole documents. Where the matcher
-// needs members or groups it holds a chunk instead: a query within an open one
-// takes a second connection, and as many such requests as the pool has
-// connections would wait for each other for ever.
+// needs members or groups it holds a chunk instead, and reads those of all of it
+// at once: a query within an open one takes a second connection, and as many such
+// requests as the pool has connections would wait for each other for ever.
 func (c *call) scan(ctx context.Context, q query, after *anchor, visit func(r row, doc *schema.Object) (more bool)) error {
 	at := position{after: after}
 	if len(q.plan.NeedsRelated) == 0 {
-		return c.scanRows(ctx, q, at, 0, func(r row) (bool, error) { return c.match(ctx, q, r, visit) })
+		return c.scanRows(ctx, q, at, 0, func(r row) (bool, error) { return c.match(q, r, visit) })
 	}
 	for {
 		chunk := make([]row, 0, relatedChunk)
@@ -234,10 +235,8 @@ func (c *call) scan(ctx context.Context, q query, after *anchor, visit func(r ro
 		if err != nil {
 			return err
 		}
-		for _, r := range chunk {
-			if more, err := c.match(ctx, q, r, visit); err != nil || !more {
-				return err
-			}
+		if more, err := c.matchChunk(ctx, q, chunk, visit); err != nil || !more {
+			return err
 		}
 		if len(chunk) < relatedChunk {
 			return nil
@@ -255,8 +254,9 @@ func (c *call) scan(ctx context.Context, q query, after *anchor, visit func(r ro
 func (c *call) scanRows(ctx context.Context, q query, at position, limit int, visit func(r row) (more bool, err error)) error {
 	sql, args := c.where(q)
 	if at.after != nil {
-		sql += " AND (r.created, r.id) > (" + placeholder(len(args)+1) + ", " + placeholder(len(args)+2) + ")"
-		args = append(args, db.At(at.after.created), at.after.id)
+		var beyond string
+		beyond, args = q.beyond(at.after, args)
+		sql += beyond
 	}
 	sql += " ORDER BY " + q.order()
 	if limit > 0 {
@@ -282,45 +282,90 @@ func (c *call) scanRows(ctx context.Context, q query, at position, limit int, vi
 
 // match visits a resource if the part of the filter that the engine did not
 // answer holds for it.
-func (c *call) match(ctx context.Context, q query, r row, visit func(r row, doc *schema.Object) (more bool)) (more bool, err error) {
+func (c *call) match(q query, r row, visit func(r row, doc *schema.Object) (more bool)) (more bool, err error) {
 	doc, err := c.full(q.kind, r)
 	if err != nil {
 		return false, err
 	}
-	if q.plan.Residual != nil {
-		target := filter.Target{Doc: doc, Related: func(attribute string) []any { return c.related(ctx, attribute, r.ID, &err) }}
-		matched := q.plan.Residual.Match(target)
-		if err != nil {
-			return false, err
-		}
-		if !matched {
-			return true, nil
-		}
+	if q.plan.Residual != nil && !q.plan.Residual.Match(filter.Target{Doc: doc}) {
+		return true, nil
 	}
 	return visit(r, doc), nil
 }
 
-// related reads members or groups of one resource for the matcher.
-func (c *call) related(ctx context.Context, attribute, resource string, failed *error) []any {
-	var list []any
-	if attribute == "groups" {
-		if err := c.read(ctx, []db.Stmt{c.groupsOf(resource, &list)}); err != nil {
-			*failed = err
+// matchChunk is match where the filter asks for members or groups. They are held
+// for one resource at a time.
+func (c *call) matchChunk(ctx context.Context, q query, chunk []row, visit func(r row, doc *schema.Object) (more bool)) (more bool, err error) {
+	docs, alone := make(map[string]*schema.Object, len(chunk)), make(map[string]bool, len(chunk))
+	ids := make([]string, len(chunk))
+	for i, r := range chunk {
+		if docs[r.ID], err = c.full(q.kind, r); err != nil {
+			return false, err
 		}
-		return list
+		ids[i], alone[r.ID] = r.ID, true
 	}
-	members, err := c.members(ctx, c.h.DB, resource)
+	drop := func(resource string, related []any) {
+		t := filter.Target{Doc: docs[resource], Related: func(string) []any { return related }}
+		if !q.plan.Residual.Match(t) {
+			delete(docs, resource)
+		}
+		delete(alone, resource)
+	}
+	if err := c.eachRelated(ctx, q.kind, ids, drop); err != nil {
+		return false, err
+	}
+	for resource := range alone { // without members, or in no group
+		drop(resource, nil)
+	}
+	for _, r := range chunk {
+		if doc := docs[r.ID]; doc != nil && !visit(r, doc) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// eachRelated visits those of the resources that have members (groups) or groups
+// (users), with them. The list is valid during the visit, which asks nothing of
+// the store.
+func (c *call) eachRelated(ctx context.Context, k schema.Kind, ids []string, visit func(resource string, related []any)) error {
+	sql, element := sqlGroupsOfAll, c.groupOf
+	if k == schema.Group {
+		sql, element = sqlMembersOfAll, c.memberOf
+	}
+	rows, err := c.h.DB.Query(ctx, sql, c.conn.Tenant, c.conn.ID, db.Set(ids))
 	if err != nil {
-		*failed = err
+		return err
 	}
-	for _, m := range members {
-		o := schema.NewObject(3)
-		o.Set("value", m.Value)
-		o.Set("$ref", c.base+"/"+m.Type+"s/"+m.Value)
-		o.Set("type", m.Type)
-		list = append(list, o)
+	defer rows.Close()
+	last := ""
+	var list []any
+	for rows.Next() {
+		var resource, other, detail string
+		if err := rows.Scan(&resource, &other, &detail); err != nil {
+			return err
+		}
+		if resource != last && last != "" {
+			visit(last, list)
+			list = list[:0]
+		}
+		last = resource
+		list = append(list, element(other, detail))
 	}
-	return list
+	if err := rows.Err(); err != nil || last == "" {
+		return err
+	}
+	visit(last, list)
+	return nil
+}
+
+// memberOf is an element of a group's members for the matcher.
+func (c *call) memberOf(id, kind string) *schema.Object {
+	o := schema.NewObject(3)
+	o.Set("value", id)
+	o.Set("$ref", c.base+"/"+kind+"s/"+id)
+	o.Set("type", kind)
+	return o
 }
 
 // pageByMatcher reads a page of a list that the matcher or a sort decides on.
@@ -352,12 +397,14 @@ func (c *call) pageByMatcher(ctx context.Context, q query, at position, count in
 	return p, err
 }
 
-// readGroups reads the groups of a page's users in one round trip.
+// readGroups reads the groups of a page's users.
 func (c *call) readGroups(ctx context.Context, p *page) error {
-	p.groups = make(map[string][]any, len(p.rows))
-	var stmts []db.Stmt
-	for _, r := range p.rows {
-		stmts = append(stmts, db.Stmt{SQL: sqlGroupsOf, Args: []any{c.conn.Tenant, c.conn.ID, r.ID}, Scan: c.scanGroups(&p.groups)})
+	if len(p.rows) == 0 {
+		return nil
 	}
-	return c.read(ctx, stmts)
+	ids := make([]string, len(p.rows))
+	for i, r := range p.rows {
+		ids[i] = r.ID
+	}
+	return c.read(ctx, []db.Stmt{{SQL: sqlGroupsOfAll, Args: []any{c.conn.Tenant, c.conn.ID, db.Set(ids)}, Scan: c.scanGroups(&p.groups)}})
 }

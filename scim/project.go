@@ -131,6 +131,18 @@ func (m *mask) wants(name string) bool {
 	return b == nil || !b.whole
 }
 
+// keeps tells whether a sub-attribute of a top-level attribute is to be sent.
+func (m *mask) keeps(name, sub string) bool {
+	if m == nil {
+		return true
+	}
+	b := m.tree[name]
+	if b == nil || b.whole {
+		return m.only == (b != nil)
+	}
+	return m.only == (b.parts[sub] != nil)
+}
+
 // apply gives what of a resource is to be sent; id and schemas always are
 // (RFC 7643 §3.1, §3).
 func (m *mask) apply(o *schema.Object) *schema.Object {
@@ -149,6 +161,18 @@ func (m *mask) apply(o *schema.Object) *schema.Object {
 		if v, keep := m.part(m.tree[key], v); keep {
 			out.Set(key, v)
 		}
+	}
+	// schemas names those of the attributes that are there (RFC 7643 §3). The first
+	// is the resource type's own.
+	if list := out.List("schemas"); len(list) > 1 {
+		kept := append(make([]any, 0, len(list)), list[0])
+		for _, v := range list[1:] {
+			urn, _ := v.(string)
+			if _, there := out.Get(urn); there {
+				kept = append(kept, v)
+			}
+		}
+		out.Set("schemas", kept)
 	}
 	return out
 }

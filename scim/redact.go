@@ -3,7 +3,10 @@ package scim
 import (
 	"bytes"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gatehouse-id/gatehouse/scim/schema"
@@ -18,7 +21,7 @@ const (
 )
 
 // secretWords are the parts of a name by which its value is kept out of the log.
-var secretWords = []string{"password", "secret", "token"}
+var secretWords = []string{"password", "passwd", "passphrase", "credential", "secret", "token"}
 
 func isSecret(name string) bool {
 	name = strings.ToLower(name)
@@ -28,6 +31,58 @@ func isSecret(name string) bool {
 		}
 	}
 	return false
+}
+
+// unquoted is a filter or path without its quoted values.
+func unquoted(s string) string {
+	if strings.IndexByte(s, '"') < 0 {
+		return s
+	}
+	var b strings.Builder
+	inside := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case inside && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			inside = !inside
+			b.WriteByte(' ')
+		case !inside:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+// namesSecret tells whether a filter or path names a secret, by its words or by
+// the folded names of attributes that are never returned.
+func namesSecret(s string, names map[string]bool) bool {
+	s = unquoted(s)
+	return isSecret(s) || len(names) > 0 && slices.ContainsFunc(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return r != '_' && r != '-' && r != '$' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), func(word string) bool { return names[word] })
+}
+
+// hideFilter withholds a filter that compares a secret: what stands in it may be
+// the secret itself.
+func hideFilter(s string, names map[string]bool) string {
+	if namesSecret(s, names) {
+		return hidden
+	}
+	return s
+}
+
+// hidePath is hideFilter for the value filter of a path, or of a text that quotes
+// one.
+func hidePath(s string, names map[string]bool) string {
+	begin, end := strings.IndexByte(s, '['), strings.LastIndexByte(s, ']')
+	if begin < 0 || !namesSecret(s, names) {
+		return s
+	}
+	if end < begin {
+		return s[:begin+1] + hidden
+	}
+	return s[:begin+1] + hidden + s[end:]
 }
 
 // redact gives what the log keeps of a body. doc is nil when it could not be
@@ -61,7 +116,7 @@ func redacted(v any) any {
 				out.Set(key, hidden)
 				continue
 			}
-			out.Set(key, redacted(w))
+			out.Set(key, redacted(hideCompared(key, w, nil)))
 		}
 		return out
 	case []any:
@@ -74,16 +129,46 @@ func redacted(v any) any {
 	return v
 }
 
-// pathOf is the path and query as the log shows them.
-func pathOf(r *http.Request) string {
+// hideCompared withholds what a member of a body that is a filter or path says of
+// a secret.
+func hideCompared(key string, v any, names map[string]bool) any {
+	s, ok := v.(string)
+	switch {
+	case ok && strings.EqualFold(key, "filter"):
+		return hideFilter(s, names)
+	case ok && strings.EqualFold(key, "path"):
+		return hidePath(s, names)
+	}
+	return v
+}
+
+// pathOf is the path and query as the log shows them: without tokens, which RFC
+// 6750 §2.3 allows in a query, and without what a filter says of a secret.
+func pathOf(r *http.Request, names map[string]bool) string {
 	_, p, _ := strings.Cut(r.URL.Path, "/v2")
 	if p == "" {
 		p = "/"
 	}
 	if r.URL.RawQuery != "" {
-		p += "?" + r.URL.RawQuery
+		p += "?" + hideQuery(r.URL.RawQuery, names)
 	}
 	return cut(p, maxLoggedPath)
+}
+
+func hideQuery(query string, names map[string]bool) string {
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		rawKey, rawValue, _ := strings.Cut(pair, "=")
+		key, err := url.QueryUnescape(rawKey)
+		value, err2 := url.QueryUnescape(rawValue)
+		if err != nil || err2 != nil { // as it stands
+			key, value = rawKey, rawValue
+		}
+		if isSecret(key) || strings.EqualFold(key, "filter") && namesSecret(value, names) {
+			pairs[i] = rawKey + "=" + hidden
+		}
+	}
+	return strings.Join(pairs, "&")
 }
 
 // cut bounds a text and makes it storable.

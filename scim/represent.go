@@ -70,18 +70,30 @@ func (c *call) groupOf(id, name string) *schema.Object {
 	return o
 }
 
-// appendMember appends an element of a group's members (RFC 7643 §4.2). Ids and
-// kinds need no escaping.
-func (c *call) appendMember(dst []byte, id, kind string) []byte {
-	dst = append(dst, `{"value":"`...)
-	dst = append(dst, id...)
-	dst = append(dst, `","$ref":"`...)
-	dst = append(dst, c.base...)
-	dst = append(dst, '/')
-	dst = append(dst, kind...)
-	dst = append(dst, `s/`...)
-	dst = append(dst, id...)
-	dst = append(dst, `","type":"`...)
-	dst = append(dst, kind...)
-	return append(dst, `"}`...)
+// memberParts is what of the members of a group is to be sent.
+type memberParts struct{ value, ref, kind bool }
+
+func partsOf(m *mask) memberParts {
+	return memberParts{value: m.keeps("members", "value"), ref: m.keeps("members", "$ref"), kind: m.keeps("members", "type")}
+}
+
+// appendMember appends an element of a group's members (RFC 7643 §4.2), of which
+// some part is wanted. Ids and kinds need no escaping.
+func (c *call) appendMember(dst []byte, id, kind string, p memberParts) []byte {
+	begin := len(dst)
+	if p.value {
+		dst = append(dst, `,"value":"`...)
+		dst = append(append(dst, id...), '"')
+	}
+	if p.ref {
+		dst = append(append(dst, `,"$ref":"`...), c.base...)
+		dst = append(append(append(dst, '/'), kind...), `s/`...)
+		dst = append(append(dst, id...), '"')
+	}
+	if p.kind {
+		dst = append(append(dst, `,"type":"`...), kind...)
+		dst = append(dst, '"')
+	}
+	dst[begin] = '{' // for the comma of the first part
+	return append(dst, '}')
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/scim/dialect"
 	"github.com/gatehouse-id/gatehouse/scim/patch"
 	"github.com/gatehouse-id/gatehouse/scim/schema"
 )
@@ -54,6 +55,7 @@ func (c *call) patchResource(ctx context.Context, k schema.Kind, resource string
 		})
 	}
 	if !asked {
+		c.dialect.Allow(dialect.GroupPatch204)
 		c.entry.Status = http.StatusNoContent
 	}
 	out, err := c.changeGroup(ctx, resource, pre, body, func(current *schema.Object, members func() ([]schema.Member, error)) (patch.Result, error) {
@@ -236,7 +238,7 @@ func (c *call) answer(w http.ResponseWriter, r *http.Request, out outcome, m *ma
 	}
 	s := newStream(w, out.status)
 	s.write(body)
-	if err := c.streamMembers(r.Context(), s, out.row.ID); err != nil {
+	if err := c.streamMembers(r.Context(), s, out.row.ID, m); err != nil {
 		return s.fail(err)
 	}
 	s.write([]byte{'}'})
@@ -244,8 +246,12 @@ func (c *call) answer(w http.ResponseWriter, r *http.Request, out outcome, m *ma
 }
 
 // streamMembers writes ,"members":[…] without holding them in memory; nothing
-// when the group is empty.
-func (c *call) streamMembers(ctx context.Context, s *stream, group string) error {
+// when the group is empty or the mask leaves nothing of a member.
+func (c *call) streamMembers(ctx context.Context, s *stream, group string, m *mask) error {
+	parts := partsOf(m)
+	if parts == (memberParts{}) {
+		return nil
+	}
 	some := false
 	buf := make([]byte, 0, 256)
 	err := c.eachMember(ctx, c.h.DB, group, func(member, kind string) {
@@ -254,7 +260,7 @@ func (c *call) streamMembers(ctx context.Context, s *stream, group string) error
 			buf = append(buf, `"members":[`...)
 		}
 		some = true
-		buf = c.appendMember(buf, member, kind)
+		buf = c.appendMember(buf, member, kind, parts)
 		s.write(buf)
 	})
 	if some {
@@ -263,37 +269,29 @@ func (c *call) streamMembers(ctx context.Context, s *stream, group string) error
 	return err
 }
 
-// peoplePage is the LIMIT of sqlPeopleOf.
-const peoplePage = 20_000
+// memberPage is the LIMIT of sqlGroupsIn and sqlPeopleOf, whose rows of that many
+// ids have at most 640 KiB.
+const memberPage = 20_000
 
-// eachMember visits a group's members: the groups in it, then the people.
+// eachMember visits a group's members: the groups in it, then the people. Nothing
+// of the store is held during a visit, so that a client that reads slowly holds
+// no connection.
 func (c *call) eachMember(ctx context.Context, q db.Queryer, group string, visit func(member, kind string)) error {
-	rows, err := q.Query(ctx, sqlGroupsIn, c.conn.Tenant, c.conn.ID, group)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var child string
-		if err := rows.Scan(&child); err != nil {
-			return err
-		}
-		visit(child, schema.Group.String())
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	rows.Close()
-	last := ""
-	for n := int64(peoplePage); n >= peoplePage; {
-		var list string
-		if err := q.QueryRow(ctx, sqlPeopleOf, c.conn.Tenant, c.conn.ID, group, last).Scan(&n, &list, &last); err != nil {
-			return err
-		}
-		for list != "" {
-			var member string
-			member, list, _ = strings.Cut(list, " ")
-			visit(member, schema.User.String())
+	for _, of := range []struct {
+		sql  string
+		kind schema.Kind
+	}{{sqlGroupsIn, schema.Group}, {sqlPeopleOf, schema.User}} {
+		last := ""
+		for n := int64(memberPage); n >= memberPage; {
+			var list string
+			if err := q.QueryRow(ctx, of.sql, c.conn.Tenant, c.conn.ID, group, last).Scan(&n, &list, &last); err != nil {
+				return err
+			}
+			for list != "" {
+				var member string
+				member, list, _ = strings.Cut(list, " ")
+				visit(member, of.kind.String())
+			}
 		}
 	}
 	return nil

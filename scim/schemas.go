@@ -206,11 +206,11 @@ func hide(v any, names map[string]bool) any {
 		path, _ := p.(string)
 		out := schema.NewObject(v.Len())
 		for key, w := range v.All() {
-			if names[lastName(key)] || names[lastName(path)] && strings.EqualFold(key, "value") {
+			if endsIn(key, names) || endsIn(path, names) && strings.EqualFold(key, "value") {
 				out.Set(key, hidden)
 				continue
 			}
-			out.Set(key, hide(w, names))
+			out.Set(key, hide(hideCompared(key, w, names), names))
 		}
 		return out
 	case []any:
@@ -223,10 +223,19 @@ func hide(v any, names map[string]bool) any {
 	return v
 }
 
-// lastName is the attribute that a path names, folded.
-func lastName(path string) string {
-	if i := strings.LastIndexByte(path, ']'); i < 0 || i == len(path)-1 {
-		path, _, _ = strings.Cut(path, "[")
+// endsIn tells whether the attribute that a path names, or the one that it is a
+// part of, has one of the folded names.
+func endsIn(path string, names map[string]bool) bool {
+	head, tail, filtered := strings.Cut(path, "[")
+	if filtered {
+		tail = tail[strings.LastIndexByte(tail, ']')+1:]
 	}
-	return strings.ToLower(path[strings.LastIndexAny(path, ".:")+1:])
+	for _, part := range []string{head[strings.LastIndexByte(head, ':')+1:], tail} {
+		for name := range strings.SplitSeq(part, ".") {
+			if names[strings.ToLower(name)] {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -303,3 +303,84 @@ func TestCheckSchema(t *testing.T) {
 		}
 	}
 }
+
+// A PATCH may name a part of a value whose required part is there, and takes that
+// away no more than a PUT leaves it out.
+func TestOwnSchemaRequiredParts(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "rfc", "soft")
+		part := []tenants.SCIMAttribute{{Name: "street"}, {Name: "town", Required: true}}
+		g.put(c.tenant, tenants.SCIMSchema{URN: badgeURN, Name: "Badge", ResourceType: "User", Attributes: []tenants.SCIMAttribute{
+			{Name: "home", Type: "complex", SubAttributes: part},
+			{Name: "offices", Type: "complex", MultiValued: true, SubAttributes: part},
+			{Name: "rate", Type: "decimal"},
+		}})
+		home := func(street, town string) map[string]any { return map[string]any{"street": street, "town": town} }
+		body := extended("ann@x.example", map[string]any{"home": home("a", "b"), "offices": []any{home("c", "d")}})
+		path := "/Users/" + c.must(201, "POST", "/Users", body).id()
+		for _, x := range []struct {
+			name     string
+			op       map[string]any
+			scimType any
+		}{
+			{"a part", map[string]any{"op": "add", "path": badgeURN + ":home.street", "value": "x"}, nil},
+			{"a part as an object", map[string]any{"op": "add", "path": badgeURN + ":home", "value": map[string]any{"street": "y"}}, nil},
+			{"the required part", map[string]any{"op": "remove", "path": badgeURN + ":home.town"}, "mutability"},
+			{"an element's", map[string]any{"op": "remove", "path": badgeURN + `:offices[town eq "d"].town`}, "invalidValue"},
+			{"an element without it", map[string]any{"op": "add", "path": badgeURN + ":offices", "value": []any{map[string]any{"street": "z"}}}, "invalidValue"},
+			{"a number beyond a double", map[string]any{"op": "add", "path": badgeURN + ":rate", "value": json.Number("1e400")}, "invalidValue"},
+		} {
+			a := c.do("PATCH", path, patchOp(x.op))
+			if x.scimType == nil != (a.status == 200) || a.field("scimType") != x.scimType {
+				t.Errorf("%s: %v, want %v", x.name, a, x.scimType)
+			}
+		}
+		body[badgeURN] = map[string]any{"home": map[string]any{"street": "x"}}
+		if a := c.do("PUT", path, body); a.status != 400 || a.field("scimType") != "invalidValue" {
+			t.Errorf("PUT without the required part: %v", a)
+		}
+		if a := c.must(200, "GET", path, nil); a.extension() != `{"home":{"street":"y","town":"b"},"offices":[{"street":"c","town":"d"}]}` {
+			t.Errorf("in the end: %v", a)
+		}
+	})
+}
+
+// Who sends back what he was shown takes away nothing that he was not shown.
+func TestPutKeepsWhatIsHidden(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		g := newGateway(t, d, options{})
+		c := g.connect(g.tenant("a"), "okta", "soft")
+		x := badge()
+		x.Attributes = append(x.Attributes, tenants.SCIMAttribute{Name: "card", Type: "complex", SubAttributes: []tenants.SCIMAttribute{{Name: "kind"}, {Name: "code", Returned: "never"}}})
+		g.put(c.tenant, x)
+		stored := func(path string) string {
+			t.Helper()
+			var doc string
+			if err := d.QueryRow(t.Context(), `SELECT doc FROM scim_resources WHERE tenant_id = $1 AND id = $2`, c.tenant, strings.TrimPrefix(path, "/Users/")).Scan(&doc); err != nil {
+				t.Fatal(err)
+			}
+			return doc
+		}
+		values := map[string]any{"number": 7, "pin": "p1", "photo": "cGhvdG8=", "card": map[string]any{"kind": "k", "code": "c1"}}
+		path := "/Users/" + c.must(201, "POST", "/Users", extended("ann@x.example", values)).id()
+		shown := c.must(200, "GET", path, nil)
+		if a := c.must(200, "PUT", path, string(shown.raw)); a.header.Get("ETag") != shown.header.Get("ETag") {
+			t.Errorf("the echo of a GET changed the user: %s", stored(path))
+		}
+		only := "/Users/" + c.must(201, "POST", "/Users", extended("bob@x.example", map[string]any{"pin": "p2"})).id()
+		c.must(200, "PUT", only, string(c.must(200, "GET", only, nil).raw))
+		if !strings.Contains(stored(only), "p2") {
+			t.Errorf("an extension without anything to show: %s", stored(only))
+		}
+
+		c.must(200, "PUT", path, extended("ann@x.example", map[string]any{"PIN": nil, "card": map[string]any{"kind": "l", "code": nil}}))
+		if doc := stored(path); strings.Contains(doc, "p1") || strings.Contains(doc, "c1") || !strings.Contains(doc, "cGhvdG8") {
+			t.Errorf("null for what is hidden: %s", doc)
+		}
+		c.must(200, "PUT", path, user("ann@x.example"))
+		if doc := stored(path); strings.Contains(doc, badgeURN) {
+			t.Errorf("without the extension: %s", doc)
+		}
+	})
+}

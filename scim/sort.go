@@ -34,17 +34,23 @@ func (c *call) pageSorted(ctx context.Context, q query, at position, count int) 
 		return page{}, err
 	}
 	if len(keys) > maxSorted {
-		return page{}, refuse(400, "tooMany", "Too many resources to sort by this attribute. Add a filter, or sort by userName.")
+		return page{}, refuse(400, "tooMany", "More than 200,000 users or groups are too many to sort by this attribute. Add a filter, or sort by userName.")
 	}
-	slices.SortFunc(keys, func(a, b sortKey) int {
+	order := func(a, b sortKey) int {
 		c := a.compare(b)
 		if q.desc {
 			c = -c
 		}
 		return cmp.Or(c, cmp.Compare(a.id, b.id))
-	})
+	}
+	slices.SortFunc(keys, order)
 	p := page{total: int64(len(keys))}
 	from := min(at.offset, len(keys))
+	if at.after != nil {
+		from, _ = slices.BinarySearchFunc(keys, at.after.key, func(k, after sortKey) int {
+			return cmp.Or(order(k, after), -1) // the place behind it
+		})
+	}
 	to := min(from+count, len(keys))
 	p.more = to < len(keys)
 	if from == to {
@@ -131,8 +137,67 @@ func keyOf(a *schema.Attribute, doc *schema.Object, id string) sortKey {
 	case bool:
 		k.present, k.text = true, strconv.FormatBool(v)
 	case json.Number:
-		f, err := v.Float64()
-		k.present, k.number = err == nil, f
+		if f, err := v.Float64(); err == nil {
+			k.present, k.number = true, f
+		}
 	}
 	return k
+}
+
+// columnKey is keyOf for an attribute with a column: what the column holds.
+func (q query) columnKey(r row, doc *schema.Object) sortKey {
+	k := sortKey{id: r.ID}
+	keys := schema.KeysOf(q.kind, doc)
+	switch q.sort.Column {
+	case schema.ColumnUserName:
+		k.text = keys.UserName
+	case schema.ColumnExternalID:
+		k.text = keys.ExternalID
+	case schema.ColumnDisplayName:
+		k.text = keys.DisplayName
+	case schema.ColumnID:
+		k.text = r.ID
+	case schema.ColumnActive:
+		k.present = true
+		if keys.Active {
+			k.number = 1
+		}
+	case schema.ColumnCreated:
+		k.present, k.number = true, float64(r.Created.UnixMicro())
+	case schema.ColumnModified:
+		k.present, k.number = true, float64(r.Modified.UnixMicro())
+	}
+	k.present = k.present || k.text != ""
+	return k
+}
+
+// beyond is the condition for what comes after an anchor in the order of the
+// query, see query.order; it appends its arguments.
+func (q query) beyond(after *anchor, args []any) (string, []any) {
+	next := func(v any) string {
+		args = append(args, v)
+		return placeholder(len(args))
+	}
+	if q.sort == nil || q.sort.Column == "" {
+		return " AND (r.created, r.id) > (" + next(db.At(after.created)) + ", " + next(after.id) + ")", args
+	}
+	column, id := "r."+string(q.sort.Column), next(after.id)
+	if !after.key.present {
+		if q.desc {
+			return " AND (" + column + " IS NOT NULL OR r.id > " + id + ")", args
+		}
+		return " AND " + column + " IS NULL AND r.id > " + id, args
+	}
+	var v any = after.key.text
+	switch q.sort.Column {
+	case schema.ColumnActive:
+		v = after.key.number != 0
+	case schema.ColumnCreated, schema.ColumnModified:
+		v = int64(after.key.number)
+	}
+	value := next(v)
+	if q.desc {
+		return " AND (" + column + " < " + value + " OR " + column + " = " + value + " AND r.id > " + id + ")", args
+	}
+	return " AND (" + column + " > " + value + " OR " + column + " = " + value + " AND r.id > " + id + " OR " + column + " IS NULL)", args
 }

@@ -37,6 +37,20 @@ WHERE tenant_id = $1 AND connection_id = $2 AND id = $3`
 	sqlTouchResource = `UPDATE scim_resources SET version = version + 1, modified = $4
 WHERE tenant_id = $1 AND connection_id = $2 AND id = $3`
 
+	// sqlTouchGroupsOf is sqlTouchResource for the groups that list a user. The
+	// connection is compared in a CASE for the reason of sqlResolveMembers.
+	sqlTouchGroupsOf = `UPDATE scim_resources SET version = version + 1, modified = $4
+WHERE tenant_id = $1 AND CASE WHEN connection_id = $2 THEN TRUE ELSE FALSE END AND group_id IN (
+ SELECT x.group_id FROM scim_resources r CROSS JOIN group_members x
+ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 AND x.tenant_id = $1 AND x.membership_id = r.membership_id)
+RETURNING group_id, (SELECT n.name FROM groups n WHERE n.tenant_id = scim_resources.tenant_id AND n.id = scim_resources.group_id)`
+
+	// sqlTouchGroupsAround is sqlTouchResource for the groups that list a group.
+	sqlTouchGroupsAround = `UPDATE scim_resources SET version = version + 1, modified = $4
+WHERE tenant_id = $1 AND CASE WHEN connection_id = $2 THEN TRUE ELSE FALSE END AND group_id IN (
+ SELECT x.group_id FROM scim_resources r CROSS JOIN group_children x
+ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3 AND x.tenant_id = $1 AND x.child_id = r.group_id)`
+
 	sqlDeleteResource = `DELETE FROM scim_resources WHERE tenant_id = $1 AND connection_id = $2 AND id = $3`
 
 	sqlInsertValue = `INSERT INTO scim_values (tenant_id, connection_id, resource_id, attr, value_key) VALUES ($1, $2, $3, $4, $5)`
@@ -81,6 +95,28 @@ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3
  AND g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
  AND n.tenant_id = g.tenant_id AND n.id = g.group_id ORDER BY g.created, g.id`
 
+	// sqlGroupsOfAll is sqlGroupsOf of a set of users, each user's together. The connection is compared
+	// in a CASE for the reason that sqlResolveMembers has.
+	sqlGroupsOfAll = `SELECT r.id, g.id, n.name FROM json_each($3) j CROSS JOIN scim_resources r
+CROSS JOIN group_members x CROSS JOIN scim_resources g CROSS JOIN groups n
+WHERE r.tenant_id = $1 AND r.id = j.key AND CASE WHEN r.connection_id = $2 THEN TRUE ELSE FALSE END
+ AND x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id
+ AND g.tenant_id = x.tenant_id AND g.group_id = x.group_id AND g.connection_id = $2
+ AND n.tenant_id = g.tenant_id AND n.id = g.group_id ORDER BY r.id, g.created, g.id`
+
+	// sqlMembersOfAll gives the members of a set of groups, each group's together.
+	sqlMembersOfAll = `SELECT r.id, u.id, u.kind FROM json_each($3) j CROSS JOIN scim_resources r
+CROSS JOIN group_members x CROSS JOIN scim_resources u
+WHERE r.tenant_id = $1 AND r.id = j.key AND CASE WHEN r.connection_id = $2 THEN TRUE ELSE FALSE END
+ AND x.tenant_id = r.tenant_id AND x.group_id = r.group_id
+ AND u.tenant_id = x.tenant_id AND u.membership_id = x.membership_id AND u.connection_id = $2
+UNION ALL SELECT r.id, u.id, u.kind FROM json_each($3) j CROSS JOIN scim_resources r
+CROSS JOIN group_children x CROSS JOIN scim_resources u
+WHERE r.tenant_id = $1 AND r.id = j.key AND CASE WHEN r.connection_id = $2 THEN TRUE ELSE FALSE END
+ AND x.tenant_id = r.tenant_id AND x.group_id = r.group_id
+ AND u.tenant_id = x.tenant_id AND u.group_id = x.child_id AND u.connection_id = $2
+ORDER BY 1`
+
 	// sqlPeopleOf gives the next members of a group that are resources of the
 	// connection, many in one row: a row of its own for each costs more than finding
 	// it. It pages by people, of whom one may be several resources.
@@ -91,25 +127,24 @@ WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3
  ORDER BY x.membership_id LIMIT 20000) m
 LEFT JOIN scim_resources u ON u.tenant_id = $1 AND u.connection_id = $2 AND u.membership_id = m.membership_id`
 
-	// sqlGroupsIn gives the groups in a group, which are few.
-	sqlGroupsIn = `SELECT u.id FROM scim_resources r
-JOIN group_children x ON x.tenant_id = r.tenant_id AND x.group_id = r.group_id
-JOIN scim_resources u ON u.tenant_id = x.tenant_id AND u.group_id = x.child_id AND u.connection_id = $2
-WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3`
+	// sqlGroupsIn gives the next groups in a group, in the form of sqlPeopleOf.
+	sqlGroupsIn = `SELECT COUNT(*), COALESCE(string_agg(u.id, ' '), ''), COALESCE(MAX(m.child_id), '') FROM (
+ SELECT x.child_id FROM group_children x
+ WHERE x.tenant_id = $1 AND x.child_id > $4 AND x.group_id = (
+  SELECT r.group_id FROM scim_resources r WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.id = $3)
+ ORDER BY x.child_id LIMIT 20000) m
+LEFT JOIN scim_resources u ON u.tenant_id = $1 AND u.connection_id = $2 AND u.group_id = m.child_id`
 
-	// sqlResolveMembers finds the resources of the set, as kind and key of what
-	// they stand for, and whether they are in the group of resource $3 already. It starts from the
-	// set and finds each row by its key in a subquery: PostgreSQL knows nothing of
-	// the size of a set, and might read the whole connection once per key. The connection is compared
-	// afterwards: as a condition it would let PostgreSQL choose, before it has statistics, an index
-	// that knows the connection and not the id.
-	sqlResolveMembers = `SELECT k.id, k.target,
- (SELECT m.user_id || ' ' || m.email FROM memberships m WHERE m.tenant_id = $1 AND m.id = SUBSTR(k.target, 7)),
- (SELECT COUNT(*) FROM group_members x WHERE x.tenant_id = $1 AND x.membership_id = SUBSTR(k.target, 7) AND x.group_id = (
-  SELECT CASE WHEN g.connection_id = $2 THEN g.group_id END FROM scim_resources g WHERE g.tenant_id = $1 AND g.id = $3))
-FROM (SELECT j.key AS id, (SELECT CASE WHEN r.connection_id = $2 THEN SUBSTR(r.kind || '  ', 1, 6) || COALESCE(r.membership_id, r.group_id) END
-  FROM scim_resources r WHERE r.tenant_id = $1 AND r.id = j.key) AS target
- FROM json_each($4) j LIMIT 20000) k WHERE k.target IS NOT NULL`
+	// sqlResolveMembers finds the resources of the set, what they stand for, and whether they are in the
+	// group of resource $3 already. The connection is compared in a CASE: as a condition it would let
+	// PostgreSQL choose, before it has statistics, an index that knows the connection and not the id, and
+	// read the connection once per key. CROSS JOIN has SQLite begin with the set.
+	sqlResolveMembers = `SELECT r.id, r.kind, COALESCE(r.membership_id, ''), COALESCE(r.group_id, ''), COALESCE(m.user_id, ''), COALESCE(m.email, ''), x.membership_id IS NOT NULL
+FROM json_each($4) j CROSS JOIN scim_resources r
+LEFT JOIN memberships m ON m.tenant_id = r.tenant_id AND m.id = r.membership_id
+LEFT JOIN group_members x ON x.tenant_id = r.tenant_id AND x.membership_id = r.membership_id AND x.group_id = (
+ SELECT g.group_id FROM scim_resources g WHERE g.tenant_id = $1 AND g.id = $3 AND g.connection_id = $2)
+WHERE r.tenant_id = $1 AND r.id = j.key AND CASE WHEN r.connection_id = $2 THEN TRUE ELSE FALSE END`
 
 	// sqlPeopleIn reads a group's members whole, for a replacement.
 	sqlPeopleIn = `SELECT m.id, m.user_id, m.email FROM group_members x
@@ -117,6 +152,8 @@ JOIN memberships m ON m.tenant_id = x.tenant_id AND m.id = x.membership_id
 WHERE x.tenant_id = $1 AND x.group_id = $2`
 
 	sqlChildrenOf = `SELECT x.child_id FROM group_children x WHERE x.tenant_id = $1 AND x.group_id = $2`
+
+	sqlLockConnection = `SELECT c.id FROM scim_connections c WHERE c.tenant_id = $1 AND c.id = $2`
 
 	sqlDisplayNameTaken = `SELECT COUNT(*) FROM scim_resources r
 WHERE r.tenant_id = $1 AND r.connection_id = $2 AND r.display_name_key = $3 AND r.kind = 'Group' AND r.id <> $4`

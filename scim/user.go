@@ -91,6 +91,7 @@ func (c *call) createUser(ctx context.Context, body *schema.Object) (outcome, er
 		return q.Batch(ctx, append(stmts, c.logCreation(res.Changes)))
 	})
 	if err != nil {
+		c.entry.Resource = "" // there is none
 		return outcome{}, c.taken(err, "userName")
 	}
 	return outcome{status: http.StatusCreated, kind: schema.User, row: r}, nil
@@ -100,7 +101,7 @@ func (c *call) createUser(ctx context.Context, body *schema.Object) (outcome, er
 func (c *call) taken(err error, attribute string) error {
 	var conflict *db.ConflictError
 	if errors.As(err, &conflict) && !conflict.ForeignKey {
-		return refuse(http.StatusConflict, "uniqueness", "Another resource of this connection has this "+attribute+".")
+		return refuse(http.StatusConflict, "uniqueness", "Another user of this connection has this "+attribute+" already.")
 	}
 	return err
 }
@@ -113,10 +114,11 @@ type lockedUser struct {
 	doc    *schema.Object
 }
 
-func (c *call) lockUser(ctx context.Context, q db.Queryer, resource string, pre precondition, groups bool) (lockedUser, error) {
+// lockUser reads a user for a change; before are statements that go first.
+func (c *call) lockUser(ctx context.Context, q db.Queryer, resource string, pre precondition, groups bool, before ...db.Stmt) (lockedUser, error) {
 	var u lockedUser
 	found := false
-	stmts := []db.Stmt{{
+	stmts := append(before, db.Stmt{
 		SQL: sqlLockUser + q.Dialect().ForUpdate, Args: []any{c.conn.Tenant, c.conn.ID, resource},
 		Scan: func(rows db.Rows) error {
 			for rows.Next() {
@@ -127,7 +129,7 @@ func (c *call) lockUser(ctx context.Context, q db.Queryer, resource string, pre 
 			}
 			return rows.Err()
 		},
-	}}
+	})
 	if groups {
 		stmts = append(stmts, c.groupsOf(resource, &u.groups))
 	}
@@ -212,14 +214,35 @@ func (c *call) updateResource(r row, k schema.Kind, before, after *schema.Object
 	return stmts
 }
 
+// touch makes a new version of what loses a member by the deletion of resource. It
+// comes before the lock of the resource, because changes of groups lock in this
+// order, too.
+func (c *call) touch(sql, resource string) db.Stmt {
+	return db.Stmt{SQL: sql, Args: []any{c.conn.Tenant, c.conn.ID, resource, db.At(c.now)}}
+}
+
 // removeUser is DELETE (RFC 7644 §3.6), soft or hard as the connection says.
 func (c *call) removeUser(ctx context.Context, resource string, pre precondition) (outcome, error) {
 	c.entry.Resource = resource
 	err := c.tx(ctx, func(q db.Queryer) error {
-		u, err := c.lockUser(ctx, q, resource, pre, false)
+		var left []audit.Target
+		touch := c.touch(sqlTouchGroupsOf, resource)
+		touch.Scan = func(rows db.Rows) error {
+			left = nil
+			for rows.Next() {
+				g := audit.Target{Type: "group"}
+				if err := rows.Scan(&g.ID, &g.Name); err != nil {
+					return err
+				}
+				left = append(left, g)
+			}
+			return rows.Err()
+		}
+		u, err := c.lockUser(ctx, q, resource, pre, false, touch)
 		if err != nil {
 			return err
 		}
+		u.person.Groups = left
 		stmts := []db.Stmt{{SQL: sqlDeleteResource, Args: []any{c.conn.Tenant, c.conn.ID, resource}}, c.count(schema.User, -1)}
 		person, err := c.h.Directory.RemoveStmts(c.actor, c.resource(resource), u.person, profileOf(u.doc), c.conn.DeleteMode == hardDelete)
 		if err != nil {

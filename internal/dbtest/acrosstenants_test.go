@@ -9,6 +9,8 @@ var acrossTenants = map[string]string{
 	"directory.sqlDropUsers":     "a user goes when no tenant knows him any more",
 	"directory.sqlExpiredHidden": "retention",
 
+	"oidc/client.sqlPurgeReplays": "retention",
+
 	"saml.sqlPurgeReplays": "retention",
 
 	"scim.sqlPurgeLog": "retention",
@@ -39,6 +41,8 @@ var acrossTenants = map[string]string{
 	"tenants.sqlAuthenticateSCIM":       "a connection is found by its address, before the tenant is known",
 	"tenants.sqlAuthenticateSCIMClient": "a connection is found by its address, before the tenant is known",
 	"tenants.sqlDomainsToCheck":         "the daily check of all domains",
+	"tenants.sqlExpiringCertificates":   "the warnings before certificates end; each is then marked within its tenant",
+	"tenants.sqlMetadataDue":            "the daily refresh of all metadata; each row is then claimed within its tenant",
 }
 
 // ofOneEngine names the statements that only one engine is asked, by what asks it.

@@ -81,6 +81,14 @@ func Raw() string {
 	return encoding.EncodeToString(b[:])
 }
 
+// Ago is a lower bound of the identifiers with the prefix that were made during
+// the last d, as far as the clocks of those that made them agree.
+func Ago(prefix string, d time.Duration) string {
+	ms := max(time.Now().Add(-d).UnixMilli(), 0)
+	b := [16]byte{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms)}
+	return prefix + "_" + encoding.EncodeToString(b[:])
+}
+
 // Valid reports whether s is an identifier with the prefix.
 func Valid(prefix, s string) bool {
 	rest, ok := strings.CutPrefix(s, prefix+"_")

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
@@ -101,7 +102,27 @@ func TestSuggest(t *testing.T) {
 		{"", `{"Operations":[{"op":"Replace","path":"active","value":"False"}]}`, "entra"},
 		{"", `{"schemas":["http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"]}`, "entra"},
 		{"", `{"schemas":["urn:scim:schemas:core:2.0","urn:scim:schemas:extension:enterprise:2.0"]}`, "onelogin"},
+		{"onelogin/1.0", "", "onelogin"},
+		{"JumpCloud-SCIM/2.0", `{"schemas":[]}`, "jumpcloud"},
+		{"Google-AutoProvisioning", "", "google"},
+		{"PingOne", "", "ping"},
+		{"Ping Identity Provisioner", "", "ping"},
+		{"PingFederate/12.1", "", "ping"},
+		{"Rippling-SCIM", "", "rippling"},
+		{"Azure AD Provisioning", "", "entra"},
+		{"MSFT-Entra-Provisioning/1.0", "", "entra"},
+		{"Mozilla/5.0 (Windows NT; Microsoft Windows 10.0.22631; en-US) PowerShell/7.4", `{"userName":"x"}`, ""},
+		{"", "aadOptscim062020&filter=x", "entra"},
+		{"", "AzureAdScimPatch2017", "entra"},
+		{"", `{"Operations": [ {"op" : "Add" , "path":"x"}]}`, "entra"},
+		{"", "{\"Operations\":[{\n  \"op\":\n\"Remove\"}]}", "entra"},
+		{"", `{"Operations":[{"op":"add","path":"x","value":"Add"}]}`, ""},
+		{"", `{"schemas":["urn:scim:schemas:core:1.0","urn:scim:schemas:extension:enterprise:2.0"]}`, "onelogin"},
+		{"", `{"externalId":"00ujl29u0le5T6Aj10h7","groups":[]}`, "okta"},
+		{"", `{"schemas":["urn:okta:acme:1.0:user:custom"]}`, "okta"},
+		{"", `{"schemas":["urn:pingidentity:schemas:x"]}`, "ping"},
 		{"Go-http-client/1.1", `{"userName":"x"}`, ""},
+		{"Go-http-client/1.1", strings.Repeat(" ", 5000) + `"op":"Add"`, ""},
 		{"", "", ""},
 	} {
 		if got := Suggest(c.agent, []byte(c.body)); got != c.want {

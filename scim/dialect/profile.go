@@ -10,20 +10,21 @@ type Profile struct {
 
 // always are the tolerances that no client is harmed by: the RFC leaves them
 // open or conformance suites themselves rely on them.
-var always = rules(CoerceBool, DottedKeys, KeepActive, KeepExternalID, MissingSchemas, SingleToList, RemoveByValue)
+var always = rules(CoerceBool, DottedKeys, KeepActive, KeepExternalID, MissingSchemas, SingleToList, RemoveByValue, OpCase,
+	RefAsValue, ValuePathCompare)
 
 // lenient is what every identity provider's profile adds to them.
 var lenient = always | rules(CoerceScalar, StringToComplex, ListToSingle, EmptyUnsets, UpsertOnFilter,
-	RemovePathless, LegacyURNs, IgnoreUnknown, IgnoreReadOnly, OnePrimary, EmptyOps)
+	RemovePathless, ObjectToScalar, LegacyURNs, IgnoreUnknown, IgnoreReadOnly, OnePrimary, EmptyOps)
 
 var profiles = []*Profile{
-	{"okta", lenient | rules(IgnoreUnknownPath)},
-	{"entra", lenient | rules(IgnoreUnknownPath, BareWords, GroupPatch204, UniqueDisplayName)},
-	{"onelogin", lenient | rules(IgnoreUnknownPath)},
-	{"jumpcloud", lenient | rules(IgnoreUnknownPath)},
-	{"google", lenient | rules(IgnoreUnknownPath)},
-	{"ping", lenient | rules(IgnoreUnknownPath)},
-	{"rippling", lenient | rules(IgnoreUnknownPath)},
+	{"okta", lenient | rules(IgnoreUnknownPath, BareExtensionNames)},
+	{"entra", lenient | rules(IgnoreUnknownPath, BareExtensionNames, BareWords, GroupPatch204, UniqueDisplayName)},
+	{"onelogin", lenient | rules(IgnoreUnknownPath, BareExtensionNames)},
+	{"jumpcloud", lenient | rules(IgnoreUnknownPath, BareExtensionNames)},
+	{"google", lenient | rules(IgnoreUnknownPath, BareExtensionNames)},
+	{"ping", lenient | rules(IgnoreUnknownPath, BareExtensionNames)},
+	{"rippling", lenient | rules(IgnoreUnknownPath, BareExtensionNames)},
 	{"generic", lenient | rules(UnknownIsAbsent)},
 	{"rfc", always | rules(IgnoreUnknown, UnknownIsAbsent)},
 }

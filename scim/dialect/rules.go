@@ -28,6 +28,11 @@ const (
 	KeepExternalID
 	GroupPatch204
 	UniqueDisplayName
+	ObjectToScalar
+	OpCase
+	RefAsValue
+	ValuePathCompare
+	BareExtensionNames
 	numRules
 )
 
@@ -55,7 +60,7 @@ var ruleTable = [numRules]ruleInfo{
 		"entra-docs scim tutorial, example 5: manager as an array",
 	},
 	EmptyUnsets: {
-		"emptyUnsets", `"" and {"value":""} unset an attribute`,
+		"emptyUnsets", `"" and {"value":""} unset an attribute; an element whose "value" is null or "" is none`,
 		"apache/directory-scimple#1242; SCIM validator scenario: remove manager",
 	},
 	UpsertOnFilter: {
@@ -125,6 +130,26 @@ var ruleTable = [numRules]ruleInfo{
 	UniqueDisplayName: {
 		"uniqueDisplayName", "the displayName of a group is unique in its connection",
 		"entra-docs: a second group of the same name is 409",
+	},
+	ObjectToScalar: {
+		"objectToScalar", `an object of "value", with or without "$ref", for a simple attribute is that value`,
+		`MicrosoftDocs/azure-docs#42220: [{"$ref":null,"value":"x"}] for displayName (AzureAdScimPatch2017)`,
+	},
+	OpCase: {
+		"opCase", `"Add", "Replace" and "Remove" in any case are operations`,
+		"entra-docs use-scim-to-provision-users-and-groups: sample requests",
+	},
+	RefAsValue: {
+		"refAsValue", `the last part of "$ref" is the id of a member that has no "value"`,
+		"RFC 7643 §2.4: $ref is the address of the resource that value names",
+	},
+	ValuePathCompare: {
+		"valuePathCompare", `path[filter].sub op value, in a filter, is path[filter and sub op value]`,
+		"entra-docs: matching on emails[type eq \"work\"].value; elimity-com/scim#150",
+	},
+	BareExtensionNames: {
+		"bareExtensionNames", "an attribute of the enterprise extension may stand in a filter or path without its URI",
+		"entra-docs: filter=id eq … and manager eq …; simpleidserver#138: path employeeNumber",
 	},
 }
 

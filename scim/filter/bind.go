@@ -110,7 +110,7 @@ func (b *binder) pair(kind nodeKind, ex, ey Expr, parent *schema.Attribute) (*no
 }
 
 func (b *binder) elements(e *ValuePath) (*node, error) {
-	f, ok := b.ix.Find(b.k, e.Path, b.d)
+	f, ok := b.ix.FindName(b.k, e.Path, b.d)
 	if !ok {
 		if b.d.Allow(dialect.UnknownIsAbsent) {
 			return &node{kind: nodeConst}, nil
@@ -165,7 +165,7 @@ func (b *binder) attribute(c *Compare, parent *schema.Attribute) (*schema.Attrib
 		if parent.Type != schema.Complex && strings.EqualFold(c.Path, "value") {
 			return parent, nil // an element of a simple multi-valued attribute
 		}
-	} else if f, ok := b.ix.Find(b.k, c.Path, b.d); ok {
+	} else if f, ok := b.ix.FindName(b.k, c.Path, b.d); ok {
 		return f.Attr, nil
 	}
 	if b.d.Allow(dialect.UnknownIsAbsent) {
@@ -178,7 +178,7 @@ func (b *binder) attribute(c *Compare, parent *schema.Attribute) (*schema.Attrib
 // from everything else.
 func (b *binder) without(c *Compare, parent *schema.Attribute) (*node, error) {
 	if parent == nil {
-		if f, ok := b.ix.Find(b.k, c.Path, b.d); ok {
+		if f, ok := b.ix.FindName(b.k, c.Path, b.d); ok {
 			switch {
 			case c.Op != Pr:
 				return nil, refuse("A schema can only be tested for its presence.", c.Path)

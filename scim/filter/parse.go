@@ -205,9 +205,10 @@ func (p *parser) unary() (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !p.take('.') {
+		if p.i == len(p.s) || p.s[p.i] != '.' || !p.d.Allow(dialect.ValuePathCompare) {
 			return &ValuePath{w, x}, nil
 		}
+		p.i++
 		sub := p.word()
 		if sub == "" || strings.ContainsAny(sub, ".:") {
 			return nil, p.fail("a sub-attribute is malformed")
@@ -296,6 +297,14 @@ func (p *parser) compare(path string) (*Compare, error) {
 		return c, nil
 	}
 	p.space()
+	if strings.EqualFold(path, "meta.resourceType") { // RFC 7644 §3.4.2.1 writes the type without quotes
+		start = p.i
+		if w := p.word(); w == "User" || w == "Group" {
+			c.Value = w
+			return c, nil
+		}
+		p.i = start
+	}
 	v, err := p.value()
 	c.Value = v
 	return c, err
@@ -325,7 +334,7 @@ func (p *parser) value() (any, error) {
 		return true, nil
 	case strings.EqualFold(w, "false") && p.d.Allow(dialect.CoerceBool):
 		return false, nil
-	case w != "" && p.d.Allow(dialect.BareWords):
+	case w != "" && !strings.Contains(w, "'") && p.d.Allow(dialect.BareWords): // other quotes are a mistake, not part of a word
 		return w, nil
 	}
 	p.i = start

@@ -72,6 +72,9 @@ func TestParse(t *testing.T) {
 	good(`active eq True`, `active eq true`)
 	same(`not pr`)      // an attribute of that name
 	same(`and eq "or"`) // keywords are attributes where an attribute stands
+	if e, err := Parse(`externalId eq 'jyoung'`, profile(t, "entra")); fault.CodeOf(err) != "invalidFilter" {
+		t.Errorf("single quotes read as %v, %v", e, err)
+	}
 	goodIn(entra, `externalId eq jyoung`, `externalId eq "jyoung"`)
 	goodIn(entra, `(userName sw O)`, `userName sw "O"`)
 

@@ -36,6 +36,9 @@ func Apply(ix *schema.Index, k schema.Kind, current *schema.Object, r Request, d
 	if _, ok := e.doc.Get("active"); !ok && k == schema.User {
 		return Result{}, mutability("active cannot be removed; set it to true or false.", "active")
 	}
+	if n := size(e.doc); n > MaxDocument && n > size(current) {
+		return Result{}, invalidValue("The resource would become larger than 1 MiB.", "")
+	}
 	res := finish(ix, k, current, e.doc)
 	res.Members = e.members.ops()
 	res.Password, res.HasPassword = e.password, e.hasPassword
@@ -51,6 +54,8 @@ type engine struct {
 	members     memberSet
 	stored      []schema.Member // loaded for member filters
 	filters     int             // member filters that needed them
+	work        int             // comparisons with elements of lists
+	memberWork  int             // comparisons with members
 	password    string
 	hasPassword bool
 }
@@ -96,7 +101,8 @@ func (e *engine) pathless(op Operation) error {
 		hasValue := op.Op != OpRemove || v != nil
 		if a := e.ix.Attribute(e.k, key); a != nil {
 			if a.Name == "id" && v == e.o.ID && op.Op != OpRemove {
-				continue // Okta's rename repeats the id
+				e.d.Allow(dialect.IgnoreReadOnly) // Okta's rename repeats the id, which is as good as none
+				continue
 			}
 			if err := e.attribute(op.Op, target{path: key, attr: a}, v, hasValue); err != nil {
 				return err
@@ -125,7 +131,7 @@ func (e *engine) at(op Op, path string, v any, hasValue bool) error {
 	if err != nil {
 		return err
 	}
-	f, ok := e.ix.Find(e.k, p.Attr, e.d)
+	f, ok := e.ix.FindName(e.k, p.Attr, e.d)
 	switch {
 	case !ok:
 		if e.d.Allow(dialect.IgnoreUnknownPath) {

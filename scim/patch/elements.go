@@ -20,19 +20,23 @@ func (e *engine) everyElement(op Op, h *schema.Object, t target, v any) error {
 		}
 		list = []any{schema.NewObject(1)}
 	}
-	return e.setSub(op, h, parent, list, list, t.attr, v)
+	if err := e.spend(len(list)); err != nil {
+		return err
+	}
+	return e.setSub(op, h, parent, list, nil, t.attr, v)
 }
 
-// setSub sets or unsets a sub-attribute in the selected elements of list.
-func (e *engine) setSub(op Op, h *schema.Object, a *schema.Attribute, list, selected []any, s *schema.Attribute, v any) error {
+// setSub sets or unsets a sub-attribute in the selected elements of list; a nil
+// selection is all of them.
+func (e *engine) setSub(op Op, h *schema.Object, a *schema.Attribute, list []any, selected []bool, s *schema.Attribute, v any) error {
 	w, err := e.subValue(op, s, v)
 	if err != nil {
 		return err
 	}
 	var primary *schema.Object
-	for _, el := range selected {
+	for i, el := range list {
 		o, ok := el.(*schema.Object)
-		if !ok {
+		if !ok || selected != nil && !selected[i] {
 			continue
 		}
 		if err := e.set(o, s, schema.Clone(w)); err != nil {
@@ -45,24 +49,14 @@ func (e *engine) setSub(op Op, h *schema.Object, a *schema.Attribute, list, sele
 	demote(list, primary)
 	unset := w == nil
 	kept := list[:0:0]
-	for _, el := range list {
+	for i, el := range list {
 		o, isObject := el.(*schema.Object)
-		if isObject && unset && (o.Len() == 0 || s.Name == "value" && contains(selected, el)) {
+		if isObject && unset && (o.Len() == 0 || s.Name == "value" && (selected == nil || selected[i])) {
 			continue // an element without its value says nothing
 		}
 		kept = append(kept, el)
 	}
 	return e.setList(h, a, kept)
-}
-
-// contains compares by identity.
-func contains(list []any, el any) bool {
-	for _, v := range list {
-		if v == el {
-			return true
-		}
-	}
-	return false
 }
 
 // filtered applies an operation on the elements that a value filter selects.
@@ -73,19 +67,21 @@ func (e *engine) filtered(op Op, h *schema.Object, t target, v any) error {
 		return err
 	}
 	list := h.List(a.Name)
-	var selected, others []any
-	for _, el := range list {
-		if b.MatchElement(el) {
-			selected = append(selected, el)
-		} else {
+	if err := e.spend(len(list) * terms(t.filter)); err != nil {
+		return err
+	}
+	selected := make([]bool, len(list))
+	var others []any
+	for i, el := range list {
+		if selected[i] = b.MatchElement(el); !selected[i] {
 			others = append(others, el)
 		}
 	}
-	unsets := op == OpRemove || v == nil
+	unsets, none := op == OpRemove || v == nil, len(others) == len(list)
 	switch {
-	case len(selected) == 0 && unsets:
+	case none && unsets:
 		return nil // already as asked (RFC 7644 §3.5.2.2)
-	case len(selected) == 0:
+	case none:
 		return e.upsert(op, h, t, list, v)
 	case t.sub != nil:
 		return e.setSub(op, h, a, list, selected, t.sub, v)
@@ -96,7 +92,7 @@ func (e *engine) filtered(op Op, h *schema.Object, t target, v any) error {
 }
 
 // elements applies add or replace on whole elements.
-func (e *engine) elements(op Op, h *schema.Object, t target, list, selected []any, v any) error {
+func (e *engine) elements(op Op, h *schema.Object, t target, list []any, selected []bool, v any) error {
 	a := t.attr
 	w, err := e.ix.Element(a, v, e.d)
 	if err != nil {
@@ -106,8 +102,8 @@ func (e *engine) elements(op Op, h *schema.Object, t target, list, selected []an
 	_, whole := v.(*schema.Object)
 	var primary *schema.Object
 	var out []any
-	for _, el := range list {
-		if !contains(selected, el) {
+	for i, el := range list {
+		if !selected[i] {
 			out = append(out, el)
 			continue
 		}

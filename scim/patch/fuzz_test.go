@@ -90,11 +90,15 @@ var (
 		"", "nickName", "title", "active", "name", "name.givenName", "emails", "emails.value", "emails.primary", `emails[type eq "work"]`, `emails[type eq "work"].value`,
 		`emails[type eq "home"].primary`, `emails[value eq "b"]`, `roles[primary eq "True"].value`, ent, ent + ":department", ent + ":manager", ent + ":manager.value",
 		"userName", "password", "id", "addresses[type eq \"work\"].country", "externalId", "x509Certificates",
+		"department", "manager.value", "EMAILS[Type EQ \"work\" and (primary eq true or not (value pr))]", schema.UserURN + ":name.givenName", schema.UserURN, "roles", `emails[type eq "x" and primary eq "True"]`,
+		"phoneNumbers.type", "locale", "groups", "meta", "urn:scim:schemas:extension:enterprise:2.0:division", "nothing", "ims[value co \"x\"].type",
 	}
 	someValues = []string{
 		`null`, `""`, `"x"`, `"True"`, `true`, `false`, `7`, `{}`, `[]`, `{"value":"x"}`, `{"value":""}`, `[{"value":"b","primary":true}]`, `{"value":"c","type":"work","primary":true}`,
 		`{"givenName":"H","familyName":null}`, `{"department":"E","manager":"9"}`, `["x"]`, `[{"value":"a"},{"value":"A","type":"home"}]`,
 		`{"nickName":"N","emails":[{"value":"z"}],"name.familyName":"F"}`, `"TUlJ"`,
+		`{"$ref":null,"value":"x"}`, `[{"$ref":null,"value":"True"}]`, `[{"type":"work","value":null},{"type":"home","value":""}]`, `["True","False"]`, `{"department":"x","` + ent + `:costCenter":7}`,
+		`{"` + ent + `":{"manager":["9"],"nothing":1},"emails[type eq \"work\"].value":"w","id":"x","active":"False"}`, `[{"value":"{\"id\":1}","primary":"True"},{"value":"q","primary":true}]`, `[[]]`, `[{}]`, `{"value":{}}`,
 	}
 )
 

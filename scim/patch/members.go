@@ -102,12 +102,15 @@ func (s *memberSet) effective(stored []schema.Member) []schema.Member {
 // memberOp applies an operation on the members of a group.
 func (e *engine) memberOp(op Op, t target, v any, hasValue bool) error {
 	switch {
+	case op == OpRemove && t.sub != nil && t.sub.Name == "value" && e.d.Allow(dialect.RemoveByValue): // a member is its value
 	case t.attr.Parent != nil || t.sub != nil:
 		// The sub-attributes of a member are immutable (RFC 7643 §4.2).
 		if e.d.Allow(dialect.IgnoreReadOnly) {
 			return nil
 		}
 		return mutability("What a member is cannot be changed; remove it and add another.", "members")
+	}
+	switch {
 	case t.filter != nil:
 		return e.memberFilterOp(op, t, v)
 	case op == OpRemove && !hasValue:
@@ -208,8 +211,12 @@ func (e *engine) matchMembers(t target) ([]string, error) {
 			return nil, err
 		}
 	}
+	members := e.members.effective(e.stored)
+	if e.memberWork += len(members) * terms(t.filter); e.memberWork > maxMemberWork {
+		return nil, tooMuch()
+	}
 	var ids []string
-	for _, m := range e.members.effective(e.stored) {
+	for _, m := range members {
 		o := schema.NewObject(3)
 		o.Set("value", m.Value)
 		if m.Type != "" {

@@ -59,7 +59,7 @@ func Parse(body *schema.Object, d dialect.Dialect) (Request, error) {
 	}
 	r := Request{make([]Operation, 0, len(list))}
 	for i, v := range list {
-		op, err := parseOperation(v, "Operations["+strconv.Itoa(i)+"]")
+		op, err := parseOperation(v, d, i)
 		if err != nil {
 			return Request{}, err
 		}
@@ -85,8 +85,9 @@ func checkSchemas(body *schema.Object, d dialect.Dialect) error {
 	return syntax("schemas does not hold "+schema.PatchOpURN+".", "schemas")
 }
 
-func parseOperation(v any, field string) (Operation, error) {
+func parseOperation(v any, d dialect.Dialect, i int) (Operation, error) {
 	var op Operation
+	field := "Operations[" + strconv.Itoa(i) + "]"
 	o, ok := v.(*schema.Object)
 	if !ok {
 		return op, syntax("An operation is an object.", field)
@@ -96,17 +97,9 @@ func parseOperation(v any, field string) (Operation, error) {
 		switch {
 		case strings.EqualFold(key, "op"):
 			s, _ := v.(string)
-			switch strings.ToLower(s) {
-			case "add":
-				op.Op = OpAdd
-			case "remove":
-				op.Op = OpRemove
-			case "replace":
-				op.Op = OpReplace
-			default:
+			if op.Op, named = opNamed(s, d); !named {
 				return op, syntax("An operation is add, remove or replace.", field+".op")
 			}
-			named = true
 		case strings.EqualFold(key, "path"):
 			s, ok := v.(string)
 			if !ok && v != nil {
@@ -126,6 +119,15 @@ func parseOperation(v any, field string) (Operation, error) {
 		op.HasValue = false
 	}
 	return op, nil
+}
+
+func opNamed(s string, d dialect.Dialect) (Op, bool) {
+	for op := OpAdd; op <= OpReplace; op++ {
+		if name := op.String(); s == name || strings.EqualFold(s, name) && d.Allow(dialect.OpCase) {
+			return op, true
+		}
+	}
+	return 0, false
 }
 
 func syntax(message, field string) *fault.Error {

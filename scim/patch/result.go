@@ -54,8 +54,9 @@ func Create(ix *schema.Index, k schema.Kind, body *schema.Object, d dialect.Dial
 // Replace turns a PUT body into the successor of the current document
 // (RFC 7644 §3.5.1): read-only attributes are ignored, immutable ones must be
 // as they are, readWrite ones that the body leaves out are cleared, except
-// active and externalId where the dialect keeps them, and members of a group,
-// which only a body that lists them replaces. Errors are fault.Invalid with
+// active and externalId where the dialect keeps them, what the client is not shown
+// (schema.Index.CarryHidden), and members of a group, which only a body that lists
+// them replaces. Errors are fault.Invalid with
 // the scimType as code.
 func Replace(ix *schema.Index, k schema.Kind, current, body *schema.Object, d dialect.Dialect) (Result, error) {
 	b, err := ix.Normalise(body, k, d)
@@ -74,6 +75,7 @@ func Replace(ix *schema.Index, k schema.Kind, current, body *schema.Object, d di
 		return Result{}, err
 	}
 	ix.CarryUndefined(k, current, b.Doc)
+	ix.CarryHidden(k, body, current, b.Doc)
 	ix.Finish(k, b.Doc)
 	r := finish(ix, k, current, b.Doc)
 	r.Password, r.HasPassword = b.Password, b.HasPassword

@@ -109,6 +109,9 @@ func (e *engine) remove(h *schema.Object, t target, v any, hasValue bool) error 
 		return err
 	}
 	gone, _ := w.([]any)
+	if err := e.spend(len(gone) * len(h.List(a.Name))); err != nil {
+		return err
+	}
 	var kept []any
 	for _, old := range h.List(a.Name) {
 		drop := false
@@ -183,6 +186,9 @@ func (e *engine) list(op Op, h *schema.Object, t target, v any) error {
 	given, _ := w.([]any)
 	if op == OpReplace {
 		return e.setList(h, a, given)
+	}
+	if err := e.spend(len(given) * len(h.List(a.Name))); err != nil {
+		return err
 	}
 	list := append([]any(nil), h.List(a.Name)...)
 	var primary *schema.Object

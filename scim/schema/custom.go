@@ -2,6 +2,7 @@ package schema
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	escim "github.com/elimity-com/scim/schema"
@@ -264,4 +265,69 @@ func (ix *Index) MatchingPath(k Kind, path string) (string, error) {
 		return "", fault.New(fault.Invalid, "invalidPath", "Resources cannot be matched by this attribute.").In(path)
 	}
 	return a.Path, nil
+}
+
+// CarryHidden copies what a client is not shown, or only on request, from a
+// document to the successor that a PUT body makes of it, unless the body names it:
+// who sends back what he got cannot mean to remove it (RFC 7644 §3.5.1 leaves open
+// what an omission means). An extension of which the body drops all that was shown
+// goes as a whole.
+func (ix *Index) CarryHidden(k Kind, body, from, to *Object) {
+	for _, e := range ix.Extensions(k) {
+		old := from.Object(e.URN)
+		if old == nil {
+			continue
+		}
+		var said *Object
+		shown := false
+		for key, v := range body.All() {
+			if strings.EqualFold(key, e.URN) {
+				said, _ = v.(*Object)
+				shown = true
+			}
+		}
+		if !shown && slices.ContainsFunc(e.Attributes, func(a *Attribute) bool {
+			_, has := old.Get(a.Name)
+			return has && !a.hidden()
+		}) {
+			continue
+		}
+		for _, a := range e.Attributes {
+			v, has := old.Get(a.Name)
+			_, _, given := said.Fold(a.Name)
+			_, _, dotted := body.Fold(a.Path)
+			switch {
+			case !has || given && !a.partlyHidden() || dotted:
+			case a.hidden():
+				if _, done := to.Object(e.URN).Get(a.Name); !done && !given {
+					container(to, e.URN).Set(a.Name, v)
+				}
+			case a.partlyHidden():
+				a.carryParts(v, said, to.Object(e.URN))
+			}
+		}
+	}
+}
+
+func (a *Attribute) hidden() bool { return a.Returned == Never || a.Returned == OnRequest }
+
+// partlyHidden tells a single value of which a client is shown a part.
+func (a *Attribute) partlyHidden() bool {
+	return !a.Multi && !a.hidden() && slices.ContainsFunc(a.Sub, (*Attribute).hidden)
+}
+
+func (a *Attribute) carryParts(old any, said, to *Object) {
+	was, _ := old.(*Object)
+	is := to.Object(a.Name)
+	_, v, _ := said.Fold(a.Name)
+	given, _ := v.(*Object)
+	if was == nil || is == nil {
+		return
+	}
+	for _, s := range a.Sub {
+		v, had := was.Get(s.Name)
+		if _, _, named := given.Fold(s.Name); had && s.hidden() && !named {
+			is.Set(s.Name, v)
+		}
+	}
 }

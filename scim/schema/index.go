@@ -63,6 +63,8 @@ func New(custom ...Definition) (*Index, error) {
 	// Identifiers are exact, whatever the sub-attribute that carries them.
 	ix.user.byName["groups"].sub["value"].CaseExact = true
 	ix.group.byName["members"].sub["value"].CaseExact = true
+	// Clients may send a member's display and get none: that is in the user's resource.
+	ix.group.byName["members"].sub["display"].Mutability = ReadOnly
 
 	columns := map[string]Column{
 		"userName": ColumnUserName, "externalId": ColumnExternalID, "displayName": ColumnDisplayName,

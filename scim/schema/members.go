@@ -79,7 +79,8 @@ func parseMember(v any, d dialect.Dialect) (Member, error) {
 			}
 			*into = s
 		}
-		if m.Value == "" && ref != "" { // the end of the reference is the id
+		if m.Value == "" && ref != "" && d.Allow(dialect.RefAsValue) {
+			ref = strings.TrimSuffix(ref, "/")
 			m.Value = ref[strings.LastIndexByte(ref, '/')+1:]
 		}
 		switch {

@@ -199,7 +199,42 @@ func (ix *Index) CheckRequired(k Kind, before, doc *Object, scimType string) err
 				if _, ok := o.Get(a.Name); a.Required && !ok && (had || !e.uses(old)) {
 					return fault.New(fault.Invalid, scimType, "The extension needs "+a.Name+".").In(a.Path)
 				}
+				if err := a.checkParts(old, o, scimType); err != nil {
+					return err
+				}
 			}
+		}
+	}
+	return nil
+}
+
+// checkParts refuses a complex value without a required sub-attribute, where a
+// request changed it. It looks at the result of the request, because a PATCH may
+// name a part of the value alone.
+func (a *Attribute) checkParts(old, o *Object, scimType string) error {
+	v, ok := o.Get(a.Name)
+	if !ok || len(a.Sub) == 0 {
+		return nil
+	}
+	before, _ := old.Get(a.Name)
+	if Equal(before, v) {
+		return nil
+	}
+	list, multi := v.([]any)
+	if !multi {
+		list = []any{v}
+	}
+	was, _ := before.(*Object)
+	for _, v := range list {
+		part, _ := v.(*Object)
+		for _, s := range a.Sub {
+			if _, has := part.Get(s.Name); has || !s.Required {
+				continue
+			}
+			if _, had := was.Get(s.Name); !had {
+				scimType = "invalidValue"
+			}
+			return fault.New(fault.Invalid, scimType, "A required sub-attribute is missing.").In(s.Path)
 		}
 	}
 	return nil
@@ -283,6 +318,21 @@ func (ix *Index) Find(k Kind, path string, d dialect.Dialect) (Found, bool) {
 		return Found{Attr: a}, ok
 	}
 	return Found{}, false
+}
+
+// FindName is Find for filters and PATCH paths, where an attribute of the
+// enterprise extension is known by its bare name too if the dialect says so.
+func (ix *Index) FindName(k Kind, path string, d dialect.Dialect) (Found, bool) {
+	f, ok := ix.Find(k, path, d)
+	if ok || k != User || strings.IndexByte(path, ':') >= 0 {
+		return f, ok
+	}
+	_, name, sub := SplitPath(path)
+	a, ok := ix.Lookup(k, EnterpriseURN, name, sub)
+	if !ok || !d.Allow(dialect.BareExtensionNames) {
+		return Found{}, false
+	}
+	return Found{Attr: a}, true
 }
 
 func (ix *Index) checkSchemas(doc *Object, k Kind, d dialect.Dialect) error {

@@ -85,7 +85,8 @@ func TestNormalise(t *testing.T) {
 		bad(p, `{`+core+`,"userName":"u","password":"a","PASSWORD":"b"}`, "invalidSyntax")
 		bad(p, `{`+core+`,"userName":"u","active":"yes"}`, "invalidValue")
 		bad(p, `{`+core+`,"userName":"u","active":1}`, "invalidValue")
-		bad(p, `{`+core+`,"userName":{"value":"u"}}`, "invalidValue")
+		bad(p, `{`+core+`,"userName":{"value":"u","type":"x"}}`, "invalidValue")
+		bad(p, `{`+core+`,"userName":{"value":{"value":"u"}}}`, "invalidValue")
 		bad(p, `{`+core+`,"userName":["u","v"]}`, "invalidValue")
 		bad(p, `{`+core+`,"userName":"u","name":true}`, "invalidValue")
 		bad(p, `{`+core+`,"userName":"u","x509Certificates":[{"value":"%%%"}]}`, "invalidValue")
@@ -109,6 +110,10 @@ func TestNormalise(t *testing.T) {
 	good("okta", `{`+core+`,"userName":"u","emails":["a"]}`, core+`,"userName":"u","emails":[{"value":"a"}],"active":true`, "stringToComplex")
 
 	bad("rfc", `{`+core+`,"userName":"u","emails":[{"value":"a","primary":true},{"value":"b","primary":true}]}`, "invalidValue") // RFC 7643 §2.4
+	good("entra", `{`+core+`,"userName":"u","title":[{"$ref":null,"value":"T"}],"nickName":{"value":null}}`, core+`,"userName":"u","title":"T","active":true`, "objectToScalar", "listToSingle")
+	good("entra", `{`+core+`,"userName":"u","emails":[{"type":"work","value":null},{"type":"home","value":"h"}]}`, core+`,"userName":"u","emails":[{"type":"home","value":"h"}],"active":true`, "emptyUnsets")
+	good("rfc", `{`+core+`,"userName":"u","emails":[{"type":"work","value":null}]}`, core+`,"userName":"u","emails":[{"type":"work"}],"active":true`)
+	bad("rfc", `{`+core+`,"userName":{"value":"u"}}`, "invalidValue")
 	bad("rfc", `{`+core+`,"userName":7}`, "invalidValue")
 	bad("rfc", `{`+core+`,"userName":"u","`+EnterpriseURN+`":{"manager":"271"}}`, "invalidValue")
 	bad("rfc", `{`+core+`,"userName":["u"]}`, "invalidValue")

@@ -132,6 +132,11 @@ func (ix *Index) Element(a *Attribute, v any, d dialect.Dialect) (any, error) {
 	if a.Type == Complex {
 		return ix.complex(a, v, d)
 	}
+	if o, ok := v.(*Object); ok && isReference(o) && d.Allow(dialect.ObjectToScalar) {
+		if _, v, _ = o.Fold("value"); v == nil {
+			return nil, nil
+		}
+	}
 	switch {
 	case v != "":
 	case a.Column != "" && a.Type == String: // a key column holds no empty string
@@ -140,6 +145,15 @@ func (ix *Index) Element(a *Attribute, v any, d dialect.Dialect) (any, error) {
 		return nil, nil
 	}
 	return simple(a, v, d)
+}
+
+// isReference tells an object of "value", with "$ref" or not.
+func isReference(o *Object) bool {
+	_, _, has := o.Fold("value")
+	if _, _, ref := o.Fold("$ref"); ref {
+		return has && o.Len() == 2
+	}
+	return has && o.Len() == 1
 }
 
 func (ix *Index) complex(a *Attribute, v any, d dialect.Dialect) (any, error) {
@@ -177,6 +191,9 @@ func (ix *Index) complex(a *Attribute, v any, d dialect.Dialect) (any, error) {
 			return nil, err
 		}
 		if w == nil {
+			if s == value && a.Multi && d.Allow(dialect.EmptyUnsets) { // an element without its value says nothing
+				return nil, nil
+			}
 			continue
 		}
 		if _, twice := out.Get(s.Name); twice {
@@ -187,11 +204,6 @@ func (ix *Index) complex(a *Attribute, v any, d dialect.Dialect) (any, error) {
 	if value != nil {
 		if w, _ := out.Get("value"); w == "" && d.Allow(dialect.EmptyUnsets) {
 			return nil, nil
-		}
-	}
-	for _, s := range a.Sub {
-		if s.Required && out.index(s.Name) < 0 && out.Len() > 0 {
-			return nil, invalidValue("A required sub-attribute is missing.", s.Path)
 		}
 	}
 	if out.Len() == 0 {
@@ -227,6 +239,9 @@ func simple(a *Attribute, v any, d dialect.Dialect) (any, error) {
 		}
 		if _, err := n.Int64(); err != nil && a.Type == Integer {
 			return nil, invalidValue("The attribute takes a whole number.", a.Path)
+		}
+		if _, err := n.Float64(); err != nil { // readers take a decimal for a double
+			return nil, invalidValue("The number is too large.", a.Path)
 		}
 		return n, nil
 	}
