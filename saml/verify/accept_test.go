@@ -118,8 +118,14 @@ func keyValue(i identity) string {
 	return ""
 }
 
-// TestAcceptsForms signs the same content in different spellings.
-func TestAcceptsForms(t *testing.T) {
+// form is another spelling of the same content: before and after it is signed.
+type form struct {
+	name          string
+	before, after func(string) string
+	o             signing
+}
+
+func acceptedForms(t testing.TB) []form {
 	rename := func(protocol, assertion string) func(string) string {
 		return func(s string) string {
 			for from, to := range map[string]string{"samlp": protocol, "saml": assertion} {
@@ -159,11 +165,7 @@ func TestAcceptsForms(t *testing.T) {
 		return strings.Replace(s, `<saml:AttributeValue xsi:type="xs:string">admins</saml:AttributeValue>`, b.String(), 1)
 	}
 	same := func(s string) string { return s }
-	forms := []struct {
-		name          string
-		before, after func(string) string
-		o             signing
-	}{
+	return []form{
 		{"saml2", rename("saml2p", "saml2"), same, signing{}},
 		{"ns0", rename("ns1", "ns0"), same, signing{prefix: "ns2"}},
 		{"upper-case prefixes", rename("SAMLP", "a.b-c_1"), same, signing{prefix: "dsig"}},
@@ -193,7 +195,11 @@ func TestAcceptsForms(t *testing.T) {
 			return s[:i] + "\n" + s[i:i+60] + "\r\n\t " + s[i+60:]
 		}, signing{}},
 	}
-	for _, f := range forms {
+}
+
+// TestAcceptsForms signs the same content in different spellings.
+func TestAcceptsForms(t *testing.T) {
+	for _, f := range acceptedForms(t) {
 		t.Run(f.name, func(t *testing.T) {
 			for _, mode := range modes {
 				for _, idp := range []identity{rsaIdP(), ecIdP()} {

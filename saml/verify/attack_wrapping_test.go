@@ -21,7 +21,7 @@ func wrappingAttacks() []attack {
 	}
 	onlyResponse := func(code string, f func(root *etree.Element) *etree.Element) func(*env) ([]byte, string) {
 		return func(e *env) ([]byte, string) {
-			if e.mode == "assertion" {
+			if e.mode == "assertion" || e.enc != "" {
 				return nil, ""
 			}
 			return serialize(f(fragment(string(e.signed(nil))))), code

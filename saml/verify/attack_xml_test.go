@@ -125,7 +125,7 @@ func TestAmplification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := canonical(root, nil, nil); err == nil || err.Code != CodeLimit {
+	if _, err := canonical(root, nil, canonicalization{}); err == nil || err.Code != CodeLimit {
 		t.Errorf("canonical form of %d bytes of source: %v", len(doc), err)
 	}
 }

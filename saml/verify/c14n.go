@@ -6,12 +6,31 @@ import (
 	"strings"
 )
 
-// canonical writes the Exclusive XML Canonicalization 1.0 of an element,
-// without comments (https://www.w3.org/TR/xml-exc-c14n/), leaving out the
-// element skip. The namespaces of prefixes ("" is the default namespace) are
-// treated as in inclusive canonicalisation.
-func canonical(apex, skip *node, prefixes []string) ([]byte, *Error) {
-	c := canonicalizer{skip: skip, prefixes: prefixes, out: make([]byte, 0, 8<<10)}
+const (
+	algExcC14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
+	algC14N10  = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+	algC14N11  = "http://www.w3.org/2006/12/xml-c14n11"
+)
+
+// canonicalization is a canonicalization method without comments: exclusive
+// 1.0 (https://www.w3.org/TR/xml-exc-c14n/), or inclusive 1.0 or 1.1
+// (https://www.w3.org/TR/xml-c14n11/). In the exclusive one the namespaces of
+// prefixes ("" is the default namespace) are treated as in the inclusive ones.
+type canonicalization struct {
+	inclusive, v11 bool
+	prefixes       []string
+}
+
+// canonical writes the canonical form of an element, leaving out the element
+// skip.
+func canonical(apex, skip *node, m canonicalization) ([]byte, *Error) {
+	c := canonicalizer{skip: skip, canonicalization: m, out: make([]byte, 0, 8<<10)}
+	if m.inclusive {
+		var err *Error
+		if c.inherited, err = apex.inheritedXML(m.v11); err != nil {
+			return nil, err
+		}
+	}
 	if !c.element(apex, true) {
 		return nil, refuse(CodeLimit, "the canonical form is longer than "+strconv.Itoa(maxCanonical)+" bytes")
 	}
@@ -19,11 +38,36 @@ func canonical(apex, skip *node, prefixes []string) ([]byte, *Error) {
 }
 
 type canonicalizer struct {
-	out      []byte
-	skip     *node
-	prefixes []string
-	rendered []binding // declarations written by the element's ancestors in the output
-	attrs    []attribute
+	canonicalization
+	out       []byte
+	skip      *node
+	inherited []attribute // of the xml: namespace, for the apex
+	rendered  []binding   // declarations written by the element's ancestors in the output
+	attrs     []attribute
+}
+
+// inheritedXML returns the xml: attributes that the apex of an inclusive
+// canonical form takes from its ancestors (Canonical XML 1.0 §2.4, 1.1 §2.4).
+// An inherited xml:base would have to be joined in version 1.1 and is refused;
+// xml:id cannot occur.
+func (n *node) inheritedXML(v11 bool) ([]attribute, *Error) {
+	var list []attribute
+	for up := n.parent; up != nil; up = up.parent {
+		for i := range up.attrs {
+			a := &up.attrs[i]
+			if a.space != nsXML {
+				continue
+			}
+			if v11 && a.local == "base" {
+				return nil, refuse(CodeSigTransform, "xml:base above the signed element")
+			}
+			known := func(b attribute) bool { return b.space == nsXML && b.local == a.local }
+			if !slices.ContainsFunc(n.attrs, known) && !slices.ContainsFunc(list, known) {
+				list = append(list, *a)
+			}
+		}
+	}
+	return list, nil
 }
 
 // element writes one element; the depth limit of the parser bounds the
@@ -36,7 +80,7 @@ func (c *canonicalizer) element(n *node, apex bool) bool {
 	c.out = append(c.out, '<')
 	c.name(n.prefix, n.local)
 	c.declarations(n, apex)
-	c.attributes(n)
+	c.attributes(n, apex)
 	c.out = append(c.out, '>')
 	for child := n.first; child != nil; child = child.next {
 		switch {
@@ -63,14 +107,18 @@ func (c *canonicalizer) name(prefix, local string) {
 }
 
 // declarations writes the namespace declarations an element needs and its
-// output ancestors have not written: those visibly utilised, and those of the
-// inclusive prefixes.
+// output ancestors have not written: in the exclusive form those visibly
+// utilised and those of the inclusive prefixes, in the inclusive form all.
 func (c *canonicalizer) declarations(n *node, apex bool) {
 	mark := len(c.rendered)
-	c.need(mark, n.prefix, n.space)
-	for i := range n.attrs {
-		if a := &n.attrs[i]; a.prefix != "" && a.prefix != "xml" {
-			c.need(mark, a.prefix, a.space)
+	if c.inclusive {
+		c.allInScope(mark, n, apex)
+	} else {
+		c.need(mark, n.prefix, n.space)
+		for i := range n.attrs {
+			if a := &n.attrs[i]; a.prefix != "" && a.prefix != "xml" {
+				c.need(mark, a.prefix, a.space)
+			}
 		}
 	}
 	if len(c.prefixes) > 0 {
@@ -101,6 +149,21 @@ func (c *canonicalizer) declarations(n *node, apex bool) {
 		c.out = append(c.out, '=', '"')
 		c.out = appendValue(c.out, b.space)
 		c.out = append(c.out, '"')
+	}
+}
+
+// allInScope notes every namespace in force at an element that its output
+// parent did not write.
+func (c *canonicalizer) allInScope(mark int, n *node, apex bool) {
+	for up := n; up != nil; up = up.parent {
+		for _, d := range up.decls {
+			if up == n || !slices.ContainsFunc(c.rendered[mark:], func(b binding) bool { return b.prefix == d.prefix }) {
+				c.need(mark, d.prefix, d.space)
+			}
+		}
+		if !apex {
+			return
+		}
 	}
 }
 
@@ -135,10 +198,13 @@ func (n *node) inScope(prefix string) (string, bool) {
 }
 
 // attributes writes attributes ordered by namespace name, then local name.
-func (c *canonicalizer) attributes(n *node) {
+func (c *canonicalizer) attributes(n *node, apex bool) {
 	attrs := n.attrs
-	if !slices.IsSortedFunc(attrs, compareAttributes) {
+	if apex && len(c.inherited) > 0 || !slices.IsSortedFunc(attrs, compareAttributes) {
 		c.attrs = append(c.attrs[:0], attrs...)
+		if apex {
+			c.attrs = append(c.attrs, c.inherited...)
+		}
 		slices.SortFunc(c.attrs, compareAttributes)
 		attrs = c.attrs
 	}

@@ -1,5 +1,7 @@
 package verify
 
+import "slices"
+
 // Codes of refusals. They are stable: pages, logs and clients name them.
 const (
 	CodeConfig             = "SAML_CONFIG"
@@ -17,6 +19,8 @@ const (
 	CodeUnsigned           = "SAML_UNSIGNED"
 	CodeUntrustedKey       = "SAML_UNTRUSTED_KEY"
 	CodeSig                = "SAML_SIG"
+	CodeDecrypt            = "SAML_DECRYPT"
+	CodeNoDecryptionKey    = "SAML_DECRYPT_NO_KEY"
 	CodeEncrypted          = "SAML_ENCRYPTED_UNSUPPORTED"
 
 	CodeStatusRequester     = "SAML_STATUS_REQUESTER"
@@ -86,9 +90,11 @@ var entries = func() map[string]int {
 	return m
 }()
 
-// Catalogue lists every code the verifier can return, in the order of the
-// checks.
-var Catalogue = []Entry{
+// Catalogue lists every code the package can return: first those of responses,
+// in the order of the checks, then those of logout messages and of metadata.
+var Catalogue = slices.Concat(responseEntries, logoutEntries, metadataEntries)
+
+var responseEntries = []Entry{
 	{"configuration", CodeConfig, MendTenantAdmin, "The connection's settings are incomplete: it has no identity provider entity ID or no signing key, or the clock skew is out of range."},
 	{"document.limits", CodeLimit, MendIdPAdmin, "The response is larger, deeper or has more parts than is accepted."},
 	{"document.profile", CodeXMLProfile, MendIdPAdmin, "The response is not plain, well-formed UTF-8 XML without document type, comments and processing instructions."},
@@ -97,14 +103,16 @@ var Catalogue = []Entry{
 	{"response.structure", CodeStructure, MendIdPAdmin, "A required part of the response is missing, repeated, or in a place where it may not be."},
 	{"signature.structure", CodeSigStructure, MendIdPAdmin, "A signature is not in its place, or contains something a signature may not contain."},
 	{"signature.reference", CodeSigRef, MendIdPAdmin, "A signature does not cover exactly the element it stands in."},
-	{"signature.transforms", CodeSigTransform, MendIdPAdmin, "A signature uses a transform or canonicalization other than enveloped-signature and exclusive canonicalization without comments."},
+	{"signature.transforms", CodeSigTransform, MendIdPAdmin, "A signature uses a transform or canonicalization other than enveloped-signature and exclusive canonicalization without comments; inclusive canonicalization can be allowed for the connection."},
 	{"signature.algorithm", CodeSigAlg, MendIdPAdmin, "A signature uses an algorithm or key that is too weak or unknown; choose RSA of 2048 bits or more, or ECDSA, with SHA-256."},
 	{"response.ids", CodeDuplicateID, MendIdPAdmin, "Two elements carry the same ID."},
 	{"response.assertions", CodeMultipleAssertions, MendIdPAdmin, "The response holds more than one assertion."},
 	{"signature.present", CodeUnsigned, MendIdPAdmin, "Neither the response nor the assertion is signed; turn on signing."},
 	{"signature.key", CodeUntrustedKey, MendTenantAdmin, "The signature was made with a key that the connection does not know. If the identity provider changed its certificate, add the new one."},
 	{"signature.value", CodeSig, MendIdPAdmin, "The signature does not match: the response was changed after it was signed, or signed wrongly."},
-	{"assertion.plain", CodeEncrypted, MendIdPAdmin, "The assertion, the NameID or an attribute is encrypted; turn off encryption for this application."},
+	{"decryption.key", CodeNoDecryptionKey, MendTenantAdmin, "The assertion or NameID is encrypted, but the connection has no key to decrypt it; create one and give its certificate to the identity provider, or turn off encryption there."},
+	{"decryption", CodeDecrypt, MendIdPAdmin, "The encrypted assertion or NameID cannot be decrypted, or is no intact assertion inside; encrypt with AES (GCM if you can) and RSA-OAEP, for the connection's current certificate."},
+	{"assertion.plain", CodeEncrypted, MendIdPAdmin, "An attribute is encrypted by itself; encrypt the whole assertion instead."},
 
 	{"status", CodeStatusAuthnFailed, MendIdPAdmin, "The identity provider could not authenticate the user."},
 	{"status", CodeStatusNoPassive, MendTenantAdmin, "The identity provider would have to show a page, but was asked not to."},

@@ -25,10 +25,15 @@ func (v *verifier) content(d *verified) *Assertion {
 	}
 	s, err := parseStatement(d.assertion)
 	if err != nil {
-		return v.stop(err, "the required parts of an Assertion", err.Detail)
+		return v.stop(err, "the required parts of an Assertion")
+	}
+	if s.encryptedID != nil {
+		if s.nameID, err = v.decryptID(s.encryptedID); err != nil {
+			return v.stop(err, "a NameID encrypted for our key")
+		}
 	}
 	v.r.pass(checkOf[CodeStructure], "the required parts of an Assertion", "as expected")
-	v.r.pass(checkOf[CodeEncrypted], "nothing encrypted", "as expected")
+	v.r.pass(checkOf[CodeEncrypted], "no encrypted attribute", "as expected")
 
 	a := &Assertion{
 		ID:                s.element.attrOr("ID"),
@@ -49,7 +54,7 @@ func (v *verifier) content(d *verified) *Assertion {
 	v.issued(s.element)
 	v.lifetime(s, a)
 	v.authn(s, a)
-	v.nameID(s, a)
+	a.NameID = v.nameID(s.nameID)
 	v.attributes(s, a)
 	return a
 }
@@ -261,14 +266,13 @@ func (v *verifier) authn(s *statement, a *Assertion) {
 
 // nameID requires a value that needs no cleaning: whoever trims or folds a
 // name makes two names one.
-func (v *verifier) nameID(s *statement, a *Assertion) {
-	n := s.nameID
+func (v *verifier) nameID(n *node) NameID {
 	value, ok := n.leaf()
 	if !ok {
 		v.r.fail(refuse(CodeXMLProfile, "an element inside NameID"), "text", "an element")
-		return
+		return NameID{}
 	}
-	a.NameID = NameID{
+	id := NameID{
 		Value:           value,
 		Format:          n.attrOr("Format"),
 		NameQualifier:   n.attrOr("NameQualifier"),
@@ -276,10 +280,11 @@ func (v *verifier) nameID(s *statement, a *Assertion) {
 	}
 	length := runes(value)
 	ok = value != "" && trimmed(value) && length <= maxNameID && strings.IndexFunc(value, unicode.IsControl) < 0
-	for _, part := range []string{a.NameID.Format, a.NameID.NameQualifier, a.NameID.SPNameQualifier} {
+	for _, part := range []string{id.Format, id.NameQualifier, id.SPNameQualifier} {
 		ok = ok && runes(part) <= 2*maxNameID && strings.IndexFunc(part, unicode.IsControl) < 0
 	}
-	v.r.check(ok, CodeNameID, "the NameID is empty, too long, or has surrounding white space or control characters", "1 to 512 characters, trimmed", strconv.Itoa(length)+" characters, Format "+a.NameID.Format)
+	v.r.check(ok, CodeNameID, "the NameID is empty, too long, or has surrounding white space or control characters", "1 to 512 characters, trimmed", strconv.Itoa(length)+" characters, Format "+id.Format)
+	return id
 }
 
 func (v *verifier) attributes(s *statement, a *Assertion) {

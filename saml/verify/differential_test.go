@@ -195,7 +195,7 @@ func TestCanonical(t *testing.T) {
 			for _, p := range strings.Fields(c.prefixes) {
 				prefixes = append(prefixes, strings.TrimPrefix(p, "#default"))
 			}
-			got, err := canonical(n, nil, prefixes)
+			got, err := canonical(n, nil, canonicalization{prefixes: prefixes})
 			if err != nil || string(got) != c.want {
 				t.Errorf("canonical form\n%s\nwant\n%s (%v)", got, c.want, err)
 			}
@@ -203,7 +203,7 @@ func TestCanonical(t *testing.T) {
 			if err != nil {
 				t.Fatalf("the canonical form does not parse: %v", err)
 			}
-			if twice, _ := canonical(again, nil, prefixes); string(twice) != string(got) {
+			if twice, _ := canonical(again, nil, canonicalization{prefixes: prefixes}); string(twice) != string(got) {
 				t.Errorf("canonical form is not stable:\n%s\n%s", got, twice)
 			}
 		})

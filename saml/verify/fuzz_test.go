@@ -2,6 +2,7 @@ package verify
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -14,7 +15,7 @@ func FuzzVerify(f *testing.F) {
 		attributes []Attribute
 	}
 	var originals []original
-	p := params(rsaIdP(), ecIdP())
+	p := withKeys(params(rsaIdP(), ecIdP()), rsaSP())
 	seed := func(doc []byte) {
 		a, r := Verify(doc, p)
 		if r.Err != nil {
@@ -29,6 +30,18 @@ func FuzzVerify(f *testing.F) {
 	for _, mode := range modes {
 		e := &env{t: f, mode: mode, idp: ecIdP()}
 		seed(e.signed(nil))
+	}
+	for _, mode := range modes {
+		for _, s := range []sealing{{}, {method: cbc256, place: "retrieved"}, {method: cbc128, digest: "-"}} {
+			seed(encryptedDoc(f, mode, ecIdP(), s))
+		}
+	}
+	for _, seal := range []string{"adfs", "okta", "keycloak", "shibboleth"} {
+		for i := range shapes {
+			if shapes[i].name == seal {
+				seed(shapes[i].write(rsaIdP(), &shapeSealings[seal][0]))
+			}
+		}
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		Peek(doc) //nolint:errcheck // must not panic
@@ -51,6 +64,53 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+// FuzzDecrypted mutates the plaintext of an assertion before it is encrypted: for
+// anybody may encrypt for us. Nothing but what the identity provider signed may
+// come out.
+func FuzzDecrypted(f *testing.F) {
+	p := withKeys(params(rsaIdP(), ecIdP()), rsaSP())
+	var originals []*Assertion
+	for i := range shapes {
+		if shapes[i].mode == "response" {
+			continue
+		}
+		root := fragment(strings.TrimPrefix(string(shapes[i].build(ecIdP())), `<?xml version="1.0" encoding="UTF-8"?>`))
+		a := child(root, "Assertion")
+		plain := standalone(a)
+		accepted, r := Verify(unsignedAround(plain, false), p)
+		if r.Err != nil {
+			f.Fatal(shapes[i].name, r.Err)
+		}
+		originals = append(originals, accepted)
+		f.Add(plain, i%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, plain []byte, cbc bool) {
+		a, r := Verify(unsignedAround(plain, cbc), p)
+		if (a == nil) == (r.Err == nil) {
+			t.Fatalf("assertion %v, report %v", a, r)
+		}
+		if a == nil {
+			return
+		}
+		for _, o := range originals {
+			if o.NameID == a.NameID && reflect.DeepEqual(o.Attributes, a.Attributes) {
+				return
+			}
+		}
+		t.Fatalf("accepted what nobody signed: %+v %+v", a.NameID, a.Attributes)
+	})
+}
+
+// unsignedAround encrypts a plaintext and puts it into a Response that is not
+// signed.
+func unsignedAround(plain []byte, cbc bool) []byte {
+	s := sealing{fixed: true}
+	if cbc {
+		s.method = cbc256
+	}
+	return []byte(strings.Replace(strings.Replace(baseXML, baseAssertion, "", 1), "</samlp:Response>", s.seal(plain)+"</samlp:Response>", 1))
+}
+
 // FuzzCanonical: what parses has a canonical form that parses to the same
 // canonical form.
 func FuzzCanonical(f *testing.F) {
@@ -63,19 +123,27 @@ func FuzzCanonical(f *testing.F) {
 		if err != nil {
 			return
 		}
-		first, err := canonical(root, nil, nil)
-		if err != nil {
-			return
-		}
-		again, err := parse(string(first), maxCanonical)
-		if err != nil {
-			if err.Code == CodeLimit {
-				return
-			}
-			t.Fatalf("the canonical form does not parse: %v\n%s", err, first)
-		}
-		if second, err := canonical(again, nil, nil); err != nil || string(second) != string(first) {
-			t.Fatalf("canonical form is not stable:\n%s\n%s", first, second)
+		for _, form := range []canonicalization{{}, {inclusive: true}, {inclusive: true, v11: true}} {
+			stable(t, root, form)
 		}
 	})
+}
+
+// stable requires that a canonical form parses to the same canonical form.
+func stable(t *testing.T, root *node, form canonicalization) {
+	t.Helper()
+	first, err := canonical(root, nil, form)
+	if err != nil {
+		return
+	}
+	again, err := parse(string(first), maxCanonical)
+	if err != nil {
+		if err.Code == CodeLimit {
+			return
+		}
+		t.Fatalf("the canonical form does not parse: %v\n%s", err, first)
+	}
+	if second, err := canonical(again, nil, form); err != nil || string(second) != string(first) {
+		t.Fatalf("canonical form is not stable:\n%s\n%s", first, second)
+	}
 }

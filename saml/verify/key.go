@@ -80,16 +80,20 @@ func weakness(public crypto.PublicKey) string {
 
 // verifies checks a signature value over a hash with one key.
 func (s *signature) verifies(public crypto.PublicKey, hashed []byte) bool {
+	return s.method.verifies(public, hashed, s.value)
+}
+
+func (m signatureMethod) verifies(public crypto.PublicKey, hashed, value []byte) bool {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
-		return s.method.family == familyRSA && k != nil && k.N != nil && rsa.VerifyPKCS1v15(k, s.method.hash, hashed, s.value) == nil
+		return m.family == familyRSA && k != nil && k.N != nil && rsa.VerifyPKCS1v15(k, m.hash, hashed, value) == nil
 	case *ecdsa.PublicKey:
 		// r and s as octet strings of the curve's size (RFC 9231 §2.3.6).
 		size := curveSize(k)
-		if s.method.family != familyECDSA || size == 0 || len(s.value) != 2*size {
+		if m.family != familyECDSA || size == 0 || len(value) != 2*size {
 			return false
 		}
-		r, t := new(big.Int).SetBytes(s.value[:size]), new(big.Int).SetBytes(s.value[size:])
+		r, t := new(big.Int).SetBytes(value[:size]), new(big.Int).SetBytes(value[size:])
 		return ecdsa.Verify(k, hashed, r, t)
 	}
 	return false
@@ -106,7 +110,7 @@ func curveSize(k *ecdsa.PublicKey) int {
 // checkInfo verifies the signature over SignedInfo and returns the trusted key
 // that made it.
 func (s *signature) checkInfo(keys []Key) (Key, *Error) {
-	info, err := canonical(s.signedInfo, nil, s.infoPrefixes)
+	info, err := canonical(s.signedInfo, nil, s.infoForm)
 	if err != nil {
 		return Key{}, err
 	}
@@ -160,8 +164,7 @@ func (s *signature) whyNot(keys []Key, hashed []byte) *Error {
 // it to a PKCS #1 block, which even a forged or corrupted SignedInfo would
 // leave. An IdP's key rollover without KeyInfo is told from tampering by this.
 func (s *signature) madeByOther(keys []Key) bool {
-	content, err := canonical(s.parent, s.node, s.contentPrefixes)
-	if err != nil || !s.digestMatches(content) {
+	if !s.intact() {
 		return false
 	}
 	plausible := false
@@ -185,7 +188,7 @@ func (s *signature) madeByOther(keys []Key) bool {
 
 // checkDigest hashes the content and returns the very bytes that were hashed.
 func (s *signature) checkDigest() ([]byte, *Error) {
-	content, err := canonical(s.parent, s.node, s.contentPrefixes)
+	content, err := canonical(s.parent, s.node, s.contentForm)
 	if err != nil {
 		return nil, err
 	}
@@ -193,6 +196,13 @@ func (s *signature) checkDigest() ([]byte, *Error) {
 		return nil, refuse(CodeSig, "the "+s.parent.local+" was changed after it was signed (digest differs)")
 	}
 	return content, nil
+}
+
+// intact reports whether the content has the digest that SignedInfo states,
+// whoever made it.
+func (s *signature) intact() bool {
+	content, err := canonical(s.parent, s.node, s.contentForm)
+	return err == nil && s.digestMatches(content)
 }
 
 func (s *signature) digestMatches(content []byte) bool {

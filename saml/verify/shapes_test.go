@@ -80,9 +80,70 @@ var shapes = []shape{
 		`<saml2p:Response xmlns:saml2p="P" Destination="ACS" ID="_resp-1" InResponseTo="REQ" IssueInstant="2026-05-04T11:59:58.005Z" Version="2.0"><saml2:Issuer xmlns:saml2="A">IDP</saml2:Issuer><saml2p:Status><saml2p:StatusCode Value="SUCCESS"/></saml2p:Status><saml2:Assertion xmlns:saml2="A" xmlns:xsd="http://www.w3.org/2001/XMLSchema" ID="_assert-1" IssueInstant="2026-05-04T11:59:58.005Z" Version="2.0"><saml2:Issuer>IDP</saml2:Issuer><saml2:Subject><saml2:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:transient" NameQualifier="IDP" SPNameQualifier="SP">NAME</saml2:NameID><saml2:SubjectConfirmation Method="BEARER"><saml2:SubjectConfirmationData Address="192.0.2.1" InResponseTo="REQ" NotOnOrAfter="2026-05-04T12:04:58.010Z" Recipient="ACS"/></saml2:SubjectConfirmation></saml2:Subject><saml2:Conditions NotBefore="2026-05-04T11:59:58.005Z" NotOnOrAfter="2026-05-04T12:04:58.005Z"><saml2:AudienceRestriction><saml2:Audience>SP</saml2:Audience></saml2:AudienceRestriction></saml2:Conditions><saml2:AuthnStatement AuthnInstant="2026-05-04T11:59:57.900Z" SessionIndex="_s"><saml2:SubjectLocality Address="192.0.2.1"/><saml2:AuthnContext><saml2:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport</saml2:AuthnContextClassRef></saml2:AuthnContext></saml2:AuthnStatement><saml2:AttributeStatement><saml2:Attribute FriendlyName="eduPersonTargetedID" Name="urn:oid:1.3.6.1.4.1.5923.1.1.1.10" NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:uri"><saml2:AttributeValue><saml2:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent" NameQualifier="IDP" SPNameQualifier="SP">opaque-1</saml2:NameID></saml2:AttributeValue></saml2:Attribute><saml2:Attribute FriendlyName="mail" Name="urn:oid:0.9.2342.19200300.100.1.3" NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:uri"><saml2:AttributeValue xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="xsd:string">NAME</saml2:AttributeValue></saml2:Attribute></saml2:AttributeStatement></saml2:Assertion></saml2p:Response>`,
 		"urn:oid:0.9.2342.19200300.100.1.3", "urn:oasis:names:tc:SAML:2.0:nameid-format:transient",
 	},
+	{
+		"simplesamlphp", "both",
+		signing{},
+		`<samlp:Response xmlns:samlp="P" xmlns:saml="A" ID="_resp-1" Version="2.0" IssueInstant="2026-05-04T11:59:58Z" Destination="ACS" InResponseTo="REQ"><saml:Issuer>IDP</saml:Issuer><samlp:Status><samlp:StatusCode Value="SUCCESS"/></samlp:Status><saml:Assertion xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xs="http://www.w3.org/2001/XMLSchema" ID="_assert-1" Version="2.0" IssueInstant="2026-05-04T11:59:58Z"><saml:Issuer>IDP</saml:Issuer><saml:Subject><saml:NameID SPNameQualifier="SP" Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">NAME</saml:NameID><saml:SubjectConfirmation Method="BEARER"><saml:SubjectConfirmationData NotOnOrAfter="2026-05-04T12:04:58Z" Recipient="ACS" InResponseTo="REQ"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="2026-05-04T11:59:28Z" NotOnOrAfter="2026-05-04T12:04:58Z"><saml:AudienceRestriction><saml:Audience>SP</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="2026-05-04T11:59:58Z" SessionNotOnOrAfter="2026-05-04T19:59:58Z" SessionIndex="_sess-1"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name="mail" NameFormat="` + basic + `"><saml:AttributeValue xsi:type="xs:string">NAME</saml:AttributeValue></saml:Attribute></saml:AttributeStatement></saml:Assertion></samlp:Response>`,
+		"mail", "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
+	},
 }
 
-func (s *shape) build(idp identity) []byte {
+// shapeSealings is how the identity providers encrypt. Google Workspace does
+// not.
+var shapeSealings = map[string][]sealing{
+	"adfs":  {microsoft},
+	"entra": {microsoft},
+	"okta": {
+		{method: cbc256, place: "retrieved", finish: renamed("saml2", "xenc")},
+		{method: gcm256, place: "retrieved", finish: renamed("saml2", "xenc")},
+	},
+	"onelogin":  {{method: cbc256, finish: renamed("saml", "xenc")}, {method: cbc128, digest: "-"}},
+	"jumpcloud": {{method: cbc256, finish: renamed("saml2", "xenc")}},
+	"keycloak": {
+		{method: cbc128, digest: "-"},
+		{method: gcm256, transport: nsXEnc11 + "rsa-oaep", digest: nsXEnc + "sha256", mgf: nsXEnc11 + "mgf1sha256"},
+	},
+	"ping": {{method: cbc128, keyInfo: spCertificate}},
+	"shibboleth": {
+		{method: nsXEnc11 + "aes128-gcm", recipient: ` Recipient="` + testEntity + `"`, keyInfo: spCertificate, finish: renamed("saml2", "xenc")},
+		{method: cbc128, place: "beside", recipient: ` Recipient="` + testEntity + `"`, keyInfo: spCertificate, finish: renamed("saml2", "xenc")},
+	},
+	"simplesamlphp": {
+		{method: cbc128, digest: "-", finish: func(xml string) string {
+			return strings.NewReplacer("<ds:KeyInfo xmlns:ds=", "<dsig:KeyInfo xmlns:dsig=", "</ds:KeyInfo", "</dsig:KeyInfo").Replace(xml)
+		}},
+		{method: nsXEnc11 + "aes128-gcm", digest: nsXEnc + "sha256", transport: nsXEnc11 + "rsa-oaep"},
+	},
+}
+
+// spCertificate stands for the KeyInfo with our certificate.
+const spCertificate = "our certificate"
+
+// microsoft is the form of AD FS and Entra: default namespaces outside, the
+// prefix e for the key, which names the certificate by issuer and serial.
+var microsoft = sealing{
+	method:  cbc256,
+	keyInfo: `<KeyInfo><ds:X509Data xmlns:ds="` + nsDsig + `"><ds:X509IssuerSerial><ds:X509IssuerName>CN=gate.example</ds:X509IssuerName><ds:X509SerialNumber>4711</ds:X509SerialNumber></ds:X509IssuerSerial></ds:X509Data></KeyInfo>`,
+	finish: func(xml string) string {
+		from, to := strings.Index(xml, "<xenc:EncryptedKey"), strings.Index(xml, "</ds:KeyInfo>")
+		key := strings.NewReplacer("xmlns:xenc=", "xmlns:e=", "<xenc:", "<e:", "</xenc:", "</e:", ` Id="_key"`, "", "<ds:DigestMethod xmlns:ds=\""+nsDsig+"\"", "<DigestMethod").Replace(xml[from:to])
+		xml = xml[:from] + key + xml[to:]
+		return strings.NewReplacer("<ds:KeyInfo xmlns:ds=", "<KeyInfo xmlns=", "</ds:KeyInfo>", "</KeyInfo>", ` Id="_data"`, "",
+			"<saml:EncryptedAssertion xmlns:saml=", "<EncryptedAssertion xmlns=", "</saml:EncryptedAssertion", "</EncryptedAssertion").Replace(xml)
+	},
+}
+
+func renamed(saml, xenc string) func(string) string {
+	return func(xml string) string {
+		return strings.NewReplacer("xmlns:saml=", "xmlns:"+saml+"=", "<saml:", "<"+saml+":", "</saml:", "</"+saml+":",
+			"xmlns:xenc=", "xmlns:"+xenc+"=", "<xenc:", "<"+xenc+":", "</xenc:", "</"+xenc+":").Replace(xml)
+	}
+}
+
+func (s *shape) build(idp identity) []byte { return s.write(idp, nil) }
+
+// write writes the shape, its assertion encrypted if seal is not nil.
+func (s *shape) write(idp identity, seal *sealing) []byte {
 	xml := strings.NewReplacer(`="P"`, `="`+nsProtocol+`"`, `="A"`, `="`+nsAssertion+`"`, `"ACS"`, `"`+testACS+`"`, `"REQ"`, `"`+testReq+`"`, `IDP`, testIdP,
 		`NAME`, testName, `BEARER`, methodBearer, `SUCCESS`, statusPrefix+"Success", `>SP<`, `>`+testEntity+`<`, `"SP"`, `"`+testEntity+`"`).Replace(s.xml)
 	e := &env{mode: s.mode, idp: idp}
@@ -95,7 +156,33 @@ func (s *shape) build(idp identity) []byte {
 	if i := strings.Index(xml, "?>"); i > 0 {
 		declaration, xml = xml[:i+2], xml[i+2:]
 	}
+	if seal != nil {
+		o.by = idp
+		return append([]byte(declaration), seals(s.mode, fragment(xml), o, *seal)...)
+	}
 	return append([]byte(declaration), e.sign(fragment(xml), o)...)
+}
+
+// TestAcceptsEncryptedShapes takes what each provider sends when it encrypts, as
+// it signs and with the Response signed besides.
+func TestAcceptsEncryptedShapes(t *testing.T) {
+	for i := range shapes {
+		s := shapes[i]
+		if len(shapeSealings[s.name]) == 0 && s.name != "google" {
+			t.Errorf("%s does not encrypt", s.name)
+		}
+		for _, mode := range []string{s.mode, "both"} {
+			s.mode = mode
+			for _, seal := range shapeSealings[s.name] {
+				for _, idp := range []identity{rsaIdP(), ecIdP()} {
+					a := acceptEncrypted(t, s.write(idp, &seal), withKeys(params(rsaSecond(), idp), rsaSP()))
+					if a.NameID.Value != testName || a.NameID.Format != s.format || a.SignedWhat != s.mode || !a.Encrypted {
+						t.Errorf("%s: %+v signed %s", s.name, a.NameID, a.SignedWhat)
+					}
+				}
+			}
+		}
+	}
 }
 
 // TestAcceptsShapes takes each provider's shape signed by RSA and ECDSA keys.

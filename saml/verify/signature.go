@@ -8,7 +8,6 @@ import (
 
 const (
 	algEnveloped = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
-	algExcC14N   = "http://www.w3.org/2001/10/xml-exc-c14n#"
 
 	maxPrefixes       = 32   // names in an InclusiveNamespaces PrefixList
 	maxSignatureBytes = 1024 // of a decoded SignatureValue: RSA up to 8192 bit
@@ -53,23 +52,45 @@ type signature struct {
 	signedInfo   *node
 	keyInfo      *node // may be nil; a hint, never trust
 
-	infoPrefixes    []string // inclusive prefixes of SignedInfo's canonical form
-	contentPrefixes []string // inclusive prefixes of the content's canonical form
-	methodName      string
-	method          signatureMethod
-	digest          crypto.Hash
-	digestValue     []byte
-	value           []byte
+	infoForm, contentForm canonicalization // of SignedInfo and of the content
+
+	methodName  string
+	method      signatureMethod
+	digest      crypto.Hash
+	digestValue []byte
+	value       []byte
 }
+
+// signable tells where a Signature may stand: the elements that may have one.
+type signable []struct{ space, local string }
+
+var (
+	inResponse = signable{{nsProtocol, "Response"}, {nsAssertion, "Assertion"}}
+	inMetadata = signable{{nsMetadata, "EntityDescriptor"}}
+	inLogout   = signable{{nsProtocol, "LogoutRequest"}, {nsProtocol, "LogoutResponse"}}
+)
+
+func (list signable) has(n *node) bool {
+	for _, name := range list {
+		if n.is(name.space, name.local) {
+			return true
+		}
+	}
+	return false
+}
+
+// inclusive reports whether SignedInfo or the content is canonicalised
+// inclusively.
+func (s *signature) inclusive() bool { return s.infoForm.inclusive || s.contentForm.inclusive }
 
 // usesSHA1 reports whether the signature or its digest is SHA-1.
 func (s *signature) usesSHA1() bool { return s.method.hash == crypto.SHA1 || s.digest == crypto.SHA1 }
 
 // parseSignature checks the form of an enveloped signature: its place, its
 // children, its one Reference, its transforms and its algorithms.
-func parseSignature(n *node) (*signature, *Error) {
+func parseSignature(n *node, where signable) (*signature, *Error) {
 	s := &signature{node: n, parent: n.parent}
-	if err := s.checkPlace(); err != nil {
+	if err := s.checkPlace(where); err != nil {
 		return nil, err
 	}
 	if err := s.parseChildren(); err != nil {
@@ -83,12 +104,12 @@ func parseSignature(n *node) (*signature, *Error) {
 
 func sigStructure(detail string) *Error { return refuse(CodeSigStructure, detail) }
 
-// checkPlace: a child of a Response or Assertion, right after the Issuer (or
-// first, where there is none), the only one.
-func (s *signature) checkPlace() *Error {
+// checkPlace: a child of an element that may be signed, right after the Issuer
+// (or first, where there is none), the only one.
+func (s *signature) checkPlace(where signable) *Error {
 	p := s.parent
-	if p == nil || !p.is(nsProtocol, "Response") && !p.is(nsAssertion, "Assertion") {
-		return sigStructure("a Signature that is no child of Response or Assertion")
+	if p == nil || !where.has(p) {
+		return sigStructure("a Signature that is no child of " + where[0].local + " or " + where[len(where)-1].local)
 	}
 	first := p.firstElement()
 	if first.is(nsAssertion, "Issuer") {
@@ -195,7 +216,7 @@ func (s *signature) parseSignedInfo() *Error {
 	if err = s.parseReference(reference); err != nil {
 		return err
 	}
-	if s.infoPrefixes, err = c14nMethod(c14n); err != nil {
+	if s.infoForm, err = c14nMethod(c14n); err != nil {
 		return err
 	}
 	s.methodName, _ = method.attr("Algorithm")
@@ -263,7 +284,7 @@ func (s *signature) checkURI(ref *node) *Error {
 	return nil
 }
 
-// parseTransforms: enveloped-signature, then exclusive canonicalisation.
+// parseTransforms: enveloped-signature, then a canonicalisation.
 func (s *signature) parseTransforms(transforms *node) *Error {
 	if transforms == nil {
 		return refuse(CodeSigTransform, "Reference has no Transforms")
@@ -283,38 +304,45 @@ func (s *signature) parseTransforms(transforms *node) *Error {
 		return refuse(CodeSigTransform, "the transforms must be enveloped-signature and exclusive canonicalization")
 	}
 	var err *Error
-	s.contentPrefixes, err = c14nMethod(second)
+	s.contentForm, err = c14nMethod(second)
 	return err
 }
 
-// c14nMethod checks that an element asks for exclusive canonicalisation without
-// comments and returns its inclusive prefixes.
-func c14nMethod(n *node) ([]string, *Error) {
-	if alg := n.attrOr("Algorithm"); alg != algExcC14N {
-		return nil, refuse(CodeSigTransform, "canonicalization or transform "+clip(alg))
+// c14nMethod reads a canonicalisation without comments. Whether an inclusive
+// one is allowed is the connection's setting.
+func c14nMethod(n *node) (canonicalization, *Error) {
+	var m canonicalization
+	switch alg := n.attrOr("Algorithm"); alg {
+	case algExcC14N:
+	case algC14N10:
+		m.inclusive = true
+	case algC14N11:
+		m.inclusive, m.v11 = true, true
+	default:
+		return m, refuse(CodeSigTransform, "canonicalization or transform "+clip(alg))
 	}
 	if !n.onlyElements() || !onlyAttributes(n, "Algorithm") {
-		return nil, sigStructure("unexpected content in " + n.local)
+		return m, sigStructure("unexpected content in " + n.local)
 	}
 	list := n.firstElement()
 	if list == nil {
-		return nil, nil
+		return m, nil
 	}
-	if !list.is(algExcC14N, "InclusiveNamespaces") || !list.blank() || list.nextElement() != nil || !onlyAttributes(list, "PrefixList") {
-		return nil, sigStructure("unexpected content in " + n.local)
+	if m.inclusive || !list.is(algExcC14N, "InclusiveNamespaces") || !list.blank() || list.nextElement() != nil || !onlyAttributes(list, "PrefixList") {
+		return m, sigStructure("unexpected content in " + n.local)
 	}
-	prefixes := strings.Fields(list.attrOr("PrefixList"))
-	if len(prefixes) > maxPrefixes {
-		return nil, refuse(CodeLimit, "more than 32 inclusive namespace prefixes")
+	m.prefixes = strings.Fields(list.attrOr("PrefixList"))
+	if len(m.prefixes) > maxPrefixes {
+		return m, refuse(CodeLimit, "more than 32 inclusive namespace prefixes")
 	}
-	for i, p := range prefixes {
+	for i, p := range m.prefixes {
 		if p == "#default" {
-			prefixes[i] = ""
+			m.prefixes[i] = ""
 		} else if !isNCName(p) {
-			return nil, sigStructure("malformed PrefixList")
+			return m, sigStructure("malformed PrefixList")
 		}
 	}
-	return prefixes, nil
+	return m, nil
 }
 
 // onlyAttributes reports whether an element has no attributes but the named

@@ -7,7 +7,8 @@ import "strings"
 type statement struct {
 	element       *node
 	issuer        *node // nil where absent
-	nameID        *node
+	nameID        *node // nil where it is encrypted
+	encryptedID   *node
 	confirmations []confirmation
 	conditions    *node
 	authn         *node
@@ -77,7 +78,7 @@ func parseStatement(n *node) (*statement, *Error) {
 		at = next
 	}
 	switch {
-	case s.nameID == nil:
+	case !s.named():
 		return nil, malformed("the Assertion has no Subject")
 	case s.conditions == nil:
 		return nil, malformed("the Assertion has no Conditions")
@@ -93,10 +94,10 @@ func (s *statement) parseSubject(subject *node) *Error {
 	}
 	for c := subject.firstElement(); c != nil; c = c.nextElement() {
 		switch {
-		case c.is(nsAssertion, "NameID") && s.nameID == nil && len(s.confirmations) == 0:
+		case c.is(nsAssertion, "NameID") && !s.named() && len(s.confirmations) == 0:
 			s.nameID = c
-		case c.is(nsAssertion, "EncryptedID"):
-			return refuse(CodeEncrypted, "the NameID is encrypted")
+		case c.is(nsAssertion, "EncryptedID") && !s.named() && len(s.confirmations) == 0:
+			s.encryptedID = c
 		case c.is(nsAssertion, "SubjectConfirmation"):
 			if err := s.parseConfirmation(c); err != nil {
 				return err
@@ -106,13 +107,15 @@ func (s *statement) parseSubject(subject *node) *Error {
 		}
 	}
 	switch {
-	case s.nameID == nil:
+	case !s.named():
 		return malformed("the Subject has no NameID")
 	case len(s.confirmations) == 0:
 		return malformed("the Subject has no SubjectConfirmation")
 	}
 	return nil
 }
+
+func (s *statement) named() bool { return s.nameID != nil || s.encryptedID != nil }
 
 func (s *statement) parseConfirmation(n *node) *Error {
 	conf := confirmation{method: n.attrOr("Method")}

@@ -3,6 +3,7 @@ package verify
 const (
 	nsProtocol  = "urn:oasis:names:tc:SAML:2.0:protocol"
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
+	nsMetadata  = "urn:oasis:names:tc:SAML:2.0:metadata"
 	nsDsig      = "http://www.w3.org/2000/09/xmldsig#"
 	nsXSI       = "http://www.w3.org/2001/XMLSchema-instance"
 )
@@ -16,6 +17,8 @@ type layout struct {
 	encrypted *node
 
 	responseSignature, assertionSignature *signature
+
+	ids map[string]struct{} // of the whole document
 }
 
 // structure checks the shape of a Response: which elements may be where, what
@@ -31,19 +34,12 @@ func structure(root *node) (*layout, *Error) {
 	if err := checkID(root); err != nil {
 		return nil, err
 	}
-	found := collect(root)
-	signatures := make([]*signature, len(found.signatures))
-	for i, n := range found.signatures {
-		s, err := parseSignature(n)
-		if err != nil {
-			return nil, err
-		}
-		signatures[i] = s
+	l := &layout{response: root, ids: make(map[string]struct{}, 8)}
+	found := collect(root, l.ids)
+	signatures, err := found.parseSignatures(inResponse)
+	if err != nil {
+		return nil, err
 	}
-	if found.duplicate != "" {
-		return nil, refuse(CodeDuplicateID, "two elements have the ID "+clip(found.duplicate))
-	}
-	l := &layout{response: root}
 	if err := l.children(); err != nil {
 		return nil, err
 	}
@@ -68,9 +64,27 @@ type collection struct {
 	duplicate  string
 }
 
-func collect(root *node) collection {
+// parseSignatures checks the form of every signature found, and that every ID
+// was there once.
+func (found *collection) parseSignatures(where signable) ([]*signature, *Error) {
+	list := make([]*signature, len(found.signatures))
+	for i, n := range found.signatures {
+		s, err := parseSignature(n, where)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = s
+	}
+	if found.duplicate != "" {
+		return nil, refuse(CodeDuplicateID, "two elements have the ID "+clip(found.duplicate))
+	}
+	return list, nil
+}
+
+// collect walks over the elements below root; ids are those seen before, and
+// receives the new ones.
+func collect(root *node, ids map[string]struct{}) collection {
 	var found collection
-	ids := make(map[string]struct{}, 8)
 	for n := root; n != nil; n = n.following(root) {
 		for i := range n.attrs {
 			a := &n.attrs[i]

@@ -1,6 +1,9 @@
 package verify
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // node is an element, or character data when local is empty.
 type node struct {
@@ -16,11 +19,32 @@ type attribute struct{ prefix, local, space, value string }
 // parse reads a document of the profile. The same parser reads what arrives
 // and, after a signature was checked, the canonical bytes that were hashed.
 func parse(s string, limit int) (*node, *Error) {
-	l, err := scan(s, limit)
+	return source{text: s, limit: limit}.parse()
+}
+
+// parse reads a text. The root's parent is what the text is within.
+func (in source) parse() (*node, *Error) {
+	l, err := scan(in)
 	if err != nil {
 		return nil, err
 	}
-	return l.build(), nil
+	root := l.build()
+	root.parent = in.within
+	return root, nil
+}
+
+// scope returns the namespace declarations in force at n, inner ones last.
+func (n *node) scope() []binding {
+	var list []binding
+	for ; n != nil; n = n.parent {
+		for _, d := range n.decls {
+			if !slices.ContainsFunc(list, func(b binding) bool { return b.prefix == d.prefix }) {
+				list = append(list, d)
+			}
+		}
+	}
+	slices.Reverse(list)
+	return list
 }
 
 // build makes the tree out of the tokens of a checked document.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/rsa"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,16 @@ type Params struct {
 	// EmailAttribute is the attribute that the connection takes the e-mail address
 	// from. Empty: none is chosen, and then all usual names must agree on one.
 	EmailAttribute string
-	AllowSHA1Until time.Time // SHA-1 is accepted before this instant; zero: never
+	AllowSHA1Until time.Time // SHA-1 in signatures is accepted before this instant; zero: never
+	// AllowInclusiveC14N accepts signatures over inclusive canonical XML 1.0 and
+	// 1.1 without comments besides the exclusive one.
+	AllowInclusiveC14N bool
+
+	// DecryptionKeys are our keys that assertions may be encrypted for, the
+	// current one first; at most 4 are tried. Without one, encrypted assertions
+	// are refused.
+	DecryptionKeys []*rsa.PrivateKey
+	RefuseCBC      bool // of encrypted content accept AES-GCM only
 
 	// WantAuthnContext lists the authentication context classes asked for;
 	// empty: any.
@@ -44,6 +54,7 @@ type Assertion struct {
 	Attributes                                      []Attribute
 	SignedBy                                        string // Key.SPKI
 	SignedWhat                                      string // "assertion", "response" or "both"
+	Encrypted                                       bool   // it came as EncryptedAssertion
 }
 
 // NameID is the subject's name, its value in full as the signer wrote it.
@@ -67,6 +78,8 @@ type Check struct {
 type Report struct {
 	Checks []Check
 	Err    *Error
+
+	codes map[string]string // of the refusals of this kind of document; nil: as they are
 }
 
 // Error is a refusal: a code of Catalogue and a detail for administrators.
@@ -97,6 +110,7 @@ func (r *Report) pass(name, expected, actual string) {
 
 // fail records a failed check; the first one decides the outcome.
 func (r *Report) fail(err *Error, expected, actual string) {
+	err = translate(r.codes, err)
 	r.Checks = append(r.Checks, Check{Name: checkOf[err.Code], Expected: clip(expected), Actual: clip(actual)})
 	if r.Err == nil {
 		r.Err = err
@@ -167,12 +181,17 @@ func (p *Params) invalid() string {
 }
 
 type verifier struct {
-	p *Params
-	r *Report
+	p    *Params
+	r    *Report
+	hint string // what only the report says of an error; empty: the error's detail
 }
 
 // stop records an error that ends verification.
-func (v *verifier) stop(err *Error, expected, actual string) *Assertion {
+func (v *verifier) stop(err *Error, expected string) *Assertion {
+	actual := err.Detail
+	if v.hint != "" {
+		actual = v.hint
+	}
 	v.r.fail(err, expected, actual)
 	return nil
 }
@@ -180,27 +199,28 @@ func (v *verifier) stop(err *Error, expected, actual string) *Assertion {
 func (v *verifier) run(doc []byte) *Assertion {
 	root, err := parse(string(doc), maxDocument)
 	if err != nil {
-		return v.stop(err, "XML within the profile", err.Detail)
+		return v.stop(err, "XML within the profile")
 	}
 	v.r.pass(checkOf[CodeLimit], "at most "+strconv.Itoa(maxDocument)+" bytes", strconv.Itoa(len(doc))+" bytes")
 	v.r.pass(checkOf[CodeXMLProfile], "XML within the profile", "as expected")
 	l, err := structure(root)
 	if err != nil {
-		return v.stop(err, "a Response with one assertion", err.Detail)
+		return v.stop(err, "a Response with one assertion")
 	}
 	v.reportStructure(l)
 
 	signed, err := v.signatures(l)
 	if err != nil {
-		return v.stop(err, "an intact signature by a trusted key", err.Detail)
-	}
-	if l.encrypted != nil {
-		return v.stop(refuse(CodeEncrypted, "the assertion is encrypted"), "Assertion", "EncryptedAssertion")
+		return v.stop(err, "an intact signature by a trusted key")
 	}
 	if signed == nil {
 		return v.withoutAssertion(l)
 	}
-	return v.content(signed)
+	a := v.content(signed)
+	if a != nil {
+		a.Encrypted = l.encrypted != nil
+	}
+	return a
 }
 
 func (v *verifier) reportStructure(l *layout) {
@@ -231,12 +251,15 @@ type verified struct {
 	status         *node
 	responseIssuer *node
 	assertion      *node
+	encrypted      *node               // of a signed Response
+	ids            map[string]struct{} // of a signed Response
 
 	by, what string
 }
 
-// signatures verifies every signature there is. It returns nil and no error
-// when there is no assertion in plain text.
+// signatures verifies every signature there is, and decrypts between the
+// Response's and the Assertion's. It returns nil and no error when there is no
+// assertion.
 func (v *verifier) signatures(l *layout) (*verified, *Error) {
 	out := &verified{response: l.response, status: l.status, responseIssuer: l.issuer, assertion: l.assertion}
 	var own *node
@@ -257,7 +280,7 @@ func (v *verifier) signatures(l *layout) (*verified, *Error) {
 			return nil, err
 		}
 		out.response, out.status, out.responseIssuer, out.responseSigned = tree, again.status, again.issuer, true
-		out.assertion = again.assertion
+		out.assertion, out.encrypted, out.ids = again.assertion, again.encrypted, again.ids
 		if own != nil {
 			out.what = "both"
 		} else {
@@ -267,8 +290,16 @@ func (v *verifier) signatures(l *layout) (*verified, *Error) {
 	if own != nil {
 		out.assertion = own
 	}
-	if l.assertion == nil {
+	switch {
+	case l.encrypted != nil:
+		if err := v.decrypt(l, out); err != nil {
+			return nil, err
+		}
+	case l.assertion == nil:
 		return nil, nil
+	default:
+		v.r.pass(checkOf[CodeNoDecryptionKey], "a decryption key if needed", "not encrypted")
+		v.r.pass(checkOf[CodeDecrypt], "content for our key", "not encrypted")
 	}
 	if out.what == "" {
 		return nil, refuse(CodeUnsigned, "neither the Response nor the Assertion is signed")
@@ -282,6 +313,9 @@ func (v *verifier) signatures(l *layout) (*verified, *Error) {
 func (v *verifier) signature(s *signature) (tree *node, by string, err *Error) {
 	if s.usesSHA1() && !v.p.Now.Before(v.p.AllowSHA1Until) {
 		return nil, "", refuse(CodeSigAlg, "SHA-1 in the signature of the "+s.parent.local)
+	}
+	if s.inclusive() && !v.p.AllowInclusiveC14N {
+		return nil, "", refuse(CodeSigTransform, "inclusive canonicalization of the "+s.parent.local)
 	}
 	v.r.pass(checkOf[CodeSigAlg], "RSA or ECDSA with SHA-2", s.methodName)
 	key, err := s.checkInfo(v.p.Keys)

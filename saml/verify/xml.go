@@ -65,18 +65,32 @@ type lexer struct {
 	open   []openElement
 	scope  []binding
 
+	inherited int  // leading entries of scope that come from outside the text
+	comments  bool // comments outside signatures are left out instead of refused
+
 	elements, attributes, texts, declarations int
 }
 
-// scan checks the document against the profile and its limits in one pass.
-func scan(s string, limit int) (*lexer, *Error) {
+// source is a text to parse.
+type source struct {
+	text     string
+	limit    int   // bytes
+	within   *node // what the text is a part of: its namespaces are in force; may be nil
+	comments bool  // see lexer
+}
+
+// scan checks the text against the profile and its limits in one pass.
+func scan(in source) (*lexer, *Error) {
+	s, limit := in.text, in.limit
 	if len(s) > limit {
 		return nil, refuse(CodeLimit, "document is longer than "+strconv.Itoa(limit)+" bytes")
 	}
 	if err := checkCharacters(s); err != nil {
 		return nil, err
 	}
-	l := &lexer{s: s, tokens: make([]token, 0, min(len(s)/28+16, 4096)), open: make([]openElement, 0, maxDepth)}
+	l := &lexer{s: s, tokens: make([]token, 0, min(len(s)/28+16, 4096)), open: make([]openElement, 0, maxDepth), comments: in.comments}
+	l.scope = in.within.scope()
+	l.inherited = len(l.scope)
 	if err := l.declaration(); err != nil {
 		return nil, err
 	}
@@ -184,6 +198,9 @@ func (l *lexer) markup() *Error {
 	case strings.HasPrefix(rest, "<![CDATA["):
 		return l.cdata()
 	case strings.HasPrefix(rest, "<!--"):
+		if l.comments && !l.inSignature() {
+			return l.comment()
+		}
 		return l.forbidden("comment")
 	case strings.HasPrefix(rest, "<!"):
 		return l.forbidden("document type or markup declaration")
@@ -204,6 +221,17 @@ func (l *lexer) forbidden(what string) *Error {
 }
 
 func (l *lexer) inSignature() bool { return len(l.open) > 0 && l.open[len(l.open)-1].dsig }
+
+// comment skips a comment (XML 1.0 §2.5).
+func (l *lexer) comment() *Error {
+	start := l.pos + len("<!--")
+	end := strings.Index(l.s[start:], "--")
+	if end < 0 || !strings.HasPrefix(l.s[start+end:], "-->") {
+		return l.profile("malformed comment")
+	}
+	l.pos = start + end + len("-->")
+	return nil
+}
 
 // cdata normalises a CDATA section to character data.
 func (l *lexer) cdata() *Error {

@@ -187,7 +187,7 @@ func (l *lexer) declare(attributes []token) *Error {
 		// prefix is what namespace confusion needs, and no identity provider
 		// does it.
 		if t.prefix != "" {
-			if space, ok := l.lookup(t.prefix); ok && space != t.value {
+			if space, ok := lookup(l.scope[l.inherited:], t.prefix); ok && space != t.value {
 				return l.profile("namespace prefix " + t.prefix + " is bound to another namespace by an ancestor")
 			}
 		}
@@ -235,10 +235,10 @@ func isAbsoluteURI(s string) bool {
 	return true
 }
 
-func (l *lexer) lookup(prefix string) (string, bool) {
-	for i := len(l.scope) - 1; i >= 0; i-- {
-		if l.scope[i].prefix == prefix {
-			return l.scope[i].space, true
+func lookup(scope []binding, prefix string) (string, bool) {
+	for i := len(scope) - 1; i >= 0; i-- {
+		if scope[i].prefix == prefix {
+			return scope[i].space, true
 		}
 	}
 	return "", false
@@ -258,7 +258,7 @@ func (l *lexer) resolve(own []token) *Error {
 			t.space = nsXML
 			continue
 		}
-		space, ok := l.lookup(t.prefix)
+		space, ok := lookup(l.scope, t.prefix)
 		if !ok && t.prefix != "" {
 			return l.profile("undeclared namespace prefix " + t.prefix)
 		}
