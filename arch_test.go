@@ -62,9 +62,10 @@ var house = []place{
 	{"scim/filter", 7, 5, scimParts},
 	{"scim/patch", 7, 5, scimParts},
 	{"scim/dialect", 7, 5, scimParts},
-	{"saml", 7, 3, []string{"signin"}},
+	{"internal/entra", 7, 0, nil}, // Microsoft Graph: both protocols ask it, and the domain knows no HTTP
+	{"saml", 7, 3, []string{"signin", "internal/entra"}},
 	{"oidc", 7, 6, nil},
-	{"oidc/client", 7, 6, []string{"oidc"}},
+	{"oidc/client", 7, 6, []string{"oidc", "internal/entra"}},
 	{"oidc/provider", 7, 6, []string{"oidc"}},
 	{"webhooks", 7, 3, nil},
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
@@ -50,10 +51,15 @@ type Deps struct {
 	SCIM *scim.Handler
 	// ParseIdPMetadata reads the metadata of a SAML identity provider.
 	ParseIdPMetadata func([]byte) (tenants.SAMLSettings, error)
-	Resolver         tenants.Resolver // for domain verification
-	Limit            *limit.Limiter   // per credential
-	Version          string           // of the program, shown in the OpenAPI document
-	Stylesheet       string           // address of the stylesheet of /api/docs; empty: none
+	// FetchIdPMetadata reads it at an address and gives its ETag as well;
+	// RefreshIdPMetadata takes over what the connection's address has now. Both ask
+	// the network, and are never called in a transaction.
+	FetchIdPMetadata   func(ctx context.Context, address string) (tenants.SAMLSettings, string, error)
+	RefreshIdPMetadata func(ctx context.Context, a actor.Actor, tenant, connection string) (tenants.Metadata, error)
+	Resolver           tenants.Resolver // for domain verification
+	Limit              *limit.Limiter   // per credential
+	Version            string           // of the program, shown in the OpenAPI document
+	Stylesheet         string           // address of the stylesheet of /api/docs; empty: none
 }
 
 // Handler serves the API.

@@ -212,7 +212,6 @@ func TestSSOConnections(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 		for code, body := range map[string]object{
-			"not_supported":    {"type": "saml", "name": "x", "idp_metadata_url": "https://idp.example/metadata"},
 			"idp_required":     {"type": "saml", "name": "x"},
 			"issuer_required":  {"type": "oidc", "name": "x"},
 			"invalid_field":    {"type": "oidc", "name": "x", "idp": idp},
@@ -220,10 +219,6 @@ func TestSSOConnections(t *testing.T) {
 			"invalid_issuer":   {"type": "oidc", "name": "x", "issuer": "http://plain.example", "client_id": "c"},
 		} {
 			f.refused(422, code, "POST", base, body)
-		}
-		for _, field := range []string{"allow_idp_initiated", "sign_requests", "want_encrypted"} {
-			f.refused(422, "not_supported", "POST", base, object{"type": "saml", "name": "x", "idp": idp, field: true})
-			f.refused(422, "not_supported", "PATCH", base+"/"+text(c, "id"), object{field: true})
 		}
 		f.refused(422, "unknown_role", "POST", base, object{"type": "saml", "name": "x", "idp": idp, "default_role_ids": []string{"rol_x"}})
 		if list := data(f.do(200, "GET", base, nil)); len(list) != 3 { // the refused ones were rolled back
@@ -233,11 +228,6 @@ func TestSSOConnections(t *testing.T) {
 		f.do(200, "PATCH", one, object{"status": "disabled"})
 		f.do(204, "DELETE", one, nil)
 
-		policy := f.do(200, "PUT", "/tenants/acme/sso-policy", object{"enforced": true, "excluded_emails": []string{"Boss@acme.com"}})
-		if policy["enforced"] != true || policy["excluded_emails"].([]any)[0] != "boss@acme.com" {
-			t.Errorf("%v", policy)
-		}
-		f.do(200, "PUT", "/tenants/acme/sso-policy", object{"enforced": false})
 		put := f.do(200, "PUT", "/tenants/acme/group-role-mappings", object{"mappings": []object{{"group": "engineering", "role_ids": []string{role}}, {"group": "ops", "connection_id": text(c, "id"), "role_ids": []string{role}}}})
 		if read := f.do(200, "GET", "/tenants/acme/group-role-mappings", nil); len(put["mappings"].([]any)) != 2 || len(read["mappings"].([]any)) != 2 {
 			t.Errorf("%v %v", put, read)

@@ -51,6 +51,15 @@ type fixture struct {
 	schema *jsonschema.Compiler
 
 	directories *scim.Handler
+	fetched     []string // addresses of metadata that were asked, and refreshes
+}
+
+// idpSettings is what the identity provider's metadata says.
+func (f *fixture) idpSettings() (tenants.SAMLSettings, error) {
+	k, err := tenants.ParseIdPKey(certificate)
+	return tenants.SAMLSettings{
+		IdPEntityID: "https://idp.example/metadata", SSOURL: "https://idp.example/sso", SSOBinding: tenants.BindingPOST, SLOURL: "https://idp.example/slo", Keys: []tenants.IdPKey{k},
+	}, err
 }
 
 func newFixture(t *testing.T, d db.DB) *fixture {
@@ -97,8 +106,22 @@ func newFixture(t *testing.T, d db.DB) *fixture {
 			if !bytes.HasPrefix(b, []byte("<")) {
 				return tenants.SAMLSettings{}, fault.New(fault.Invalid, "invalid_metadata", "This is not SAML metadata.").In("idp_metadata_xml")
 			}
-			k, err := tenants.ParseIdPKey(certificate)
-			return tenants.SAMLSettings{IdPEntityID: "https://idp.example/metadata", SSOURL: "https://idp.example/sso", Keys: []tenants.IdPKey{k}}, err
+			return f.idpSettings()
+		},
+		FetchIdPMetadata: func(_ context.Context, address string) (tenants.SAMLSettings, string, error) {
+			f.fetched = append(f.fetched, address)
+			if strings.Contains(address, "down") {
+				return tenants.SAMLSettings{}, "", fault.New(fault.Unavailable, "fetch_failed", "The address does not answer.").In("idp_metadata_url")
+			}
+			s, err := f.idpSettings()
+			return s, `"v1"`, err
+		},
+		RefreshIdPMetadata: func(ctx context.Context, _ actor.Actor, tenant, connection string) (tenants.Metadata, error) {
+			if _, err := ten.SSOConnection(ctx, d, tenant, connection); err != nil {
+				return tenants.Metadata{}, err
+			}
+			f.fetched = append(f.fetched, "refresh "+connection)
+			return ten.Metadata(ctx, d, tenant, connection)
 		},
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ var bodies = map[string]object{
 	"createSCIMConnection": {"name": "x"}, "updateSCIMConnection": {"name": "x"},
 	"createSSOConnection": {"type": "oidc", "name": "x", "issuer": "https://x.example", "client_id": "x"}, "updateSSOConnection": {"name": "x"},
 	"putSCIMSchema":        {"name": "x", "attributes": []object{{"name": "x"}}},
-	"putGroupRoleMappings": {"mappings": []object{}}, "putSsoPolicy": {"enforced": false, "excluded_emails": []string{}},
+	"putGroupRoleMappings": {"mappings": []object{}}, "previewGroupRoleMappings": {"groups": []string{"x"}}, "putSsoPolicy": {"enforced": false, "excluded_emails": []string{}},
 	"createUser": {"email": "walk@walk.example"}, "updateUser": {"first_name": "x"}, "putUserRoles": {"role_ids": []string{}},
 	"createGroup": {"name": "walk"}, "updateGroup": {"description": "x"}, "putGroupRoles": {"role_ids": []string{}},
 	"addGroupMembers": {"user_ids": []string{"usr_x"}}, "removeGroupMembers": {"user_ids": []string{"usr_x"}},
@@ -68,7 +68,10 @@ func (f *fixture) world(host, tenantKey string) map[string]string {
 	if res := f.sendAs(host, f.keys[host], "PUT", "/api/v1"+t+"/scim-schemas/"+w["urn"], bodies["putSCIMSchema"]); res.StatusCode != 200 {
 		f.Fatalf("putSCIMSchema: %d", res.StatusCode)
 	}
-	w["sso"] = text(post(t+"/sso-connections", object{"type": "oidc", "name": "x", "issuer": "https://x.example", "client_id": "x"}), "id")
+	w["sso"] = text(post(t+"/sso-connections", object{"type": "saml", "name": "x", "idp_metadata_url": "https://idp.example/metadata"}), "id")
+	w["key"] = text(post(t+"/sso-connections/"+w["sso"]+"/sp-keys", nil), "id")
+	w["flow"] = text(post(t+"/sso-connections/"+w["sso"]+":test", nil), "flow_id")
+	w["spki"] = "0000000000000000000000000000000000000000000000000000000000000000"
 	w["u"] = text(post(t+"/users", object{"email": "u@" + tenantKey + ".example"}), "id")
 	w["g"] = text(post(t+"/groups", object{"name": "g"}), "id")
 	w["r"] = text(post("/roles", object{"key": "role-" + tenantKey, "name": "x", "level": 3, "tenant_id": tenantKey}), "id")
@@ -96,7 +99,7 @@ func fill(r route, w map[string]string) string {
 	if strings.Contains(path, "/requests/") {
 		path = strings.ReplaceAll(path, "{r}", w["log"])
 	}
-	for _, name := range []string{"t", "d", "k", "client", "urn", "u", "g", "r", "p", "a"} {
+	for _, name := range []string{"t", "d", "key", "flow", "spki", "k", "client", "urn", "u", "g", "r", "p", "a"} {
 		path = strings.ReplaceAll(path, "{"+name+"}", w[name])
 	}
 	return "/api/v1" + path
@@ -133,7 +136,7 @@ func TestIsolation(t *testing.T) {
 			send(hostA, f.keys[hostA], fill(r, foreign), 404)
 			send(hostB, f.keys[hostB], fill(r, mine), 404)
 			// The right tenant with each object of the neighbour.
-			for _, name := range []string{"d", "k", "client", "urn", "scim", "sso", "u", "g"} {
+			for _, name := range []string{"d", "k", "key", "flow", "client", "urn", "scim", "sso", "u", "g"} {
 				param := name
 				if name == "scim" || name == "sso" {
 					param = "c"

@@ -77,11 +77,31 @@ func (h *Handler) registerPolicies() {
 	policyRoutes(h, policy.Lockout, "Lockout", "wrong passwords", readAll, writeAll, func(s policy.Settings) lockoutBody { return lockoutBody(s.Lockout) })
 	policyRoutes(h, policy.Password, "Password", "passwords", readAll, writeAll, func(s policy.Settings) passwordBody { return passwordBody(s.Password) })
 
-	show := func(s policy.Settings) ssoPolicy {
-		return ssoPolicy{Enforced: s.SSO.Enforced, ExcludedEmails: append([]string{}, s.SSO.ExcludedEmails...)}
-	}
-	const canRead, canWrite = "fe.secure.read.samlConfiguration", "fe.secure.write.samlConfiguration"
-	tenantPolicy(h, "/tenants/{t}/sso-policy", "SsoPolicy", "SSO enforcement", policy.SSO, canRead, canWrite, show)
+	h.registerSSOPolicy()
+}
+
+type ssoPolicy struct {
+	Enforced       bool     `json:"enforced" doc:"Whether people must come through the tenant's connections. true needs an active connection with a successful test login or login within 24 hours, and an excluded e-mail"`
+	ExcludedEmails []string `json:"excluded_emails" required:"false" maxItems:"1000" doc:"Who may come without; they need a second factor"`
+}
+
+func showSSOPolicy(r policy.SSORules) ssoPolicy {
+	return ssoPolicy{Enforced: r.Enforced, ExcludedEmails: texts(r.ExcludedEmails)}
+}
+
+// registerSSOPolicy serves the enforcement switch, which is an operation of signin.
+func (h *Handler) registerSSOPolicy() {
+	const path = "/tenants/{t}/sso-policy"
+	read(h, route{method: http.MethodGet, path: path, id: "getSsoPolicy", summary: "Show a tenant's own choice: SSO enforcement", permission: ssoRead},
+		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (ssoPolicy, error) {
+			_, own, err := h.Policy.Load(ctx, q, s.environment.ID, s.tenant.ID)
+			return showSSOPolicy(own.SSO), err
+		})
+	write(h, route{method: http.MethodPut, path: path, id: "putSsoPolicy", summary: "Replace a tenant's own choice: SSO enforcement", permission: ssoWrite},
+		func(ctx context.Context, s scope, q db.Queryer, in *ofTenant[ssoPolicy]) (ssoPolicy, error) {
+			stored, err := h.Signin.Enforce(ctx, s.actor, q, s.environment, s.tenant.ID, policy.SSORules(in.Body))
+			return showSSOPolicy(stored), err
+		})
 }
 
 // policyRoutes registers a kind of policy for tenants and for the environment.

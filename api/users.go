@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/sessions"
 )
 
@@ -95,6 +96,14 @@ type putUserRoles struct {
 type effectiveBody struct {
 	Roles       []grantBody `json:"roles"`
 	Permissions []string    `json:"permissions" doc:"Verbatim, wildcards included"`
+}
+
+func showEffective(e rbac.Effective) effectiveBody {
+	out := effectiveBody{Roles: make([]grantBody, 0, len(e.Roles)), Permissions: texts(e.Permissions)}
+	for _, g := range e.Roles {
+		out.Roles = append(out.Roles, grantBody{ID: g.ID, Key: g.Key, Level: g.Level, Sources: g.Sources})
+	}
+	return out
 }
 
 type grantBody struct {
@@ -186,11 +195,7 @@ func (h *Handler) registerUsers() {
 				return out, err
 			}
 			e, err := h.RBAC.Effective(ctx, q, s.tenant.ID, p.Membership.ID)
-			out = effectiveBody{Roles: make([]grantBody, 0, len(e.Roles)), Permissions: e.Permissions}
-			for _, g := range e.Roles {
-				out.Roles = append(out.Roles, grantBody{ID: g.ID, Key: g.Key, Level: g.Level, Sources: g.Sources})
-			}
-			return out, err
+			return showEffective(e), err
 		})
 }
 

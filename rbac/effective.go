@@ -7,14 +7,56 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/permission"
 )
 
 // Effective computes the roles and permissions of a membership from all their
 // sources, in one statement (identity rule 8; product 57, 58, 115). A membership
 // that does not exist has none.
 func (s *Service) Effective(ctx context.Context, q db.Queryer, tenant, membership string) (Effective, error) {
+	return scanEffective(q.Query(ctx, sqlEffective, tenant, membership))
+}
+
+// Preview is what a login would bring somebody.
+type Preview struct {
+	Environment string
+	Tenant      string
+	Membership  string // empty: somebody new, who gets the default roles
+	Connection  string // through which he comes; empty: none in particular
+	// Groups are those that the answer names. KeepGroups: it names none, and those
+	// of the last answer stay.
+	Groups     []string
+	KeepGroups bool
+}
+
+// Preview computes the roles and permissions that a login would bring: default
+// roles, those of the connection, and those mapped to the names of groups
+// (product 2.6). It writes nothing.
+func (s *Service) Preview(ctx context.Context, q db.Queryer, in Preview) (Effective, error) {
+	return scanEffective(q.Query(ctx, sqlPreview, in.Tenant, in.Membership, in.Connection, db.Set(in.Groups), in.Environment, in.KeepGroups))
+}
+
+// Holders gives the memberships, usable ones only, that hold a permission through
+// any role, the longest-standing first; at most limit.
+func (s *Service) Holders(ctx context.Context, q db.Queryer, environment, tenant, key string, limit int) ([]string, error) {
+	roles, err := s.Roles(ctx, q, environment, tenant)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, r := range roles {
+		if permission.NewSet(r.Permissions...).Has(key) {
+			ids = append(ids, r.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return scanIDs(q.Query(ctx, sqlHolders, tenant, db.Set(ids), db.At(s.clock.Now()), limit))
+}
+
+func scanEffective(rows db.Rows, err error) (Effective, error) {
 	e := Effective{Roles: []Grant{}, Permissions: []string{}, Level: actor.NoLevel}
-	rows, err := q.Query(ctx, sqlEffective, tenant, membership)
 	if err != nil {
 		return Effective{}, err
 	}

@@ -202,7 +202,51 @@ const sqlEffective = `WITH RECURSIVE member_of (group_id) AS (
   JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
   JOIN sso_default_roles d ON d.tenant_id = $1 AND d.connection_id = i.connection_id
   WHERE i.tenant_id = $1 AND i.membership_id = $2
-), granted AS MATERIALIZED (
+` + grantedTail
+
+// sqlPreview is sqlEffective for what a login would bring: the membership, which
+// may be none, with the groups of $4 in the place of those that the connection's
+// last answer carried, unless $6 says that it carries none. Without a membership
+// the environment's default roles stand in for the direct ones.
+const sqlPreview = `WITH RECURSIVE member_of (group_id) AS (
+  SELECT gm.group_id FROM group_members gm WHERE gm.tenant_id = $1 AND gm.membership_id = $2
+  UNION
+  SELECT gc.group_id FROM group_children gc JOIN member_of mo ON gc.child_id = mo.group_id WHERE gc.tenant_id = $1
+), assignments (environment_id, role_owner, role_id, source) AS (
+  SELECT mr.environment_id, mr.role_owner, mr.role_id, 'direct' FROM membership_roles mr WHERE mr.tenant_id = $1 AND mr.membership_id = $2
+  UNION
+  SELECT r.environment_id, r.owner_tenant_id, r.id, 'default' FROM roles r
+  WHERE r.environment_id = $5 AND r.owner_tenant_id IN ('', $1) AND r.is_default AND $2 = ''
+  UNION
+  SELECT gr.environment_id, gr.role_owner, gr.role_id, 'group:' || g.name FROM member_of mo
+  JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id
+  JOIN group_roles gr ON gr.tenant_id = $1 AND gr.group_id = mo.group_id
+  UNION
+  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || g.name FROM member_of mo
+  JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id AND g.managed_by = 'scim'
+  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = g.name AND gm.connection_id IN ('', g.connection_id)
+  UNION
+  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || ig.name FROM identities i
+  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
+  JOIN identity_groups ig ON ig.tenant_id = $1 AND ig.identity_id = i.id
+  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = ig.name AND gm.connection_id IN ('', i.connection_id)
+  WHERE i.tenant_id = $1 AND i.membership_id = $2 AND (i.connection_id <> $3 OR $6)
+  UNION
+  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || gm.group_name FROM group_role_mappings gm
+  WHERE gm.tenant_id = $1 AND gm.group_name IN (SELECT key FROM json_each($4)) AND gm.connection_id IN ('', $3)
+  UNION
+  SELECT d.environment_id, d.role_owner, d.role_id, 'connection:' || c.name FROM identities i
+  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
+  JOIN sso_default_roles d ON d.tenant_id = $1 AND d.connection_id = i.connection_id
+  WHERE i.tenant_id = $1 AND i.membership_id = $2
+  UNION
+  SELECT d.environment_id, d.role_owner, d.role_id, 'connection:' || c.name FROM sso_default_roles d
+  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = d.connection_id
+  WHERE d.tenant_id = $1 AND d.connection_id = $3
+` + grantedTail
+
+// grantedTail turns assignments into rows of roles and rows of permissions.
+const grantedTail = `), granted AS MATERIALIZED (
   SELECT r.environment_id, r.owner_tenant_id, r.id, r.key, r.level, a.source FROM assignments a
   JOIN roles r ON r.environment_id = a.environment_id AND r.owner_tenant_id = a.role_owner AND r.id = a.role_id
 )
@@ -216,3 +260,26 @@ UNION ALL
 SELECT DISTINCT 'permission', '', p.key, 0, '' FROM granted g
 JOIN permissions p ON p.environment_id = g.environment_id AND p.classification = 'always'
 WHERE g.owner_tenant_id <> ''`
+
+// The members whom roles of the set reach, directly or through groups, their own or
+// mapped, or through a connection. The conditions on memberships are those of
+// signin's lifecycle check.
+const sqlHolders = `WITH RECURSIVE role_groups (group_id) AS (
+  SELECT gr.group_id FROM group_roles gr WHERE gr.tenant_id = $1 AND gr.role_id IN (SELECT key FROM json_each($2))
+  UNION
+  SELECT g.id FROM groups g JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = g.name AND gm.connection_id IN ('', g.connection_id)
+  WHERE g.tenant_id = $1 AND g.managed_by = 'scim' AND gm.role_id IN (SELECT key FROM json_each($2))
+  UNION
+  SELECT gc.child_id FROM group_children gc JOIN role_groups rg ON gc.group_id = rg.group_id WHERE gc.tenant_id = $1
+)
+SELECT m.id FROM memberships m
+WHERE m.tenant_id = $1 AND m.disabled_at IS NULL AND m.hidden_at IS NULL AND m.status <> 'pending_approval'
+AND (m.expires_at IS NULL OR m.expires_at > $3) AND (m.scim_resources = 0 OR m.scim_active > 0)
+AND (EXISTS (SELECT 1 FROM membership_roles mr WHERE mr.tenant_id = $1 AND mr.membership_id = m.id AND mr.role_id IN (SELECT key FROM json_each($2)))
+  OR EXISTS (SELECT 1 FROM group_members gm JOIN role_groups rg ON rg.group_id = gm.group_id WHERE gm.tenant_id = $1 AND gm.membership_id = m.id)
+  OR EXISTS (SELECT 1 FROM identities i JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
+    WHERE i.tenant_id = $1 AND i.membership_id = m.id AND (
+      EXISTS (SELECT 1 FROM sso_default_roles d WHERE d.tenant_id = $1 AND d.connection_id = i.connection_id AND d.role_id IN (SELECT key FROM json_each($2)))
+      OR EXISTS (SELECT 1 FROM identity_groups ig JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = ig.name AND gm.connection_id IN ('', i.connection_id)
+        WHERE ig.tenant_id = $1 AND ig.identity_id = i.id AND gm.role_id IN (SELECT key FROM json_each($2))))))
+ORDER BY m.created_at, m.id LIMIT $4`

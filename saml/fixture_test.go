@@ -1,6 +1,7 @@
 package saml_test
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -156,4 +157,80 @@ func (w *world) logged(c tenants.SSOConnection, outcome, code string) signin.Log
 // people counts users, identities and sessions.
 func (w *world) people() [3]int {
 	return [3]int{w.Count(`SELECT COUNT(*) FROM users`), w.Count(`SELECT COUNT(*) FROM identities`), w.Count(`SELECT COUNT(*) FROM sessions`)}
+}
+
+// change sets the settings of the world's connection.
+func (w *world) change(f func(*tenants.SAMLSettings)) {
+	w.t.Helper()
+	c, err := w.Tenants.SSOConnection(w.t.Context(), w.DB, w.conn.Tenant, w.conn.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	settings := *c.SAML
+	f(&settings)
+	w.SetConnection(w.conn, tenants.SSOPatch{SAML: &settings})
+	if w.conn, err = w.Tenants.SSOConnection(w.t.Context(), w.DB, w.conn.Tenant, w.conn.ID); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// spKey gives a connection its active key, and the certificate.
+func (w *world) spKey(c tenants.SSOConnection) *x509.Certificate {
+	w.t.Helper()
+	return w.keyOf(func(q db.Queryer) (tenants.SPKey, error) {
+		return w.Tenants.EnsureSPKey(w.t.Context(), w.Vendor, q, c.Tenant, c.ID)
+	})
+}
+
+func (w *world) keyOf(make func(db.Queryer) (tenants.SPKey, error)) *x509.Certificate {
+	w.t.Helper()
+	var k tenants.SPKey
+	w.Tx(func(q db.Queryer) (err error) {
+		k, err = make(q)
+		return err
+	})
+	cert, err := k.Certificate()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return cert
+}
+
+// nextKey begins a rotation.
+func (w *world) nextKey(c tenants.SSOConnection) *x509.Certificate {
+	w.t.Helper()
+	return w.keyOf(func(q db.Queryer) (tenants.SPKey, error) {
+		return w.Tenants.RotateSPKey(w.t.Context(), w.Vendor, q, c.Tenant, c.ID)
+	})
+}
+
+// keys gives the ids of the connection's keys by their state.
+func (w *world) keys(c tenants.SSOConnection) map[string]string {
+	w.t.Helper()
+	list, err := w.Tenants.SPKeys(w.t.Context(), w.DB, c.Tenant, c.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, k := range list {
+		out[k.State] = k.ID
+	}
+	return out
+}
+
+// activate ends a rotation: the next key is active, the one before retired.
+func (w *world) activate(c tenants.SSOConnection) {
+	w.t.Helper()
+	next := w.keys(c)[tenants.SPKeyNext]
+	w.Tx(func(q db.Queryer) error {
+		return w.Tenants.ActivateSPKey(w.t.Context(), w.Vendor, q, c.Tenant, c.ID, next)
+	})
+}
+
+// register makes the service provider of a connection known to the identity
+// provider, as an admin there does with our metadata. Requests must be signed by
+// the certificate, unless it is nil.
+func (w *world) register(c tenants.SSOConnection, signing *x509.Certificate) {
+	base := w.URL + "/saml/" + c.ID
+	w.idp.AddServiceProvider(idp.ServiceProvider{EntityID: base, ACSURL: base + "/acs", SLOURL: base + "/slo", SigningCertificate: signing})
 }

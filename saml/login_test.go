@@ -139,14 +139,14 @@ func TestRefusedResponses(t *testing.T) {
 		{"I1 wrong issuer", "SAML_ISSUER", idp.SAMLKnobs{Issuer: "https://evil.example"}},
 		{"Q1 unknown request", "SAML_IN_RESPONSE_TO", idp.SAMLKnobs{InResponseTo: "_unknown"}},
 		{"S1 status", "SAML_STATUS_AUTHN_FAILED", idp.SAMLKnobs{Status: "Responder", SubStatus: "AuthnFailed", StatusMessage: "<script>evil.example"}},
-		{"E encrypted", "SAML_ENCRYPTED_UNSUPPORTED", idp.SAMLKnobs{EncryptTo: w.idp.Certificates()[0], Encryption: "aes128-gcm"}},
+		{"E encrypted for somebody else", "SAML_DECRYPT", idp.SAMLKnobs{EncryptTo: w.idp.Certificates()[0], Encryption: "aes128-gcm"}},
 		{"transient NameID", "SAML_NAMEID_TRANSIENT", idp.SAMLKnobs{NameIDFormat: "transient", NameID: "t-1"}},
 		{"no e-mail", "SAML_NO_EMAIL", idp.SAMLKnobs{AttributeNames: map[string]string{"email": "favourite"}, NameID: "00u1", NameIDFormat: "persistent"}},
 		{"session over at the provider", "SAML_TIME_SESSION_ENDED", idp.SAMLKnobs{SessionNotOnOrAfter: w.Clock.Now().Add(-time.Hour)}},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			w.t = t
-			if k.code == "SAML_ENCRYPTED_UNSUPPORTED" {
+			if k.code == "SAML_DECRYPT" {
 				key, err := rsa.GenerateKey(rand.Reader, 2048)
 				if err != nil {
 					t.Fatal(err)
@@ -478,7 +478,7 @@ func TestPurgeReplays(t *testing.T) {
 	})
 }
 
-func certificate(t *testing.T, key *rsa.PrivateKey) *x509.Certificate {
+func certificate(t testing.TB, key *rsa.PrivateKey) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

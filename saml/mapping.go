@@ -83,6 +83,9 @@ func identityOf(c tenants.SSOConnection, a *verify.Assertion) (signin.Identity, 
 		At: a.AuthnInstant, SessionEnd: a.SessionNotOnOrAfter, Upstream: a.SessionIndex,
 		Attributes: map[string][]string{},
 	}
+	if c.SAML != nil && c.SAML.SLOURL != "" {
+		id.UpstreamSubject = upstreamSubject(a.NameID)
+	}
 	for _, at := range a.Attributes {
 		id.Attributes[at.Name] = append(id.Attributes[at.Name], at.Values...)
 	}
@@ -130,7 +133,7 @@ func identityOf(c tenants.SSOConnection, a *verify.Assertion) (signin.Identity, 
 	}
 	groups, known := find(c.Mapping.Groups, groupNames)
 	if _, overflow := attribute(a, groupOverage); overflow {
-		groups, known = nil, false
+		groups, known, id.GroupsOmitted = nil, false, true
 	}
 	id.Groups, id.GroupsKnown = splitGroups(groups), known
 	return id, nil

@@ -95,7 +95,16 @@ func TestParseIdPMetadata(t *testing.T) {
 
 	bad("no key", doc(), "metadata_no_key")
 	bad("an encryption key alone", doc(keyDescriptor("encryption", c1)), "metadata_no_key")
-	bad("M2 two entities in a federation", `<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">`+doc(keyDescriptor("signing", c1))[21:]+`</md:EntitiesDescriptor>`, "metadata_several_entities")
+	group := func(attrs string, entities ...string) string {
+		return `<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" Name="urn:keycloak"` + attrs + `>` + strings.Join(entities, "") + `</md:EntitiesDescriptor>`
+	}
+	alone := doc(keyDescriptor("signing", c1))[21:]
+	good("a group of one", group("", alone), 1)
+	bad("M2 two entities in a federation", group("", alone, alone), "metadata_several_entities")
+	bad("M2 an entity and a group", group("", alone, group("", alone)), "metadata_several_entities")
+	bad("M2 a group in a group", group("", group("", alone)), "metadata_several_entities")
+	bad("M2 an empty group", group(""), "metadata_several_entities")
+	bad("M4 validUntil of the group past", group(` validUntil="2026-02-01T00:00:00Z"`, alone), "metadata_expired")
 	bad("M2 two roots", doc(keyDescriptor("signing", c1))+doc(keyDescriptor("signing", c2))[21:], "metadata_several_entities")
 	bad("text after the root", doc(keyDescriptor("signing", c1))+"x", "metadata_not_xml")
 	bad("M4 validUntil past", edit(`entityID=`, `validUntil="2026-03-01T12:00:00Z" entityID=`), "metadata_expired")
@@ -103,7 +112,17 @@ func TestParseIdPMetadata(t *testing.T) {
 	bad("M4 validUntil that is none", edit(`entityID=`, `validUntil="tomorrow" entityID=`), "metadata_expired")
 	good("M4 validUntil to come", edit(`entityID=`, `validUntil="2026-03-01T12:00:01.000Z" entityID=`), 1)
 	good("endpoints that nobody asked for", edit(`<md:SingleSignOnService`, `<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="javascript:x"/><md:SingleSignOnService`), 1)
+	signs := good("wants signed requests", edit(`<md:IDPSSODescriptor`, `<md:IDPSSODescriptor WantAuthnRequestsSigned="true"`), 1)
+	if !signs.SignRequests || s.SignRequests {
+		t.Error("WantAuthnRequestsSigned is not told")
+	}
+	slo := good("single logout", edit(`<md:SingleSignOnService`, `<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="https://idp.example/slo/post" ResponseLocation="https://idp.example/slo/answer"/>
+		<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:SOAP" Location="https://idp.example/soap"/><md:SingleSignOnService`), 1)
+	if slo.SLOURL != "https://idp.example/slo/post" || slo.SLOResponseURL != "https://idp.example/slo/answer" || slo.SLOBinding != tenants.BindingPOST {
+		t.Errorf("%+v", slo)
+	}
 	bad("M5 javascript", edit("https://idp.example/sso", "javascript:alert(1)"), "metadata_bad_location")
+	bad("M5 user name", edit("https://idp.example/sso", "https://idp.example@evil.example/sso"), "metadata_bad_location")
 	bad("M5 relative", edit("https://idp.example/sso", "/sso"), "metadata_bad_location")
 	bad("M5 data", edit("https://idp.example/sso", "data:text/html,x"), "metadata_bad_location")
 	bad("M6 large", doc(keyDescriptor("signing", c1))+strings.Repeat(" ", saml.MaxMetadata), "metadata_too_large")
@@ -120,6 +139,13 @@ func TestParseIdPMetadata(t *testing.T) {
 	bad("UTF-16", "\xff\xfe<\x00?\x00", "metadata_not_xml")
 	bad("certificate that is none", doc(keyDescriptor("signing", "QUJD")), "certificate_unreadable")
 	bad("certificate that is no base64", doc(keyDescriptor("signing", "!!!")), "certificate_unreadable")
+
+	var many []string
+	for range 17 {
+		many = append(many, keyDescriptor("signing", inner(testIdP(t).CertificatePEM())))
+	}
+	good("16 keys", doc(many[:16]...), 16)
+	bad("17 keys", doc(many...), "metadata_too_many_keys")
 
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {

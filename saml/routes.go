@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -10,9 +11,12 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/entra"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/internal/safehttp"
+	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -27,16 +31,38 @@ type Pages interface {
 type Handler struct {
 	db           db.DB
 	environments *tenants.Environments
+	tenants      *tenants.Service
 	signin       *signin.Service
+	sessions     *sessions.Service
 	pages        Pages
+	fetch        *safehttp.Client
+	graph        graph
 	clock        clock.Clock
 	log          *slog.Logger
 	refusals     *limit.Limiter // of answers that did not hold, by connection and address
 }
 
+// Deps are what the service provider stands on.
+type Deps struct {
+	DB           db.DB
+	Environments *tenants.Environments
+	Tenants      *tenants.Service
+	Signin       *signin.Service
+	Sessions     *sessions.Service
+	Pages        Pages
+	Fetch        *safehttp.Client // reads metadata
+	Clock        clock.Clock
+	Log          *slog.Logger
+}
+
 // New wires the service provider.
-func New(d db.DB, environments *tenants.Environments, s *signin.Service, p Pages, c clock.Clock, log *slog.Logger) *Handler {
-	return &Handler{db: d, environments: environments, signin: s, pages: p, clock: c, log: log, refusals: limit.New(5, 100)}
+func New(d Deps) *Handler {
+	return &Handler{
+		db: d.DB, environments: d.Environments, tenants: d.Tenants, signin: d.Signin, sessions: d.Sessions,
+		pages: d.Pages, fetch: d.Fetch, graph: func(ctx context.Context, app entra.App, objectID string) ([]string, error) {
+			return entra.Groups(ctx, d.Fetch.HTTP(), app, objectID)
+		}, clock: d.Clock, log: d.Log, refusals: limit.New(5, 100),
+	}
 }
 
 // Mount adds the routes. The ACS takes cross-site posts by design and stands
@@ -47,6 +73,8 @@ func (h *Handler) Mount(r chi.Router) {
 	r.Get("/saml/{connection}/login", h.public(h.login))
 	r.Post("/saml/{connection}/acs", h.public(h.acs))
 	r.Get("/saml/{connection}/acs", h.public(h.wrongBinding))
+	r.Get("/saml/{connection}/slo", h.public(h.logoutRedirect))
+	r.Post("/saml/{connection}/slo", h.public(h.logoutPost))
 }
 
 // request is what every route knows once the connection is found.
@@ -91,17 +119,6 @@ func (h *Handler) find(r *http.Request) (request, error) {
 	return q, nil
 }
 
-func (h *Handler) metadata(w http.ResponseWriter, _ *http.Request, q request) error {
-	body, err := spMetadata(q.env, q.conn.ID)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/samlmetadata+xml")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, err = w.Write(body)
-	return err
-}
-
 // login asks the identity provider. Without a flow it starts at the
 // environment's default application, so that every login ends in an application
 // that asked for it.
@@ -119,13 +136,22 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	if err != nil {
 		return err
 	}
+	s, err := h.requestSigner(r.Context(), q.conn)
+	if err != nil {
+		return err
+	}
+	c, err := carry(q.conn.SAML.SSOBinding, q.conn.SAML.SSOURL, paramRequest, doc, newRelayState(), s)
+	if err != nil {
+		return err
+	}
 	err = h.signin.NewRequest(r.Context(), h.db, signin.Request{
 		Environment: q.env.ID, Tenant: q.conn.Tenant, Connection: q.conn.ID, Key: id, FlowID: f.ID,
 	})
 	if err != nil {
 		return err
 	}
-	return h.send(w, r, q.conn.SAML, doc)
+	h.send(w, r, c)
+	return nil
 }
 
 // startAtApplication begins a login that no application asked for at the

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/saml/verify"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 const sqlInsertReplay = `INSERT INTO saml_replays (tenant_id, connection_id, hash, expires_at)
@@ -18,16 +19,24 @@ const replayCap = 24 * time.Hour
 
 // useAssertion marks the assertion as used at this connection, and reports
 // false when it was used before. Of copies that arrive at once one is first.
-func useAssertion(ctx context.Context, q db.Queryer, tenant, connection string, a *verify.Assertion, now time.Time, skew time.Duration) (bool, error) {
+func useAssertion(ctx context.Context, q db.Queryer, c tenants.SSOConnection, a *verify.Assertion, now time.Time) (bool, error) {
+	return useOnce(ctx, q, c, "", a.ID, a.Issuer, now, a.NotOnOrAfter.Add(c.SAML.ClockSkew))
+}
+
+// useOnce remembers a message until it cannot be valid any more, and reports
+// false when it is remembered. kind is empty for assertions.
+func useOnce(ctx context.Context, q db.Queryer, c tenants.SSOConnection, kind, id, issuer string, now, until time.Time) (bool, error) {
 	h := sha256.New()
-	h.Write([]byte(a.ID))
-	h.Write([]byte{0})
-	h.Write([]byte(a.Issuer))
-	keep := a.NotOnOrAfter.Add(skew)
-	if last := now.Add(replayCap); keep.After(last) {
-		keep = last
+	for _, part := range []string{id, "\x00", issuer} { // XML holds no NUL
+		h.Write([]byte(part))
 	}
-	n, err := q.Exec(ctx, sqlInsertReplay, tenant, connection, hex.EncodeToString(h.Sum(nil)), db.At(keep))
+	if kind != "" {
+		h.Write([]byte("\x00" + kind))
+	}
+	if last := now.Add(replayCap); until.After(last) {
+		until = last
+	}
+	n, err := q.Exec(ctx, sqlInsertReplay, c.Tenant, c.ID, hex.EncodeToString(h.Sum(nil)), db.At(until))
 	return n == 1, err
 }
 

@@ -101,7 +101,7 @@ func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, 
 	if err := m.Usable(now); err != nil {
 		return p, err
 	}
-	p.Name = firstOf(p.Name, strings.TrimSpace(p.FirstName+" "+p.LastName), ownName)
+	p.Name = firstOf(p.Name, joinNames(p.FirstName, p.LastName), ownName)
 	key := directory.EmailKey(p.Email)
 	p.EmailVerified = ownVerified && key == ownEmail || holdsDomain(domains, p.Email)
 	return p, nil
@@ -174,6 +174,8 @@ func scanStrings(into *[]string) func(db.Rows) error {
 		return rows.Err()
 	}
 }
+
+func joinNames(first, last string) string { return strings.TrimSpace(first + " " + last) }
 
 func firstOf(values ...string) string {
 	for _, v := range values {

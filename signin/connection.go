@@ -44,6 +44,9 @@ func (s *Service) OpenFlow(ctx context.Context, q db.Queryer, flowID, browserID 
 	if err := f.Allows(c.Tenant); err != nil {
 		return f, err
 	}
+	if err := f.AllowsConnection(c.ID); err != nil {
+		return f, err
+	}
 	return f, serves(c.Status, f.Purpose)
 }
 
@@ -53,6 +56,15 @@ func (s *Service) OpenFlow(ctx context.Context, q db.Queryer, flowID, browserID 
 //
 // Fault: ErrNoStart.
 func (s *Service) StartURL(ctx context.Context, q db.Queryer, env tenants.Environment, connection string) (string, error) {
+	return s.startURL(ctx, q, env, "connection", connection)
+}
+
+// TenantStartURL is StartURL for a person who is signed in to the tenant.
+func (s *Service) TenantStartURL(ctx context.Context, q db.Queryer, env tenants.Environment, tenant string) (string, error) {
+	return s.startURL(ctx, q, env, "organization", tenant)
+}
+
+func (s *Service) startURL(ctx context.Context, q db.Queryer, env tenants.Environment, name, value string) (string, error) {
 	app, err := s.tenants.DefaultApplication(ctx, q, env.ID)
 	if absent(err) || err == nil && app.InitiateLoginURI == "" {
 		return "", ErrNoStart
@@ -60,13 +72,22 @@ func (s *Service) StartURL(ctx context.Context, q db.Queryer, env tenants.Enviro
 	if err != nil {
 		return "", err
 	}
+	return initiate(app, env, name, value)
+}
+
+// initiateURL is where an application starts a login through a connection.
+func initiateURL(app tenants.Application, env tenants.Environment, connection string) (string, error) {
+	return initiate(app, env, "connection", connection)
+}
+
+func initiate(app tenants.Application, env tenants.Environment, name, value string) (string, error) {
 	target, err := url.Parse(app.InitiateLoginURI)
 	if err != nil {
 		return "", err
 	}
 	v := target.Query()
 	v.Set("iss", env.BaseURL)
-	v.Set("connection", connection)
+	v.Set(name, value)
 	target.RawQuery = v.Encode()
 	return target.String(), nil
 }

@@ -22,11 +22,22 @@ type Arrival struct {
 	Handle        string
 	BrowserID     string
 	SessionCookie string // of a session that the browser already has; empty: none
+	// Confirmed: the person said yes to Outcome.Confirm.
+	Confirmed bool
 }
 
-// Outcome is how a sign-in ended: in a session, or in a refusal.
+// Outcome is how a sign-in ended: in a session, or in a refusal. A test ends in
+// neither.
 type Outcome struct {
 	FlowID  string
+	Purpose string
+	// Tenant and Connection are what the sign-in ended in.
+	Tenant, Connection string
+	// Confirm asks the person first, by his e-mail: he is somebody else than whose
+	// session the browser has, and nobody asked for this sign-in. Nothing was used
+	// up; Continue goes on when Arrival says Confirmed.
+	Confirm string
+	Test    bool         // see Service.TestShown
 	Refusal *fault.Error // nil: signed in
 	Cookie  string       // the session's new secret
 	Session sessions.Session
@@ -60,18 +71,26 @@ func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Envir
 			if err != nil {
 				return err
 			}
-			f, err := s.Flow(ctx, q, env.ID, flowID, in.BrowserID)
+			f, err := s.arrival(ctx, q, env.ID, flowID, in.BrowserID)
 			if err != nil {
 				return err
 			}
-			if err := f.Allows(identity.Tenant); err != nil {
+			if err := errors.Join(f.Allows(identity.Tenant), f.AllowsConnection(identity.Connection)); err != nil {
 				return err
 			}
-			out, err = s.finish(ctx, a, q, f, identity, in.SessionCookie)
+			if f.Purpose == PurposeTest {
+				out, err = s.finishTest(ctx, a, q, f, identity)
+			} else {
+				out, err = s.finish(ctx, a, q, f, identity, in)
+			}
+			out.Purpose, out.Tenant, out.Connection = f.Purpose, identity.Tenant, identity.Connection
 			return err
 		})
 	}
 	err := once()
+	if errors.Is(err, errConfirm) {
+		return out, nil
+	}
 	if errors.Is(err, db.ErrConflict) || errors.Is(err, sessions.ErrNoSession) {
 		// Two first logins of one person at once: the second finds what the first
 		// made. Or the browser's session ended meanwhile: a new one begins.
@@ -82,15 +101,21 @@ func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Envir
 
 // finish decides about a verified identity. Everything is read and judged before
 // a row is written (identity rule 9).
-func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, cookie string) (Outcome, error) {
+func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, in Arrival) (Outcome, error) {
 	v, err := s.judge(ctx, a, q, f, identity)
 	if err != nil {
 		return Outcome{}, err
 	}
 	out := Outcome{FlowID: f.ID, Refusal: v.refusal}
+	if ask, err := s.unconfirmed(ctx, q, f, v, in); err != nil {
+		return out, err
+	} else if ask {
+		out.Confirm = identity.Email
+		return out, errConfirm
+	}
 	login := Login{
 		Connection: identity.Connection, FlowID: f.ID, At: s.clock.Now(), Outcome: OutcomeSuccess,
-		Subject: identity.Subject, Email: identity.Email, Checks: v.checks,
+		Subject: identity.Subject, Email: identity.Email, Checks: v.checks, Response: identity.Response, Detail: detailOf(identity, false),
 	}
 	if v.refusal != nil {
 		login.Outcome, login.Code = OutcomeDenied, v.refusal.Code
@@ -105,10 +130,15 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 		return out, err
 	}
 	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, userID, identity.Email, identity.Tenant
-	if out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, identity, v, userID, membership, cookie); err != nil {
+	if out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, identity, v, userID, membership, in.SessionCookie); err != nil {
 		return out, err
 	}
 	a.Session, out.UserID = out.Session.ID, userID
+	roles, err := s.rbac.Effective(ctx, q, identity.Tenant, membership)
+	if err != nil {
+		return out, err
+	}
+	login.Detail.Roles = grantedAs(roles.Roles)
 	stmts, err := s.loginStmts(a, f.Environment, identity.Tenant, login, &audit.Target{Type: "user", ID: userID, Name: identity.Email})
 	if err != nil {
 		return out, err
@@ -148,6 +178,9 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if v.connection, err = s.heldConnection(ctx, q, f.Environment, identity.Tenant, identity.Connection); err != nil && fault.KindOf(err) == 0 {
 		return v, err
 	}
+	if err == nil && f.Purpose == PurposeTest {
+		v.connection.Status = tenants.SSOActive // a test asks what would be, were it switched on
+	}
 	if err == nil {
 		err = v.connection.usable()
 	}
@@ -170,23 +203,19 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
 		return v, err
 	}
-	environment, tenant, err := s.policy.Load(ctx, q, f.Environment, identity.Tenant)
-	if err != nil {
-		return v, err
-	}
-	v.decision = policy.Evaluate(policy.Input{
+	v.decision, err = s.evaluate(ctx, q, f.Environment, identity.Tenant, policy.Input{
 		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins(),
 		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified,
 		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR),
-		Environment: environment, Tenant: tenant,
 	})
 	for _, c := range v.decision.Checks {
 		v.checks = append(v.checks, Check(c))
 	}
-	if v.decision.Outcome != policy.OutcomeAllow {
-		v.refusal = fault.New(fault.Forbidden, v.decision.Code, policyMessages[v.decision.Code])
+	v.refusal, _ = fault.From(err)
+	if v.refusal != nil {
+		return v, nil
 	}
-	return v, nil
+	return v, err
 }
 
 // judgeLink decides from the search whether there is, or may come to be, a
@@ -196,7 +225,11 @@ func (s *Service) judgeLink(ctx context.Context, q db.Queryer, f Flow, identity 
 	case directory.LinkRefused:
 		return v.refuse("account link", "one usable account", v.link.Err)
 	case directory.LinkKnown, directory.LinkMembership:
-		_, err := s.checkLocked(ctx, q, f.Environment, identity.Tenant, v.link.UserID, identity.Connection)
+		through := identity.Connection
+		if f.Purpose == PurposeTest {
+			through = ""
+		}
+		_, err := s.checkLocked(ctx, q, f.Environment, identity.Tenant, v.link.UserID, through)
 		if err != nil && fault.KindOf(err) == 0 {
 			return err
 		}

@@ -29,12 +29,16 @@ const (
 	PurposeStart     = "start"     // the identity provider began it
 )
 
+// CodeFlowExpired is what a sign-in ends with that nobody finished in time.
+const CodeFlowExpired = "SIGNIN_FLOW_EXPIRED"
+
 // Refusals of a flow. Their codes are shown to people.
 var (
-	errFlowUnknown  = fault.New(fault.NotFound, "SIGNIN_FLOW_UNKNOWN", "This sign-in is not known. Start again from the application.")
-	errFlowExpired  = fault.New(fault.Invalid, "SIGNIN_FLOW_EXPIRED", "This sign-in took longer than ten minutes. Start again from the application.")
-	errFlowFinished = fault.New(fault.Invalid, "SIGNIN_FLOW_FINISHED", "This sign-in has already ended. Start again from the application.")
-	errOtherBrowser = fault.New(fault.Forbidden, "SIGNIN_OTHER_BROWSER", "This sign-in was begun in another browser, or the browser did not keep its cookie. Start again from the application, in one browser.")
+	errFlowUnknown     = fault.New(fault.NotFound, "SIGNIN_FLOW_UNKNOWN", "This sign-in is not known. Start again from the application.")
+	errFlowExpired     = fault.New(fault.Invalid, CodeFlowExpired, "This sign-in took longer than ten minutes. Start again from the application.")
+	errFlowFinished    = fault.New(fault.Invalid, "SIGNIN_FLOW_FINISHED", "This sign-in has already ended. Start again from the application.")
+	errOtherConnection = fault.New(fault.Forbidden, "SIGNIN_OTHER_CONNECTION", "This sign-in was to go through another connection. Start again from the application.")
+	errOtherBrowser    = fault.New(fault.Forbidden, "SIGNIN_OTHER_BROWSER", "This sign-in was begun in another browser, or the browser did not keep its cookie. Start again from the application, in one browser.")
 )
 
 // Flow is a sign-in under way.
@@ -56,6 +60,7 @@ type Flow struct {
 	FinishedAt   time.Time
 
 	browserHash string
+	linkHash    string // of the token of the link that begins it; see TestStart
 }
 
 // Start is what an authorization request says about how to sign in.
@@ -97,14 +102,19 @@ func (s *Service) Begin(ctx context.Context, _ actor.Actor, q db.Queryer, in Sta
 	if err != nil {
 		return Next{}, err
 	}
-	if _, err := q.Exec(ctx, sqlInsertFlow, f.Environment, f.ID, f.browserHash, f.Organization, f.Tenant, f.Connection, f.Purpose,
-		string(f.Request), f.LoginHint, f.ForceAuthn, db.At(f.CreatedAt), db.At(f.ExpiresAt)); err != nil {
+	if err := insertFlow(ctx, q, f); err != nil {
 		return Next{}, err
 	}
 	if chosen != nil {
 		return Next{FlowID: f.ID, URL: chosen.LoginURL(f.ID)}, nil
 	}
 	return Next{FlowID: f.ID, URL: "/login?flow=" + url.QueryEscape(f.ID)}, nil
+}
+
+func insertFlow(ctx context.Context, q db.Queryer, f Flow) error {
+	_, err := q.Exec(ctx, sqlInsertFlow, f.Environment, f.ID, f.browserHash, f.Organization, f.Tenant, f.Connection, f.Purpose,
+		string(f.Request), f.LoginHint, f.ForceAuthn, db.At(f.CreatedAt), db.At(f.ExpiresAt), f.linkHash)
+	return err
 }
 
 func (s *Service) chooseAtStart(ctx context.Context, q db.Queryer, in Start, f *Flow) (*Option, error) {
@@ -190,13 +200,27 @@ func (s *Service) Flow(ctx context.Context, q db.Queryer, environment, flowID, b
 	if err := f.heldBy(browserID); err != nil {
 		return f, err
 	}
+	return f, f.open(s.clock.Now())
+}
+
+// open refuses a flow that is over.
+func (f Flow) open(now time.Time) error {
 	if !f.FinishedAt.IsZero() {
-		return f, errFlowFinished
+		return errFlowFinished
 	}
-	if !s.clock.Now().Before(f.ExpiresAt) {
-		return f, errFlowExpired
+	if !now.Before(f.ExpiresAt) {
+		return errFlowExpired
 	}
-	return f, nil
+	return nil
+}
+
+// AllowsConnection refuses to end the flow through another connection than the
+// one that was chosen for it.
+func (f Flow) AllowsConnection(connection string) error {
+	if f.Connection != "" && f.Connection != connection {
+		return errOtherConnection
+	}
+	return nil
 }
 
 // Allows refuses a tenant that the flow may not end in.
@@ -256,7 +280,7 @@ func (s *Service) flow(ctx context.Context, q db.Queryer, environment, flowID st
 	var request string
 	var created, expires, finished db.Time
 	err := q.QueryRow(ctx, sqlFlow, environment, flowID).Scan(&f.ID, &f.browserHash, &f.Organization, &f.Tenant, &f.Connection, &f.Purpose,
-		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished)
+		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash)
 	if errors.Is(err, db.ErrNotFound) {
 		return f, errFlowUnknown
 	}

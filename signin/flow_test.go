@@ -402,7 +402,7 @@ func TestLoginLogPages(t *testing.T) {
 		var got []string
 		cursor := ""
 		for {
-			list, next, err := r.Signin.Logins(t.Context(), r.DB, tenant, c.ID, cursor, 3)
+			list, next, err := r.Signin.Logins(t.Context(), r.DB, tenant, signin.LoginQuery{Connection: c.ID, Cursor: cursor, Limit: 3})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -416,7 +416,7 @@ func TestLoginLogPages(t *testing.T) {
 		if fmt.Sprint(got) != "[6 5 4 3 2 1 0]" {
 			t.Errorf("%v", got)
 		}
-		if list, _, err := r.Signin.Logins(t.Context(), r.DB, tenant, c.ID, "nonsense", 0); err != nil || len(list) != 7 {
+		if list, _, err := r.Signin.Logins(t.Context(), r.DB, tenant, signin.LoginQuery{Connection: c.ID, Cursor: "nonsense"}); err != nil || len(list) != 7 {
 			t.Errorf("%d, %v", len(list), err)
 		}
 	})

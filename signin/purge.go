@@ -23,6 +23,8 @@ const (
 		(SELECT tenant_id, connection_id, key FROM sso_requests WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
 	sqlPurgeResults = `DELETE FROM sso_results WHERE (environment_id, hash) IN
 		(SELECT environment_id, hash FROM sso_results WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
+	sqlPurgeBreakGlass = `DELETE FROM break_glass_links WHERE (environment_id, hash) IN
+		(SELECT environment_id, hash FROM break_glass_links WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
 	sqlPurgeLogins = `DELETE FROM logins WHERE (tenant_id, id) IN
 		(SELECT tenant_id, id FROM logins WHERE at < $1 ORDER BY at LIMIT $2)`
 )
@@ -37,6 +39,7 @@ func (s *Service) Purge(ctx context.Context, d db.DB) error {
 		{sqlPurgeFlows, now.Add(-keepExpired)},
 		{sqlPurgeRequests, now.Add(-keepExpired)},
 		{sqlPurgeResults, now.Add(-keepExpired)},
+		{sqlPurgeBreakGlass, now.Add(-keepExpired)},
 		{sqlPurgeLogins, now.Add(-keepLogins)},
 	} {
 		for {

@@ -3,11 +3,15 @@ package signin
 // The statements of the sign-in tables, and reads that join what stands below.
 const (
 	sqlInsertFlow = `INSERT INTO flows
-		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 
-	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at
+	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash
 		FROM flows WHERE environment_id = $1 AND id = $2`
+
+	// A flow that a link began becomes the browser's that opens it first.
+	sqlBindFlow = `UPDATE flows SET browser_hash = $3
+		WHERE environment_id = $1 AND id = $2 AND browser_hash = '' AND finished_at IS NULL`
 
 	sqlChooseConnection = `UPDATE flows SET tenant_id = $3, connection_id = $4
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
@@ -35,13 +39,21 @@ const (
 		WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3
 		RETURNING tenant_id, flow_id, identity`
 
-	sqlInsertLogin = `INSERT INTO logins
-		(tenant_id, id, connection_id, flow_id, at, outcome, code, subject, email, checks, ip)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+	sqlFlowPurpose = `SELECT purpose FROM flows WHERE environment_id = $1 AND id = $2`
 
-	sqlLogins = `SELECT id, connection_id, flow_id, at, outcome, code, subject, email, checks, ip FROM logins
+	sqlInsertLogin = `INSERT INTO logins
+		(tenant_id, id, connection_id, flow_id, at, outcome, code, subject, email, checks, ip, purpose, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+
+	loginColumns = `id, connection_id, flow_id, at, outcome, code, subject, email, checks, ip, purpose, detail`
+
+	sqlLogins = `SELECT ` + loginColumns + ` FROM logins
 		WHERE tenant_id = $1 AND connection_id = $2 AND (at < $3 OR (at = $3 AND id < $4))
+		AND ($6 = '' OR outcome = $6) AND ($7 = '' OR code = $7) AND ($8 = '' OR flow_id = $8) AND ($9 = '' OR purpose = $9)
 		ORDER BY at DESC, id DESC LIMIT $5`
+
+	sqlFlowLogins = `SELECT ` + loginColumns + ` FROM logins
+		WHERE tenant_id = $1 AND flow_id = $2 AND connection_id = $3 ORDER BY at DESC, id DESC LIMIT 20`
 
 	sqlTenantConnections = `SELECT c.id, c.type, c.name, t.id, t.name FROM sso_connections c
 		JOIN tenants t ON t.id = c.tenant_id
@@ -74,6 +86,20 @@ const (
 	// with the others, or finds that it was done.
 	sqlLockPerson = `SELECT m.id FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
+
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
+
+	sqlMembersByEmail = `SELECT user_id FROM memberships WHERE tenant_id = $1 AND email_key = $2 AND hidden_at IS NULL ORDER BY created_at, id LIMIT 10`
+
+	sqlInsertBreakGlass = `INSERT INTO break_glass_links (environment_id, hash, tenant_id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`
+
+	sqlBreakGlass = `SELECT tenant_id, user_id FROM break_glass_links WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3`
+
+	sqlTakeBreakGlass = `UPDATE break_glass_links SET used_at = $3 WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3
+		RETURNING tenant_id, user_id`
+
+	sqlRecipients = `SELECT m.email, m.display_name, m.first_name, m.last_name FROM memberships m
+		WHERE m.tenant_id = $1 AND m.id IN (SELECT key FROM json_each($2)) ORDER BY m.created_at, m.id`
 
 	sqlUserLocked = `SELECT locked_at FROM users WHERE environment_id = $1 AND id = $2`
 

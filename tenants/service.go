@@ -42,6 +42,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	located map[string]location
+	opened  map[string]openedKey
 }
 
 type location struct{ environment, tenant string }

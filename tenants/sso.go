@@ -1,10 +1,6 @@
 package tenants
 
-import (
-	"slices"
-	"strings"
-	"time"
-)
+import "time"
 
 // Types of SSO connection.
 const (
@@ -245,96 +241,4 @@ func (e Environment) SCIMBaseURL(connection string) string {
 // SCIMTokenURL is where clients of a SCIM connection get access tokens.
 func (e Environment) SCIMTokenURL(connection string) string {
 	return e.URL("/scim/" + connection + "/oauth2/token")
-}
-
-// maxIdPKeys bounds the trusted keys of a connection: enough for any rollover.
-const maxIdPKeys = 20
-
-// checkSSO holds a connection to what can work and fills the defaults.
-func (s *Service) checkSSO(c *SSOConnection) error {
-	for _, n := range []string{c.Mapping.Email, c.Mapping.FirstName, c.Mapping.LastName, c.Mapping.DisplayName, c.Mapping.Groups} {
-		if len(n) > maxName*2 || hasControl(n) {
-			return invalid("invalid_mapping", "An attribute name is at most 400 bytes without control characters.", "attribute_mapping")
-		}
-	}
-	switch {
-	case c.Type == SAML && c.SAML != nil && c.OIDC == nil:
-		return s.checkSAML(c.SAML)
-	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil:
-		return s.checkOIDC(c.OIDC)
-	case c.Type == SAML || c.Type == OIDC:
-		return invalid("invalid_settings", "Give the settings of the connection's type.", "type")
-	}
-	return invalid("invalid_type", "Choose saml or oidc.", "type")
-}
-
-func (s *Service) checkSAML(in *SAMLSettings) error {
-	if in.IdPEntityID == "" || len(in.IdPEntityID) > 1024 || hasControl(in.IdPEntityID) {
-		return invalid("invalid_entity_id", "Give the identity provider's entity ID, up to 1024 bytes (SAML metadata §2.2.1).", "idp.entity_id")
-	}
-	if !s.fetchable(in.SSOURL) {
-		return invalid("invalid_url", "Give the https address of the identity provider's single sign-on service.", "idp.sso_url")
-	}
-	switch in.SSOBinding {
-	case "":
-		in.SSOBinding = BindingRedirect
-	case BindingRedirect, BindingPOST:
-	default:
-		return invalid("invalid_binding", "The single sign-on service needs the HTTP-Redirect or the HTTP-POST binding.", "idp.sso_url")
-	}
-	if in.ClockSkew < 0 || in.ClockSkew > MaxClockSkew {
-		return invalid("invalid_clock_skew", "Choose 0 to 300 seconds.", "clock_skew_seconds")
-	}
-	if len(in.NameIDFormat) > maxSetting || hasControl(in.NameIDFormat) {
-		return invalid("invalid_name_id_format", "The format is longer than 2000 bytes.", "name_id_format")
-	}
-	if len(in.Keys) == 0 || len(in.Keys) > maxIdPKeys {
-		return invalid("invalid_certificate", "Give 1 to 20 signing certificates of the identity provider.", "idp.certificates")
-	}
-	seen := map[string]bool{}
-	in.Keys = slices.DeleteFunc(slices.Clone(in.Keys), func(k IdPKey) bool {
-		twice := seen[k.SPKI]
-		seen[k.SPKI] = true
-		return twice
-	})
-	return nil
-}
-
-func (s *Service) checkOIDC(in *OIDCSettings) error {
-	if !s.fetchable(in.Issuer) || strings.ContainsAny(in.Issuer, "?#") {
-		return invalid("invalid_issuer", "Give the https issuer of the OpenID provider, without query and fragment (OpenID Connect Discovery §3).", "issuer")
-	}
-	if in.ClientID == "" || len(in.ClientID) > maxSetting || hasControl(in.ClientID) {
-		return invalid("invalid_client_id", "Give the client ID that the OpenID provider issued.", "client_id")
-	}
-	if len(in.Scopes) == 0 {
-		in.Scopes = []string{"openid", "profile", "email"}
-	}
-	if len(in.Scopes) > 50 {
-		return tooMany("50 scopes")
-	}
-	for _, scope := range in.Scopes {
-		if scope == "" || len(scope) > 200 || strings.ContainsFunc(scope, func(r rune) bool { return r <= 0x20 || r >= 0x7f || r == '"' || r == '\\' }) {
-			return invalid("invalid_scope", "A scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 §3.3).", "scopes")
-		}
-	}
-	if !slices.Contains(in.Scopes, "openid") {
-		in.Scopes = append([]string{"openid"}, in.Scopes...)
-	}
-	if in.GroupsClaim == "" {
-		in.GroupsClaim = "groups"
-	}
-	if len(in.GroupsClaim) > maxName || hasControl(in.GroupsClaim) {
-		return invalid("invalid_claim", "The name of the claim is longer than 200 bytes.", "groups_claim")
-	}
-	switch in.AuthMethod {
-	case "", AuthBasic, AuthPost, AuthNone, AuthPrivateKeyJWT:
-		return nil
-	}
-	return invalid("invalid_auth_method", "Choose client_secret_basic, client_secret_post, private_key_jwt or none.", "token_endpoint_auth_method")
-}
-
-// fetchable reports whether an address of an identity provider may be used.
-func (s *Service) fetchable(address string) bool {
-	return httpURL(address) && (s.options.AllowHTTP || strings.HasPrefix(address, "https://"))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -84,6 +85,11 @@ func (s *Service) CreateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	if err := s.putPairs(ctx, q, c); err != nil {
 		return SSOConnection{}, err
 	}
+	if c.needsKey() {
+		if _, err := s.EnsureSPKey(ctx, a, q, tenant, c.ID); err != nil {
+			return SSOConnection{}, err
+		}
+	}
 	return c, s.record(ctx, a, q, tenant, "sso_connection.created", ssoTarget(c), nil)
 }
 
@@ -111,7 +117,8 @@ func (s *Service) SSOConnections(ctx context.Context, q db.Queryer, tenant strin
 // UpdateSSOConnection changes what the patch names. Disabling ends the sessions
 // that came through the connection (identity rule 9). Another issuer, entity ID
 // or set of keys is another provider: it has to be tested anew, and is not sent
-// the secret of the one before.
+// the secret of the one before. An active connection that an actor of the tenant
+// leads to a stranger, who shares no key with the one before, is a draft again.
 func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Queryer, tenant, connectionID string, p SSOPatch) (SSOConnection, error) {
 	if err := s.lockSSO(ctx, q, tenant, connectionID); err != nil {
 		return SSOConnection{}, err
@@ -148,7 +155,7 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	other := otherProvider(before, c)
 	if other { // what was tested is another provider's
 		c.LastTestOKAt = time.Time{}
-		if c.Status == SSOTested {
+		if c.Status == SSOTested || c.Status == SSOActive && a.Tenant != "" && stranger(before, c) {
 			c.Status = SSODraft
 		}
 	}
@@ -159,6 +166,9 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	}
 	if c.Type == OIDC && c.OIDC.Issuer != before.OIDC.Issuer && c.Secret != "" && p.ClientSecret == nil {
 		return SSOConnection{}, errSecretOfIssuer
+	}
+	if !c.keepsSecret() {
+		c.Secret = ""
 	}
 	if p.ClientSecret != nil {
 		if err := s.sealSecret(&c, *p.ClientSecret); err != nil {
@@ -173,7 +183,12 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 		tenant, c.ID, c.Name, c.Status, settings, c.Secret, c.JIT, c.AllowUnverifiedDomains, c.TrustIdPMFA, c.Pairing, db.At(now), other,
 	}}}
 	if p.SAML != nil {
-		stmts = append(stmts, db.Stmt{SQL: sqlDeleteIdPKeys, Args: []any{tenant, c.ID}})
+		if c.SAML.IdPEntityID != before.SAML.IdPEntityID { // what follows the provider before is not this one's
+			stmts = append(stmts, db.Stmt{SQL: sqlDeleteMetadata, Args: []any{tenant, c.ID}}, db.Stmt{SQL: sqlDropPendingKeys, Args: []any{tenant, c.ID}})
+		} else { // a refresh may have brought a key since the caller read those that it gives
+			stmts = append(stmts, db.Stmt{SQL: sqlReadAgain, Args: []any{tenant, c.ID, db.At(now)}})
+		}
+		stmts = append(stmts, db.Stmt{SQL: sqlDeleteIdPKeys, Args: []any{tenant, c.ID, db.Set(c.SAML.fingerprints())}})
 		stmts = append(stmts, c.keyStmts(now)...)
 	}
 	if err := q.Batch(ctx, stmts); err != nil {
@@ -184,7 +199,12 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 			return SSOConnection{}, err
 		}
 	}
-	if c.Status == SSODisabled && before.Status != SSODisabled {
+	if c.needsKey() && !before.needsKey() {
+		if _, err := s.EnsureSPKey(ctx, a, q, tenant, c.ID); err != nil {
+			return SSOConnection{}, err
+		}
+	}
+	if before.Status == SSOActive && c.Status != SSOActive {
 		if _, err := s.sessions.End(ctx, a, q, sessions.Selector{Environment: c.Environment, Tenant: tenant, Connection: c.ID}, "connection_disabled"); err != nil {
 			return SSOConnection{}, err
 		}
@@ -242,12 +262,31 @@ func (s *Service) LoginStmt(tenant, connectionID string, at time.Time) db.Stmt {
 	return db.Stmt{SQL: sqlLoginSSOConnection, Args: []any{tenant, connectionID, db.At(at), db.At(at.Add(-lastUsedEvery))}}
 }
 
+// TestedStmts note that a test login went well: a draft is then tested.
+func (s *Service) TestedStmts(a actor.Actor, c SSOConnection, at time.Time, flowID string) ([]db.Stmt, error) {
+	stmts, err := audit.Stmts(audit.Event{
+		Environment: c.Environment, Tenant: c.Tenant, Action: "sso_connection.tested", Actor: a, Connection: c.ID, At: at,
+		Targets: []audit.Target{ssoTarget(c)}, Metadata: map[string]any{"flow_id": flowID},
+	})
+	return append(stmts, db.Stmt{SQL: sqlTestedSSOConnection, Args: []any{c.Tenant, c.ID, db.At(at)}}), err
+}
+
 // otherProvider reports whether the connection trusts somebody else than before.
 func otherProvider(before, after SSOConnection) bool {
 	if after.Type == OIDC {
 		return before.OIDC.Issuer != after.OIDC.Issuer
 	}
 	return before.SAML.IdPEntityID != after.SAML.IdPEntityID || !slices.Equal(before.SAML.fingerprints(), after.SAML.fingerprints())
+}
+
+// stranger reports whether nobody whom the connection trusted before is trusted
+// by it now. A certificate that was added for a rollover makes no stranger.
+func stranger(before, after SSOConnection) bool {
+	if after.Type == OIDC {
+		return before.OIDC.Issuer != after.OIDC.Issuer
+	}
+	return before.SAML.IdPEntityID != after.SAML.IdPEntityID ||
+		!slices.ContainsFunc(after.SAML.fingerprints(), func(k string) bool { return slices.Contains(before.SAML.fingerprints(), k) })
 }
 
 // nextStatus decides on a change of status that somebody asks for. Draft and
@@ -271,11 +310,15 @@ func (s *Service) sealSecret(c *SSOConnection, plain string) error {
 	if plain == "" {
 		return nil
 	}
-	if len(plain) > maxSetting {
-		return invalid("too_long", "The secret is longer than 2000 bytes.", "client_secret")
+	field := "client_secret"
+	if c.Type == SAML {
+		field = "graph_client_secret"
 	}
-	if c.Type != OIDC {
-		return invalid("invalid_field", "Only OIDC connections have a client secret.", "client_secret")
+	if len(plain) > maxSetting {
+		return invalid("too_long", "The secret is longer than 2000 bytes.", field)
+	}
+	if !c.keepsSecret() {
+		return invalid("invalid_field", "The connection has no client that a secret belongs to.", field)
 	}
 	var err error
 	c.Secret, err = s.vault.Seal("sso_connections", "secret", c.ID, []byte(plain))
@@ -395,12 +438,47 @@ func ssoChanges(before, after SSOConnection) map[string]audit.Change {
 		if from, to := before.SAML.fingerprints(), after.SAML.fingerprints(); !slices.Equal(from, to) {
 			m["saml.keys"] = audit.Change{From: from, To: to}
 		}
+		samlChanges(m, before.SAML, after.SAML)
 	}
 	if before.OIDC != nil && after.OIDC != nil {
-		changed(m, "oidc.issuer", before.OIDC.Issuer, after.OIDC.Issuer)
-		changed(m, "oidc.client_id", before.OIDC.ClientID, after.OIDC.ClientID)
+		b, c := before.OIDC, after.OIDC
+		changed(m, "oidc.issuer", b.Issuer, c.Issuer)
+		changed(m, "oidc.client_id", b.ClientID, c.ClientID)
+		changed(m, "oidc.auth_method", b.AuthMethod, c.AuthMethod)
+		changed(m, "oidc.scopes", strings.Join(b.Scopes, " "), strings.Join(c.Scopes, " "))
+		changed(m, "oidc.groups_claim", b.GroupsClaim, c.GroupsClaim)
+		changed(m, "oidc.form_post", b.FormPost, c.FormPost)
+		changed(m, "oidc.acr_values", strings.Join(b.ACRValues, " "), strings.Join(c.ACRValues, " "))
+		changed(m, "oidc.hosted_domains", strings.Join(b.HostedDomains, " "), strings.Join(c.HostedDomains, " "))
+		changed(m, "oidc.revocation_issuer", b.RevocationIssuer, c.RevocationIssuer)
 	}
 	return m
+}
+
+// samlChanges adds what loosens or tightens the judgement of answers.
+func samlChanges(m map[string]audit.Change, b, c *SAMLSettings) {
+	changed(m, "saml.clock_skew", b.ClockSkew.String(), c.ClockSkew.String())
+	changed(m, "saml.sign_requests", b.SignRequests, c.SignRequests)
+	changed(m, "saml.want_encrypted", b.WantEncrypted, c.WantEncrypted)
+	changed(m, "saml.refuse_cbc", b.RefuseCBC, c.RefuseCBC)
+	changed(m, "saml.allow_inclusive_c14n", b.AllowInclusiveC14N, c.AllowInclusiveC14N)
+	changed(m, "saml.allow_sha1_until", shownDate(b.AllowSHA1Until), shownDate(c.AllowSHA1Until))
+	changed(m, "saml.allow_idp_initiated", b.AllowIdPInitiated, c.AllowIdPInitiated)
+	changed(m, "saml.force_authn", b.ForceAuthn, c.ForceAuthn)
+	changed(m, "saml.authn_contexts", strings.Join(b.AuthnContexts, " "), strings.Join(c.AuthnContexts, " "))
+	changed(m, "saml.max_response_bytes", b.MaxResponseBytes, c.MaxResponseBytes)
+	changed(m, "saml.slo_url", b.SLOURL, c.SLOURL)
+	changed(m, "saml.slo_response_url", b.SLOResponseURL, c.SLOResponseURL)
+	changed(m, "saml.graph_tenant", b.GraphTenant, c.GraphTenant)
+	changed(m, "saml.graph_client", b.GraphClient, c.GraphClient)
+	changed(m, "saml.revocation_issuer", b.RevocationIssuer, c.RevocationIssuer)
+}
+
+func shownDate(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func (s *SAMLSettings) fingerprints() []string {

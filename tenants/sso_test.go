@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -316,17 +317,168 @@ func TestAnotherProvider(t *testing.T) {
 		if got, code := update(s, SSOPatch{SAML: &moved}); code != "" || got.LastTestOKAt.IsZero() {
 			t.Errorf("another address: %q %v", code, got.LastTestOKAt)
 		}
-		for name, change := range map[string]func(*SAMLSettings){
-			"keys":      func(n *SAMLSettings) { n.Keys = []IdPKey{f.key(start.AddDate(3, 0, 0))} },
-			"entity id": func(n *SAMLSettings) { n.IdPEntityID += "/other" },
+		for _, k := range []struct {
+			name   string
+			change func(*SAMLSettings)
+			want   string
+		}{
+			{"a key more, for a rollover", func(n *SAMLSettings) { n.Keys = append(slices.Clone(n.Keys), f.key(start.AddDate(2, 0, 0))) }, SSOActive},
+			{"other keys", func(n *SAMLSettings) { n.Keys = []IdPKey{f.key(start.AddDate(3, 0, 0))} }, SSODraft},
+			{"another entity id", func(n *SAMLSettings) { n.IdPEntityID += "/other" }, SSODraft},
 		} {
 			f.tested(s.ID)
+			if got, code := update(s, SSOPatch{Status: &active}); code != "" || got.Status != SSOActive {
+				t.Fatalf("%s: %q %s", k.name, code, got.Status)
+			}
 			next := moved
-			change(&next)
-			if got, code := update(s, SSOPatch{SAML: &next}); code != "" || !got.LastTestOKAt.IsZero() || got.Status != SSOActive {
-				t.Errorf("%s: %q %v %s", name, code, got.LastTestOKAt, got.Status)
+			k.change(&next)
+			if got, code := update(s, SSOPatch{SAML: &next}); code != "" || !got.LastTestOKAt.IsZero() || got.Status != k.want {
+				t.Errorf("%s: %q %v %s", k.name, code, got.LastTestOKAt, got.Status)
 			}
 			moved = next
 		}
 	})
+}
+
+// Bounds of the settings, and that what is stored is what was given.
+func TestSSOSettingsBounds(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		ctx := t.Context()
+		a := f.tenant(NewTenant{Name: "A"})
+		const guid = "11111111-2222-3333-4444-555555555555"
+		saml := func(change func(*SAMLSettings)) NewSSOConnection {
+			s := f.saml()
+			change(s)
+			return NewSSOConnection{Type: SAML, Name: "x", SAML: s}
+		}
+		oidc := func(change func(*OIDCSettings)) NewSSOConnection {
+			s := &OIDCSettings{Issuer: "https://idp.example", ClientID: "c"}
+			change(s)
+			return NewSSOConnection{Type: OIDC, Name: "x", OIDC: s}
+		}
+		many := func(n int) (list []string) {
+			for i := range n {
+				list = append(list, "urn:"+strconv.Itoa(i))
+			}
+			return list
+		}
+		for want, in := range map[string][]NewSSOConnection{
+			"invalid_date":           {saml(func(s *SAMLSettings) { s.AllowSHA1Until = start.AddDate(1, 0, 2) })},
+			"invalid_authn_contexts": {saml(func(s *SAMLSettings) { s.AuthnContexts = many(21) }), saml(func(s *SAMLSettings) { s.AuthnContexts = []string{"a", "a"} }), saml(func(s *SAMLSettings) { s.AuthnContexts = []string{""} })},
+			"out_of_range":           {saml(func(s *SAMLSettings) { s.MaxResponseBytes = MaxSAMLResponse + 1 }), saml(func(s *SAMLSettings) { s.MaxResponseBytes = 1 })},
+			"invalid_url":            {saml(func(s *SAMLSettings) { s.SLOURL = "http://idp.example/slo" }), saml(func(s *SAMLSettings) { s.SLOResponseURL = "https://idp.example/slo" }), saml(func(s *SAMLSettings) { s.SLOURL, s.SLOResponseURL = "https://idp.example/slo", "javascript:x" })},
+			"invalid_binding":        {saml(func(s *SAMLSettings) { s.SLOURL, s.SLOBinding = "https://idp.example/slo", "urn:x" })},
+			"invalid_graph_tenant":   {saml(func(s *SAMLSettings) { s.GraphTenant, s.GraphClient = "common", guid }), saml(func(s *SAMLSettings) { s.GraphClient = guid })},
+			"invalid_graph_client":   {saml(func(s *SAMLSettings) { s.GraphTenant = guid })},
+			"invalid_issuer":         {saml(func(s *SAMLSettings) { s.RevocationIssuer = "http://idp.example" }), oidc(func(s *OIDCSettings) { s.RevocationIssuer = "https://idp.example#x" })},
+			"shared_issuer": {
+				oidc(func(s *OIDCSettings) { s.Issuer = "https://login.microsoftonline.com/common/v2.0" }),
+				oidc(func(s *OIDCSettings) { s.Issuer = "https://login.microsoftonline.com/organizations/v2.0" }),
+				oidc(func(s *OIDCSettings) { s.Issuer = "https://login.microsoftonline.com/consumers/v2.0" }),
+				oidc(func(s *OIDCSettings) { s.Issuer = "https://LOGIN.microsoftonline.com/{tenantid}/v2.0" }),
+				oidc(func(s *OIDCSettings) { s.Issuer = "https://sts.windows.net/common/" }),
+			},
+			"invalid_acr_values": {oidc(func(s *OIDCSettings) { s.ACRValues = many(21) }), oidc(func(s *OIDCSettings) { s.ACRValues = []string{"a b"} })},
+			"invalid_domain":     {oidc(func(s *OIDCSettings) { s.HostedDomains = []string{"not a domain"} })},
+			"too_many":           {oidc(func(s *OIDCSettings) { s.HostedDomains = many(101) })},
+		} {
+			for i, n := range in {
+				code := f.try(func(q db.Queryer) error {
+					_, err := f.s.CreateSSOConnection(ctx, f.admin, q, a.ID, n)
+					return err
+				})
+				if code != want {
+					t.Errorf("%s %d: %q", want, i, code)
+				}
+			}
+		}
+		create := func(n NewSSOConnection) (c SSOConnection) {
+			f.tx(func(q db.Queryer) (err error) {
+				c, err = f.s.CreateSSOConnection(ctx, f.admin, q, a.ID, n)
+				return err
+			})
+			c, err := f.s.SSOConnection(ctx, d, a.ID, c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		full := saml(func(s *SAMLSettings) {
+			s.AllowSHA1Until, s.AuthnContexts, s.MaxResponseBytes = start.AddDate(1, 0, 0), []string{"urn:a", "urn:b"}, MaxSAMLResponse
+			s.SLOURL, s.SLOResponseURL, s.GraphTenant, s.GraphClient, s.RevocationIssuer = "https://idp.example/slo", "https://idp.example/slo2", guid, guid, "https://idp.example"
+			s.AllowIdPInitiated, s.ForceAuthn, s.RefuseCBC, s.AllowInclusiveC14N = true, true, true, true
+		})
+		full.ClientSecret = "graph-secret"
+		c := create(full)
+		s := c.SAML
+		if !s.AllowSHA1Until.Equal(start.AddDate(1, 0, 0)) || len(s.AuthnContexts) != 2 || s.MaxResponseBytes != MaxSAMLResponse || s.SLOBinding != BindingRedirect || s.SLOResponseURL == "" ||
+			s.GraphTenant != guid || s.RevocationIssuer == "" || !s.AllowIdPInitiated || !s.ForceAuthn || !s.RefuseCBC || !s.AllowInclusiveC14N {
+			t.Errorf("%+v", s)
+		}
+		if plain, err := f.s.ClientSecret(c); err != nil || plain != "graph-secret" {
+			t.Errorf("the secret for Graph: %q %v", plain, err)
+		}
+		if list, err := f.s.SPKeys(ctx, d, a.ID, c.ID); err != nil || len(list) != 1 || list[0].State != SPKeyActive {
+			t.Errorf("single logout needs a key: %+v %v", list, err)
+		}
+		o := create(oidc(func(s *OIDCSettings) {
+			s.Issuer, s.AuthMethod, s.HostedDomains, s.ACRValues, s.FormPost = "https://login.microsoftonline.com/"+guid+"/v2.0", AuthPrivateKeyJWT, []string{"Acme.COM", "acme.com"}, []string{"mfa"}, true
+		}))
+		if !slices.Equal(o.OIDC.HostedDomains, []string{"acme.com"}) || !o.OIDC.FormPost || len(o.OIDC.ACRValues) != 1 {
+			t.Errorf("%+v", o.OIDC)
+		}
+		if list, err := f.s.SPKeys(ctx, d, a.ID, o.ID); err != nil || len(list) != 1 {
+			t.Errorf("private_key_jwt needs a key: %+v %v", list, err)
+		}
+		plain := create(oidc(func(*OIDCSettings) {}))
+		if list, err := f.s.SPKeys(ctx, d, a.ID, plain.ID); err != nil || len(list) != 0 {
+			t.Errorf("nothing needs a key: %+v %v", list, err)
+		}
+		f.tx(func(q db.Queryer) error { // what needs a key from now on has one from now on
+			next := *plain.OIDC
+			next.AuthMethod = AuthPrivateKeyJWT
+			_, err := f.s.UpdateSSOConnection(ctx, f.admin, q, a.ID, plain.ID, SSOPatch{OIDC: &next})
+			return err
+		})
+		if list, err := f.s.SPKeys(ctx, d, a.ID, plain.ID); err != nil || len(list) != 1 {
+			t.Errorf("after the change: %+v %v", list, err)
+		}
+	})
+}
+
+func TestIdPKind(t *testing.T) {
+	saml := func(entity, sso string) SSOConnection {
+		return SSOConnection{Type: SAML, SAML: &SAMLSettings{IdPEntityID: entity, SSOURL: sso}}
+	}
+	oidc := func(issuer string) SSOConnection {
+		return SSOConnection{Type: OIDC, OIDC: &OIDCSettings{Issuer: issuer}}
+	}
+	for _, k := range []struct {
+		c    SSOConnection
+		want string
+	}{
+		{saml("http://www.okta.com/exk1", "https://acme.okta.com/app/acme/exk1/sso/saml"), KindOkta},
+		{saml("https://sts.windows.net/11111111-2222-3333-4444-555555555555/", "https://login.microsoftonline.com/x/saml2"), KindEntra},
+		{saml("https://accounts.google.com/o/saml2?idpid=C01", "https://accounts.google.com/o/saml2/idp?idpid=C01"), KindGoogle},
+		{saml("https://app.onelogin.com/saml/metadata/1", "https://acme.onelogin.com/trust/saml2/http-post/sso/1"), KindOneLogin},
+		{saml("JumpCloud", "https://sso.jumpcloud.com/saml2/acme"), KindJumpCloud},
+		{saml("https://auth.pingone.eu/1", "https://auth.pingone.eu/1/saml20/idp/sso"), KindPing},
+		{saml("urn:acme:pf", "https://sso.acme.example/idp/SSO.saml2"), KindPingFederate},
+		{saml("http://adfs.acme.example/adfs/services/trust", "https://adfs.acme.example/adfs/ls/"), KindADFS},
+		{saml("https://id.acme.example/realms/acme", "https://id.acme.example/realms/acme/protocol/saml"), KindKeycloak},
+		{saml("urn:acme.eu.auth0.com", "https://acme.eu.auth0.com/samlp/1"), KindAuth0},
+		{oidc("https://acme.okta.com"), KindOkta},
+		{oidc("https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0"), KindEntra},
+		{oidc("https://accounts.google.com"), KindGoogle},
+		{oidc("https://id.acme.example/realms/acme"), KindKeycloak},
+		{oidc("https://notokta.com.evil.example"), ""},
+		{oidc("https://evilokta.com"), ""},
+		{saml("::", "%"), ""},
+		{SSOConnection{}, ""},
+	} {
+		if got := IdPKind(k.c); got != k.want {
+			t.Errorf("%+v %+v: %q, want %q", k.c.SAML, k.c.OIDC, got, k.want)
+		}
+	}
 }

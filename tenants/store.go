@@ -137,12 +137,20 @@ WHERE tenant_id = $1 AND id = $2`
 	sqlLoginSSOConnection = `UPDATE sso_connections SET last_login_at = $3
 WHERE tenant_id = $1 AND id = $2 AND (last_login_at IS NULL OR last_login_at < $4)`
 
+	sqlTestedSSOConnection = `UPDATE sso_connections SET last_test_ok_at = $3, status = CASE WHEN status = 'draft' THEN 'tested' ELSE status END
+WHERE tenant_id = $1 AND id = $2`
+
 	sqlDeleteSSOConnection = `DELETE FROM sso_connections WHERE tenant_id = $1 AND id = $2`
 
+	// A key that is there keeps where it came from and what was told of it.
 	sqlInsertIdPKey = `INSERT INTO sso_idp_keys (tenant_id, connection_id, spki, certificate, not_after, status, created_at)
-VALUES ($1, $2, $3, $4, $5, 'trusted', $6)`
+VALUES ($1, $2, $3, $4, $5, 'trusted', $6)
+ON CONFLICT (tenant_id, connection_id, spki) DO UPDATE SET status = 'trusted', certificate = excluded.certificate, not_after = excluded.not_after,
+warned_days = CASE WHEN sso_idp_keys.not_after = excluded.not_after THEN sso_idp_keys.warned_days END`
 
-	sqlDeleteIdPKeys = `DELETE FROM sso_idp_keys WHERE tenant_id = $1 AND connection_id = $2`
+	// Those that nobody named; what waits for approval goes on waiting.
+	sqlDeleteIdPKeys = `DELETE FROM sso_idp_keys WHERE tenant_id = $1 AND connection_id = $2 AND status = 'trusted'
+AND spki NOT IN (SELECT key FROM json_each($3))`
 
 	sqlPairs = `SELECT sso_connection_id, scim_connection_id FROM sso_scim_pairs WHERE tenant_id = $1 ORDER BY sso_connection_id, scim_connection_id`
 

@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/keys"
 )
 
@@ -39,6 +40,8 @@ type serveConfig struct {
 	MetricsListen        string         `help:"Address for Prometheus metrics at /metrics. Empty: metrics are not served."`
 	TrustedProxies       []netip.Prefix `help:"Networks (CIDR) whose X-Forwarded-For is believed."`
 	ScimRateLimit        float64        `name:"scim-rate-limit" default:"500" help:"SCIM requests per second, per connection and replica. At least 25; 0: no limit."`
+	SMTPURL              string         `name:"smtp-url" help:"Mail server: smtp://user:password@host:587?from=no-reply@example.com, with STARTTLS (starttls=optional or none changes that), or smtps://… with TLS from the start. Empty: mail is logged."`
+	SMTPURLFile          string         `name:"smtp-url-file" help:"File that holds the mail server's URL." placeholder:"FILE"`
 	AllowPrivateNetworks bool           `help:"For development: metadata, discovery and webhook fetches, and plain http, may reach loopback and private addresses."`
 	LogFormat            string         `enum:"text,json" default:"text" help:"Form of the log: text or json."`
 	LogLevel             string         `enum:"debug,info,warn,error" default:"info" help:"Least severe level that is logged: debug, info, warn or error."`
@@ -67,6 +70,12 @@ func (c *serveConfig) check() error {
 	}
 	if c.ScimRateLimit != 0 && c.ScimRateLimit < minSCIMRate {
 		return fmt.Errorf("--scim-rate-limit %g: at least %d, which identity providers require, or 0 for none", c.ScimRateLimit, minSCIMRate)
+	}
+	if err := fromFile(&c.SMTPURL, c.SMTPURLFile, "smtp-url"); err != nil {
+		return err
+	}
+	if _, err := mail.Open(c.SMTPURL, nil); err != nil {
+		return fmt.Errorf("--smtp-url: %w", err)
 	}
 	return c.storeConfig.check()
 }

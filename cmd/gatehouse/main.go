@@ -21,6 +21,7 @@ type commands struct {
 	Demo    demoCmd    `cmd:"" help:"Run a throw-away server with two tenants, a sample application and a test identity provider."`
 	Migrate migrateCmd `cmd:"" help:"Run database migrations by hand."`
 	Key     keyCmd     `cmd:"" help:"Manage management keys on the store directly."`
+	Admin   adminCmd   `cmd:"" help:"Emergency access on the store directly."`
 	Doctor  doctorCmd  `cmd:"" help:"Check configuration, database, keys and clock, and say what to do for each fault."`
 	Audit   auditCmd   `cmd:"" help:"Check the audit log."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`

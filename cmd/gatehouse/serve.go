@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/gateway"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/migrations"
 )
 
@@ -51,6 +53,10 @@ func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*gateway.Gat
 	if err != nil {
 		return nil, err
 	}
+	sender, err := mail.Open(c.SMTPURL, log)
+	if err != nil {
+		return nil, err
+	}
 	d, err := c.open(ctx)
 	if err != nil {
 		return nil, err
@@ -63,7 +69,7 @@ func (c *serveConfig) start(ctx context.Context, log *slog.Logger) (*gateway.Gat
 	var a *gateway.Gateway
 	if err == nil {
 		a, err = gateway.New(ctx, gateway.Config{
-			BaseURL: c.BaseURL, AllowPrivateNetworks: c.AllowPrivateNetworks, TrustedProxies: c.TrustedProxies, SCIMRateLimit: c.ScimRateLimit, Version: release,
+			BaseURL: c.BaseURL, AllowPrivateNetworks: c.AllowPrivateNetworks, TrustedProxies: c.TrustedProxies, SCIMRateLimit: c.ScimRateLimit, Mail: sender, Version: release,
 		}, d, v, clock.System{}, log)
 	}
 	if err != nil {
@@ -84,6 +90,7 @@ func serve(ctx context.Context, a *gateway.Gateway, log *slog.Logger, metricsLis
 	servers := []*http.Server{server}
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(l) }()
+	debug.FreeOSMemory() // what starting took is not kept while nothing happens
 	if metricsListen != "" {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", promhttp.Handler())

@@ -146,7 +146,7 @@ func (b *Browser) Continue(p Page, person string) Page {
 		switch {
 		case !ok || p.Status != http.StatusOK:
 			return p
-		case fields.Has("SAMLRequest"), fields.Has("SAMLResponse"):
+		case fields.Has("SAMLRequest"), fields.Has("SAMLResponse"), fields.Has("state"): // form_post
 		case fields.Has("handle"):
 			fields = url.Values{"handle": fields["handle"], "person": {person}}
 			if strings.Contains(person, "@") {

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -97,9 +98,13 @@ type OIDCKnobs struct {
 	ErrorDescription string
 	TokenError       string // error of the token endpoint
 
+	CacheControl string // of discovery and keys; an hour when empty
+	SignUserinfo bool   // userinfo as a JWT
+
 	// Endpoints break discovery, jwks, authorize, token or userinfo.
 	Endpoints map[string]Fault
 
+	TokenRequest    func(url.Values) // is shown the form of each token request
 	MutateDiscovery func(map[string]any)
 	MutateClaims    func(map[string]any)
 	MutateHeader    func(map[string]any)
@@ -112,7 +117,8 @@ type Fault struct {
 	RedirectTo string        // 302
 	Status     int           // with Body
 	Body       string
-	Huge       int64 // answers 200 with a JSON object of so many bytes
+	Type       string // Content-Type of Body; application/json when empty
+	Huge       int64  // answers 200 with a JSON object of so many bytes
 }
 
 // override gives the knob's value, the good one when the knob is empty, "" with
@@ -146,7 +152,7 @@ func (i *IdP) faulty(name string, next http.HandlerFunc) http.HandlerFunc {
 			w.Header().Set("Content-Type", "application/json")
 			huge(w, f.Huge)
 		case f.Status != 0:
-			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Type", override(f.Type, "application/json"))
 			w.WriteHeader(f.Status)
 			_, _ = w.Write([]byte(f.Body)) // the client may have gone away
 		default:

@@ -55,7 +55,7 @@ func (i *IdP) discovery(w http.ResponseWriter, _ *http.Request) {
 	if k.MutateDiscovery != nil {
 		k.MutateDiscovery(doc)
 	}
-	writeJSON(w, http.StatusOK, doc)
+	i.publish(w, doc)
 }
 
 func (i *IdP) jwks(w http.ResponseWriter, _ *http.Request) {
@@ -71,7 +71,14 @@ func (i *IdP) jwks(w http.ResponseWriter, _ *http.Request) {
 			set.Keys[n].KeyID = ""
 		}
 	}
-	writeJSON(w, http.StatusOK, set)
+	i.publish(w, set)
+}
+
+// publish answers with a document that may be kept.
+func (i *IdP) publish(w http.ResponseWriter, v any) {
+	_, k := i.knobs()
+	w.Header().Set("Cache-Control", override(k.CacheControl, "public, max-age=3600"))
+	writeJSON(w, http.StatusOK, v)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -81,7 +88,9 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	if w.Header().Get("Cache-Control") == "" {
+		w.Header().Set("Cache-Control", "no-store")
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone away
 }
@@ -184,6 +193,9 @@ func (i *IdP) authorizeResponse(w http.ResponseWriter, r *http.Request, req auth
 func (i *IdP) token(w http.ResponseWriter, r *http.Request) {
 	_, k := i.knobs()
 	client, ok := i.authenticate(r)
+	if k.TokenRequest != nil {
+		k.TokenRequest(r.PostForm)
+	}
 	switch {
 	case k.TokenError != "":
 		tokenError(w, http.StatusBadRequest, k.TokenError)
@@ -292,6 +304,16 @@ func (i *IdP) userinfo(w http.ResponseWriter, r *http.Request) {
 	setClaim(claims, "sub", k.UserinfoSubject)
 	if k.MutateUserinfo != nil {
 		k.MutateUserinfo(claims)
+	}
+	if k.SignUserinfo {
+		signed, err := i.SignJWT("", claims)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwt")
+		_, _ = w.Write([]byte(signed)) // the client may have gone away
+		return
 	}
 	writeJSON(w, http.StatusOK, claims)
 }

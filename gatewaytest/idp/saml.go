@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/beevik/etree"
 )
@@ -140,8 +139,8 @@ func (i *IdP) slo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sp, known, _ := i.provider(strings.TrimSpace(x.Issuer))
-	if known && sp.SigningCertificate != nil && r.Method == http.MethodGet {
-		err = verifyQuery(r.URL.RawQuery, parameter, sp.SigningCertificate)
+	if known && sp.SigningCertificate != nil {
+		err = i.verifyMessage(r, parameter, message, sp.SigningCertificate)
 	}
 	switch {
 	case err != nil:
@@ -151,15 +150,7 @@ func (i *IdP) slo(w http.ResponseWriter, r *http.Request) {
 	case !known || sp.SLOURL == "":
 		i.show(w, r, messagePage{Heading: "Signed out", Text: "The application gave no address to go back to."})
 	default:
-		answer := i.logoutMessage("samlp:LogoutResponse", sp.SLOURL)
-		answer.CreateAttr("InResponseTo", x.ID)
-		answer.CreateElement("samlp:Status").CreateElement("samlp:StatusCode").CreateAttr("Value", urnStatus+"Success")
-		target, err := i.redirectURL(sp.SLOURL, "SAMLResponse", answer, relayState)
-		if err != nil {
-			i.refuse(w, r, "The logout cannot be answered", err)
-			return
-		}
-		http.Redirect(w, r, target, http.StatusSeeOther)
+		i.answerLogout(w, r, sp, x.ID, relayState)
 	}
 }
 
@@ -170,13 +161,11 @@ func (i *IdP) LogoutRequestURL(spEntityID, nameIDFormat, nameID, sessionIndex, r
 	if !known || sp.SLOURL == "" {
 		return "", fmt.Errorf("idp: no logout address of %s", spEntityID)
 	}
-	request := i.logoutMessage("samlp:LogoutRequest", sp.SLOURL)
-	request.CreateAttr("NotOnOrAfter", i.clock.Now().Add(5*time.Minute).Format(samlTime))
-	name := request.CreateElement("saml:NameID")
-	setAttr(name, "Format", nameIDFormat)
-	name.SetText(nameID)
-	setText(request, "samlp:SessionIndex", sessionIndex)
-	return i.redirectURL(sp.SLOURL, "SAMLRequest", request, relayState)
+	l := LogoutRequest{NameIDFormat: nameIDFormat, NameID: nameID, RelayState: relayState}
+	if sessionIndex != "" {
+		l.SessionIndexes = []string{sessionIndex}
+	}
+	return i.LogoutURL(spEntityID, l)
 }
 
 func (i *IdP) logoutMessage(tag, destination string) *etree.Element {
@@ -191,8 +180,9 @@ func (i *IdP) logoutMessage(tag, destination string) *etree.Element {
 	return el
 }
 
-// redirectURL signs a message as the Redirect binding does (bindings §3.4.4.1).
-func (i *IdP) redirectURL(location, parameter string, message *etree.Element, relayState string) (string, error) {
+// redirectQuery puts a message into a query as the Redirect binding does, and
+// signs it unless there is nothing to sign with (bindings §3.4.4.1).
+func redirectQuery(location, parameter string, message *etree.Element, relayState string, o *signOptions) (string, error) {
 	plain, err := standalone(message)
 	if err != nil {
 		return "", err
@@ -208,26 +198,27 @@ func (i *IdP) redirectURL(location, parameter string, message *etree.Element, re
 	if err := zw.Close(); err != nil {
 		return "", err
 	}
-	k, _ := i.knobs()
-	o := (&response{idp: i, k: k}).signOptions()
-	_, algorithm, _, err := o.algorithms()
-	if err != nil {
-		return "", err
-	}
 	query := parameter + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes()))
 	if relayState != "" {
 		query += "&RelayState=" + url.QueryEscape(relayState)
 	}
-	query += "&SigAlg=" + url.QueryEscape(algorithm)
-	sig, err := o.sign([]byte(query))
-	if err != nil {
-		return "", err
+	if o != nil {
+		_, algorithm, _, err := o.algorithms()
+		if err != nil {
+			return "", err
+		}
+		query += "&SigAlg=" + url.QueryEscape(algorithm)
+		sig, err := o.sign([]byte(query))
+		if err != nil {
+			return "", err
+		}
+		query += "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
 	}
 	separator := "?"
 	if strings.Contains(location, "?") {
 		separator = "&"
 	}
-	return location + separator + query + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig)), nil
+	return location + separator + query, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -87,7 +87,7 @@ func (i *IdP) ParseRequest(r *http.Request) (AuthnRequestInfo, error) {
 			return info, fmt.Errorf("%s is not the registered address %s", info.ACSURL, sp.ACSURL)
 		}
 		if sp.SigningCertificate != nil {
-			if err := i.verifyRequest(r, message, sp.SigningCertificate); err != nil {
+			if err := i.verifyMessage(r, "SAMLRequest", message, sp.SigningCertificate); err != nil {
 				return info, fmt.Errorf("signature of the request: %w", err)
 			}
 		}
@@ -133,9 +133,9 @@ func readMessage(r *http.Request, parameter string) (message []byte, relayState 
 	return data, values.Get("RelayState"), nil
 }
 
-func (i *IdP) verifyRequest(r *http.Request, message []byte, cert *x509.Certificate) error {
+func (i *IdP) verifyMessage(r *http.Request, parameter string, message []byte, cert *x509.Certificate) error {
 	if r.Method != http.MethodPost {
-		return verifyQuery(r.URL.RawQuery, "SAMLRequest", cert)
+		return VerifyQuery(r.URL.RawQuery, parameter, cert)
 	}
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(message); err != nil {
@@ -147,9 +147,9 @@ func (i *IdP) verifyRequest(r *http.Request, message []byte, cert *x509.Certific
 	return err
 }
 
-// verifyQuery checks the signature of the Redirect binding over the octets of
+// VerifyQuery checks the signature of the Redirect binding over the octets of
 // the query as sent (bindings §3.4.4.1).
-func verifyQuery(rawQuery, parameter string, cert *x509.Certificate) error {
+func VerifyQuery(rawQuery, parameter string, cert *x509.Certificate) error {
 	raw := map[string]string{}
 	for part := range strings.SplitSeq(rawQuery, "&") {
 		name, value, _ := strings.Cut(part, "=")

@@ -52,8 +52,12 @@ type Rig struct {
 	Signin    *signin.Service
 	Env       tenants.Environment
 	SAML      *saml.Handler
+	OIDC      *client.Handler
 	URL       string // of the gateway, without a slash at the end
 	Vendor    actor.Actor
+	Hosts     *Hosts // played to the gateway's fetches
+	// Counted, when set, is told how many statements each request took.
+	Counted func(r *http.Request, c *db.Counter)
 }
 
 // New builds the domain on an empty migrated store and serves it.
@@ -90,12 +94,30 @@ func (r *Rig) mount(router chi.Router) {
 	pages, err := ui.New(login.Templates())
 	check(r.TB, err)
 	fetch := safehttp.New(safehttp.Options{AllowPrivate: true, Timeout: 2 * time.Second})
-	router.Use(httpx.Identify(nil))
-	login.New(r.DB, environments, r.Signin, r.Sessions, pages, log).Mount(router)
-	r.SAML = saml.New(r.DB, environments, r.Signin, pages, r.Clock, log)
+	r.Hosts = &Hosts{next: fetch.HTTP().Transport}
+	played := *fetch.HTTP()
+	played.Transport = r.Hosts
+	router.Use(r.count, httpx.Identify(nil))
+	r.SAML = saml.New(saml.Deps{
+		DB: r.DB, Environments: environments, Tenants: r.Tenants, Signin: r.Signin, Sessions: r.Sessions, Pages: pages, Fetch: fetch, Clock: r.Clock, Log: log,
+	})
+	login.New(r.DB, environments, r.Signin, r.Sessions, r.SAML, pages, log).Mount(router)
 	r.SAML.Mount(router)
-	client.New(r.DB, environments, r.Tenants, r.Signin, fetch.HTTP(), pages, r.Clock, log).Mount(router)
+	r.OIDC = client.New(r.DB, environments, r.Tenants, r.Signin, r.Sessions, &played, pages, r.Clock, log)
+	r.OIDC.Mount(router)
 	router.Get("/oauth2/authorize", r.authorize)
+}
+
+func (r *Rig) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if r.Counted == nil {
+			next.ServeHTTP(w, req)
+			return
+		}
+		ctx, c := db.Count(req.Context())
+		next.ServeHTTP(w, req.WithContext(ctx))
+		r.Counted(req, c)
+	})
 }
 
 // Arrived is what the application in the place of /oauth2/authorize tells.

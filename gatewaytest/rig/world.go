@@ -235,7 +235,7 @@ func (r *Rig) scimActor(res directory.Resource) actor.Actor {
 // Logins reads a connection's login log, newest first.
 func (r *Rig) Logins(c tenants.SSOConnection) []signin.Login {
 	r.TB.Helper()
-	list, _, err := r.Signin.Logins(r.TB.Context(), r.DB, c.Tenant, c.ID, "", 100)
+	list, _, err := r.Signin.Logins(r.TB.Context(), r.DB, c.Tenant, signin.LoginQuery{Connection: c.ID, Limit: 100})
 	check(r.TB, err)
 	return list
 }

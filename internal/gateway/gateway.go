@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/jobs"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/internal/safehttp"
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/migrations"
@@ -99,8 +100,9 @@ type Config struct {
 	// private addresses.
 	AllowPrivateNetworks bool
 	TrustedProxies       []netip.Prefix
-	SCIMRateLimit        float64 // requests per second, per connection and replica; 0: no limit
-	Version              string  // of the program
+	SCIMRateLimit        float64     // requests per second, per connection and replica; 0: no limit
+	Mail                 mail.Sender // nil: mail is logged
+	Version              string      // of the program
 }
 
 // Requests of one credential to the management API, per second and at once
@@ -139,15 +141,20 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		DB: d, Clock: m.Clock, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory, Roles: m.RBAC, Vault: v,
 		Limiter: limit.New(c.SCIMRateLimit, int(c.SCIMRateLimit)), Log: scimLog, Logger: log,
 	})
+	sp := saml.New(saml.Deps{
+		DB: d, Environments: m.Environments, Tenants: m.Tenants, Signin: m.Signin, Sessions: m.Sessions, Pages: pages, Fetch: fetch, Clock: m.Clock, Log: log,
+	})
 	op := provider.New(provider.Deps{
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin,
-		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log,
+		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
 	})
+	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
 		DB: d, Clock: m.Clock, Logger: log, Vault: v, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
 		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
-		Resolver:         net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
+		Resolver: net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {
@@ -169,10 +176,10 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		r.Head(path, probe) // as load balancers ask
 	}
 	r.Handle("/assets/*", pages.Assets())
-	login.New(d, m.Environments, m.Signin, m.Sessions, pages, log).Mount(r)
-	sp := saml.New(d, m.Environments, m.Signin, pages, m.Clock, log)
+	login.New(d, m.Environments, m.Signin, m.Sessions, sp, pages, log).Mount(r)
 	sp.Mount(r)
-	client.New(d, m.Environments, m.Tenants, m.Signin, fetch.HTTP(), pages, m.Clock, log).Mount(r)
+	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)
+	rp.Mount(r)
 	op.Mount(r)
 	directories.Mount(r)
 	management.Mount(r)
@@ -186,8 +193,12 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		{audit.JobSeal, 5 * time.Second, m.Audit.Seal},
 		{keys.JobRotate, time.Hour, m.Ring.RotateDue},
 		{"domains.recheck", 5 * time.Minute, func(ctx context.Context) error { return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver) }},
+		{saml.JobRefresh, 5 * time.Minute, sp.RefreshDue},
+		{signin.JobExpiry, time.Hour, m.Signin.WarnExpiring},
 		{sessions.JobPurge, time.Hour, func(ctx context.Context) error { return m.Sessions.Purge(ctx, d) }},
-		{"signin.purge", time.Hour, func(ctx context.Context) error { return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx)) }},
+		{"signin.purge", time.Hour, func(ctx context.Context) error {
+			return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx), rp.Purge(ctx))
+		}},
 		{"scim.purge", time.Hour, scimLog.Purge},
 		{directory.PurgeKind, 24 * time.Hour, func(ctx context.Context) error { _, err := m.Directory.Purge(ctx, d); return err }},
 	} {
@@ -195,6 +206,12 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		a.Jobs.Every(j.kind, j.every)
 	}
 	op.RegisterJobs(a.Jobs)
+	if c.Mail == nil {
+		if c.Mail, err = mail.Open("", log); err != nil {
+			return nil, err
+		}
+	}
+	a.Jobs.Register(mail.JobSend, func(ctx context.Context, j jobs.Job) error { return mail.Deliver(ctx, c.Mail, j.Payload, log) })
 	return a, nil
 }
 

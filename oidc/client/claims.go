@@ -10,9 +10,9 @@ import (
 // claims are those of an ID token that are judged or used. Times are numbers as
 // sent: some providers write floats (RFC 7519 §2, NumericDate).
 type claims struct {
-	Issuer, Subject, AZP, Nonce, AtHash, ACR, SID, TenantID, ObjectID string
-	Audience, AMR                                                     []string
-	Expiry, IssuedAt, NotBefore, AuthTime, SessionExpiry              json.Number
+	Issuer, Subject, AZP, Nonce, AtHash, CHash, ACR, SID, TenantID, ObjectID, TokenID string
+	Audience, AMR                                                                     []string
+	Expiry, IssuedAt, NotBefore, AuthTime, SessionExpiry                              json.Number
 }
 
 // readObject reads a JSON object whose names are all different: of two claims of
@@ -53,8 +53,8 @@ func readObject(body []byte) (map[string]any, error) {
 func readClaims(all map[string]any) (claims, error) {
 	var c claims
 	for name, to := range map[string]*string{
-		"iss": &c.Issuer, "sub": &c.Subject, "azp": &c.AZP, "nonce": &c.Nonce, "at_hash": &c.AtHash, "acr": &c.ACR,
-		"sid": &c.SID, "tid": &c.TenantID, "oid": &c.ObjectID,
+		"iss": &c.Issuer, "sub": &c.Subject, "azp": &c.AZP, "nonce": &c.Nonce, "at_hash": &c.AtHash, "c_hash": &c.CHash,
+		"acr": &c.ACR, "sid": &c.SID, "jti": &c.TokenID, "tid": &c.TenantID, "oid": &c.ObjectID,
 	} {
 		if v := all[name]; v != nil {
 			s, ok := v.(string)

@@ -2,15 +2,11 @@ package client
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"hash"
 	"slices"
 	"strings"
@@ -19,194 +15,177 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/gatehouse-id/gatehouse/internal/fault"
-	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/internal/entra"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
-
-// algorithms are the signatures that are accepted: asymmetric ones only. A MAC
-// under a client secret proves nothing that the secret's other holders could
-// not have made, and one under a public key proves nothing at all.
-var algorithms = []jose.SignatureAlgorithm{
-	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
-	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
-}
 
 const (
-	maxToken   = 64 << 10 // bytes; a token with 200 groups has about 10,000
-	maxSub     = 255      // characters, OpenID Connect Core §2
-	leeway     = 2 * time.Minute
-	maxIssued  = 10 * time.Minute // ago: the token comes straight from the token endpoint
-	minRSABits = 2048
+	maxSub    = 255 // characters, OpenID Connect Core §2
+	leeway    = 2 * time.Minute
+	maxIssued = 10 * time.Minute // ago: the token comes straight from the token endpoint
 )
 
-// refusals, each with its own code.
-func refuse(code, message string) *fault.Error { return fault.New(fault.Invalid, code, message) }
-
 var (
-	errTokenForm  = refuse("OIDC_TOKEN_FORM", "The identity provider's ID token cannot be read.")
-	errAlg        = refuse("OIDC_ALG", "The identity provider's ID token is signed in a way that is not accepted.")
-	errKey        = refuse("OIDC_KEY_UNKNOWN", "The identity provider's ID token is signed with a key that it does not publish.")
-	errKeyUnclear = refuse("OIDC_KEY_AMBIGUOUS", "The identity provider's ID token does not say which of several keys signed it.")
-	errSig        = refuse("OIDC_SIG", "The signature of the identity provider's ID token does not hold.")
-	errIssuer     = refuse("OIDC_ISSUER", "The ID token was issued by somebody else than the connection's identity provider.")
-	errAudience   = refuse("OIDC_AUDIENCE", "The ID token was issued for another application.")
-	errAZP        = refuse("OIDC_AZP", "The ID token was issued to another application.")
-	errExpired    = refuse("OIDC_EXPIRED", "The ID token has expired. Check the clocks of both sides.")
-	errNotYet     = refuse("OIDC_NOT_YET", "The ID token is not valid yet. Check the clocks of both sides.")
-	errIssuedAt   = refuse("OIDC_IAT", "The ID token was issued too long ago, or in the future. Check the clocks of both sides.")
-	errNonce      = refuse("OIDC_NONCE", "The ID token does not belong to this sign-in.")
-	errSubject    = refuse("OIDC_SUB", "The ID token names no subject, or one that is too long.")
-	errAtHash     = refuse("OIDC_AT_HASH", "The access token does not belong to the ID token.")
+	errIssuer      = refuse("OIDC_ISSUER", "The token was issued by somebody else than the connection's identity provider.")
+	errAudience    = refuse("OIDC_AUDIENCE", "The token was issued for another application.")
+	errAZP         = refuse("OIDC_AZP", "The ID token was issued to another application.")
+	errExpired     = refuse("OIDC_EXPIRED", "The token has expired. Check the clocks of both sides.")
+	errNotYet      = refuse("OIDC_NOT_YET", "The token is not valid yet. Check the clocks of both sides.")
+	errIssuedAt    = refuse("OIDC_IAT", "The token was issued too long ago, or in the future. Check the clocks of both sides.")
+	errNonce       = refuse("OIDC_NONCE", "The ID token does not belong to this sign-in.")
+	errSubject     = refuse("OIDC_SUB", "The ID token names no subject, or one that is too long.")
+	errAtHash      = refuse("OIDC_AT_HASH", "The access token does not belong to the ID token.")
+	errCHash       = refuse("OIDC_C_HASH", "The sign-in's code does not belong to the ID token.")
+	errAuthTime    = refuse("OIDC_AUTH_TIME", "The application asked for a fresh sign-in, and the ID token does not say that it was one.")
+	errACR         = refuse("OIDC_ACR", "The identity provider did not sign you in as strongly as is required.")
+	errEntraTenant = refuse("OIDC_ENTRA_TENANT", "The ID token is of another Entra ID directory than the connection's.")
+	errHostedOnly  = refuse("OIDC_HOSTED_DOMAIN", "The Google account does not belong to a Google Workspace organization that may sign in here.")
 )
 
 // expectation is what an ID token must say.
 type expectation struct {
-	issuer, clientID, nonce, accessToken string
-	now                                  time.Time
+	issuer, clientID, nonce string
+	accessToken, code       string // that came with it
+	// authAfter is when the person was asked at the earliest, for a login that
+	// demanded it (max_age=0); zero: any time will do.
+	authAfter time.Time
+	acr       []string // one of which is required; empty: any
+	hosted    []string // domains of Google Workspace, one of which is required; empty: any
+	now       time.Time
 }
 
-// verifyIDToken judges an ID token (OpenID Connect Core §3.1.3.7). It returns
-// the checks that were made, in order, whatever the outcome.
-func verifyIDToken(ctx context.Context, raw string, keys *keySet, want expectation) (claims, map[string]any, []signin.Check, error) {
-	var c claims
-	log := &checkLog{}
-	payload, alg, err := signature(ctx, raw, keys, want.now, log)
-	if err != nil {
-		return c, nil, log.list, err
+func expect(conn tenants.SSOConnection, now time.Time) expectation {
+	return expectation{
+		issuer: conn.OIDC.Issuer, clientID: conn.OIDC.ClientID, acr: conn.OIDC.ACRValues, hosted: conn.OIDC.HostedDomains, now: now,
 	}
-	all, err := readObject(payload)
-	if err == nil {
-		c, err = readClaims(all)
-	}
-	if err != nil {
-		return c, nil, log.list, log.fail("token", "a JSON object with claims of the right types", err.Error(), errTokenForm.Because(err))
-	}
-	if err := c.judge(want, alg, log); err != nil {
-		return c, nil, log.list, err
-	}
-	return c, all, log.list, nil
 }
 
-func signature(ctx context.Context, raw string, keys *keySet, now time.Time, log *checkLog) ([]byte, jose.SignatureAlgorithm, error) {
-	if len(raw) > maxToken || strings.Count(raw, ".") != 2 {
-		return nil, "", log.fail("token", "a signed JWT in compact form", "", errTokenForm)
-	}
-	// ParseSigned refuses an alg outside the list, none and MACs included, a
-	// header that is not protected, and an unknown crit (RFC 7515 §4.1.11).
-	jws, err := jose.ParseSignedCompact(raw, algorithms)
+// verifyIDToken judges an ID token (OpenID Connect Core §3.1.3.7). The checks
+// that were made stand in the log, in order, whatever the outcome. The claims are
+// given as far as they could be read, also with an error.
+func verifyIDToken(ctx context.Context, raw string, keys *keySet, want expectation, log *checkLog) (verified, error) {
+	v, err := verifyJWT(ctx, raw, typsIDToken, keys, want.now, log)
 	if err != nil {
-		var unexpected *jose.ErrUnexpectedSignatureAlgorithm
-		if errors.As(err, &unexpected) {
-			return nil, "", log.fail("algorithm", "RS, PS, ES or EdDSA", string(unexpected.Got), errAlg.Because(err))
-		}
-		return nil, "", log.fail("token", "a signed JWT in compact form", "", errTokenForm.Because(err))
+		return v, err
 	}
-	header := jws.Signatures[0].Protected
-	alg := jose.SignatureAlgorithm(header.Algorithm)
-	log.pass("algorithm", "RS, PS, ES or EdDSA", header.Algorithm)
-	candidates, err := keys.find(ctx, header.KeyID, now)
-	if err != nil {
-		return nil, "", log.fail("key", "the provider's published keys", "not reachable", errDiscovery.Because(err))
-	}
-	usable := candidates[:0:0]
-	for _, k := range candidates {
-		if keyFits(k, alg) {
-			usable = append(usable, k)
-		}
-	}
-	switch {
-	case len(candidates) == 0:
-		return nil, "", log.fail("key", "one of the provider's published keys", header.KeyID, errKey)
-	case len(usable) == 0:
-		return nil, "", log.fail("key", "a key for "+header.Algorithm, header.KeyID, errAlg)
-	case len(usable) > 1:
-		return nil, "", log.fail("key", "a kid, because the provider publishes several keys", header.KeyID, errKeyUnclear)
-	}
-	log.pass("key", "one of the provider's published keys", usable[0].KeyID)
-	payload, err := jws.Verify(usable[0].Key)
-	if err != nil {
-		return nil, "", log.fail("signature", "valid", "invalid", errSig.Because(err))
-	}
-	log.pass("signature", "valid", "valid")
-	return payload, alg, nil
+	return v, v.judge(want, log)
 }
 
-// keyFits keeps a key to the algorithms of its type, and to its own alg if it
-// names one (RFC 7517 §4.4).
-func keyFits(k jose.JSONWebKey, alg jose.SignatureAlgorithm) bool {
-	if k.Algorithm != "" && k.Algorithm != string(alg) {
-		return false
-	}
-	switch key := k.Key.(type) {
-	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSABits && (strings.HasPrefix(string(alg), "RS") || strings.HasPrefix(string(alg), "PS"))
-	case *ecdsa.PublicKey:
-		switch alg {
-		case jose.ES256:
-			return key.Curve.Params().BitSize == 256
-		case jose.ES384:
-			return key.Curve.Params().BitSize == 384
-		case jose.ES512:
-			return key.Curve.Params().BitSize == 521
-		}
-	case ed25519.PublicKey:
-		return alg == jose.EdDSA
-	}
-	return false
-}
-
-func (c claims) judge(want expectation, alg jose.SignatureAlgorithm, log *checkLog) error {
-	if c.Issuer != want.issuer {
-		return log.fail("issuer", want.issuer, c.Issuer, errIssuer)
-	}
-	log.pass("issuer", want.issuer, c.Issuer)
-	if !slices.Contains(c.Audience, want.clientID) {
-		return log.fail("audience", want.clientID, strings.Join(c.Audience, " "), errAudience)
-	}
-	log.pass("audience", want.clientID, strings.Join(c.Audience, " "))
-	// With further audiences azp must be there; when there, it must be us.
-	if (c.AZP != "" || len(c.Audience) > 1) && c.AZP != want.clientID {
-		return log.fail("azp", want.clientID, c.AZP, errAZP)
-	}
-	log.pass("azp", want.clientID, c.AZP)
-	if err := c.judgeTimes(want.now, log); err != nil {
+func (v verified) judge(want expectation, log *checkLog) error {
+	if err := v.judgeParties(want, log); err != nil {
 		return err
 	}
-	if want.nonce == "" || subtle.ConstantTimeCompare([]byte(c.Nonce), []byte(want.nonce)) != 1 {
-		return log.fail("nonce", "the nonce of this sign-in", present(c.Nonce), errNonce)
+	if err := v.judgeTimes(want.now, log); err != nil {
+		return err
+	}
+	if want.nonce == "" || subtle.ConstantTimeCompare([]byte(v.Nonce), []byte(want.nonce)) != 1 {
+		return log.fail("nonce", "the nonce of this sign-in", present(v.Nonce), errNonce)
 	}
 	log.pass("nonce", "the nonce of this sign-in", "the same")
-	if c.Subject == "" || len(c.Subject) > maxSub || strings.ContainsFunc(c.Subject, unicode.IsControl) {
-		return log.fail("sub", "1 to 255 characters", present(c.Subject), errSubject)
+	if !validSubject(v.Subject) {
+		return log.fail("sub", "1 to 255 characters", present(v.Subject), errSubject)
 	}
-	log.pass("sub", "1 to 255 characters", c.Subject)
-	if c.AtHash != "" {
-		if subtle.ConstantTimeCompare([]byte(c.AtHash), []byte(atHash(alg, want.accessToken))) != 1 {
-			return log.fail("at_hash", "the hash of the access token", "another", errAtHash)
+	log.pass("sub", "1 to 255 characters", v.Subject)
+	// Both hashes are optional in this flow, and binding when they are there.
+	for _, h := range []struct {
+		name, of, said, value string
+		err                   error
+	}{
+		{"at_hash", "the access token", v.AtHash, want.accessToken, errAtHash},
+		{"c_hash", "the code", v.CHash, want.code, errCHash},
+	} {
+		if h.said == "" {
+			continue
 		}
-		log.pass("at_hash", "the hash of the access token", "the same")
+		if subtle.ConstantTimeCompare([]byte(h.said), []byte(leftHash(v.alg, h.value))) != 1 {
+			return log.fail(h.name, "the hash of "+h.of, "another", h.err)
+		}
+		log.pass(h.name, "the hash of "+h.of, "the same")
+	}
+	return v.judgeStrength(want, log)
+}
+
+// judgeParties checks by whom and for whom the token is.
+func (v verified) judgeParties(want expectation, log *checkLog) error {
+	if v.Issuer != want.issuer {
+		return log.fail("issuer", want.issuer, v.Issuer, errIssuer)
+	}
+	log.pass("issuer", want.issuer, v.Issuer)
+	if !slices.Contains(v.Audience, want.clientID) {
+		return log.fail("audience", want.clientID, strings.Join(v.Audience, " "), errAudience)
+	}
+	log.pass("audience", want.clientID, strings.Join(v.Audience, " "))
+	// With further audiences azp must be there; when there, it must be us.
+	if (v.AZP != "" || len(v.Audience) > 1) && v.AZP != want.clientID {
+		return log.fail("azp", want.clientID, v.AZP, errAZP)
+	}
+	log.pass("azp", want.clientID, v.AZP)
+	if _, ok := entra.CloudOf(want.issuer); ok {
+		// The issuer is pinned to one directory (CheckIssuer); a token that names
+		// another one in tid was made by the template of many.
+		tenant := entra.TenantOf(want.issuer)
+		if tenant == "" || v.TenantID != "" && !strings.EqualFold(v.TenantID, tenant) {
+			return log.fail("tid", tenant, v.TenantID, errEntraTenant)
+		}
+		log.pass("tid", tenant, v.TenantID)
+	}
+	if want.issuer == googleIssuer || len(want.hosted) > 0 {
+		hd := trimmed(v.all["hd"])
+		// Without hd it is a private Google account, whatever its e-mail says.
+		if hd == "" || len(want.hosted) > 0 && !slices.ContainsFunc(want.hosted, func(d string) bool { return strings.EqualFold(d, hd) }) {
+			return log.fail("hd", "a Google Workspace domain "+strings.Join(want.hosted, " "), hd, errHostedOnly)
+		}
+		log.pass("hd", "a Google Workspace domain "+strings.Join(want.hosted, " "), hd)
 	}
 	return nil
 }
 
-func (c claims) judgeTimes(now time.Time, log *checkLog) error {
-	exp, ok := numericDate(c.Expiry)
+const googleIssuer = "https://accounts.google.com"
+
+func (v verified) judgeTimes(now time.Time, log *checkLog) error {
+	exp, ok := numericDate(v.Expiry)
 	if !ok || !now.Before(exp.Add(leeway)) {
-		return log.fail("exp", "after "+now.Format(time.RFC3339), showDate(c.Expiry), errExpired)
+		return log.fail("exp", "after "+now.Format(time.RFC3339), showDate(v.Expiry), errExpired)
 	}
-	log.pass("exp", "after "+now.Format(time.RFC3339), showDate(c.Expiry))
-	if c.NotBefore != "" {
-		nbf, ok := numericDate(c.NotBefore)
+	log.pass("exp", "after "+now.Format(time.RFC3339), showDate(v.Expiry))
+	if v.NotBefore != "" {
+		nbf, ok := numericDate(v.NotBefore)
 		if !ok || now.Add(leeway).Before(nbf) {
-			return log.fail("nbf", "before "+now.Format(time.RFC3339), showDate(c.NotBefore), errNotYet)
+			return log.fail("nbf", "before "+now.Format(time.RFC3339), showDate(v.NotBefore), errNotYet)
 		}
 	}
-	iat, ok := numericDate(c.IssuedAt)
+	iat, ok := numericDate(v.IssuedAt)
 	if !ok || now.Add(leeway).Before(iat) || now.After(iat.Add(maxIssued)) {
-		return log.fail("iat", "within ten minutes of "+now.Format(time.RFC3339), showDate(c.IssuedAt), errIssuedAt)
+		return log.fail("iat", "within ten minutes of "+now.Format(time.RFC3339), showDate(v.IssuedAt), errIssuedAt)
 	}
-	log.pass("iat", "within ten minutes of "+now.Format(time.RFC3339), showDate(c.IssuedAt))
+	log.pass("iat", "within ten minutes of "+now.Format(time.RFC3339), showDate(v.IssuedAt))
 	return nil
+}
+
+// judgeStrength checks when and how the person proved himself there.
+func (v verified) judgeStrength(want expectation, log *checkLog) error {
+	if v.AuthTime != "" || !want.authAfter.IsZero() {
+		at, ok := numericDate(v.AuthTime)
+		expected := "not later than now"
+		if !want.authAfter.IsZero() {
+			expected = "after " + want.authAfter.Format(time.RFC3339)
+		}
+		if !ok || want.now.Add(leeway).Before(at) || at.Before(want.authAfter.Add(-leeway)) && !want.authAfter.IsZero() {
+			return log.fail("auth_time", expected, showDate(v.AuthTime), errAuthTime)
+		}
+		log.pass("auth_time", expected, showDate(v.AuthTime))
+	}
+	if len(want.acr) > 0 {
+		if !slices.Contains(want.acr, v.ACR) {
+			return log.fail("acr", strings.Join(want.acr, " or "), v.ACR, errACR)
+		}
+		log.pass("acr", strings.Join(want.acr, " or "), v.ACR)
+	}
+	return nil
+}
+
+func validSubject(sub string) bool {
+	return sub != "" && len(sub) <= maxSub && !strings.ContainsFunc(sub, unicode.IsControl)
 }
 
 // numericDate reads seconds since the epoch, with or without a fraction, within
@@ -226,7 +205,8 @@ func showDate(n json.Number) string {
 	return clip(string(n))
 }
 
-func atHash(alg jose.SignatureAlgorithm, accessToken string) string {
+// leftHash is at_hash or c_hash (OpenID Connect Core §3.1.3.6, §3.3.2.11).
+func leftHash(alg jose.SignatureAlgorithm, value string) string {
 	var h hash.Hash
 	switch {
 	case strings.HasSuffix(string(alg), "384"):
@@ -236,39 +216,7 @@ func atHash(alg jose.SignatureAlgorithm, accessToken string) string {
 	default:
 		h = sha256.New()
 	}
-	h.Write([]byte(accessToken))
+	h.Write([]byte(value))
 	sum := h.Sum(nil)
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
-}
-
-// checkLog collects checks for the login log. Secrets stay out of it.
-type checkLog struct{ list []signin.Check }
-
-func (l *checkLog) pass(name, expected, actual string) {
-	l.list = append(l.list, signin.Check{Name: name, OK: true, Expected: clip(expected), Actual: clip(actual)})
-}
-
-func (l *checkLog) fail(name, expected, actual string, err error) error {
-	l.list = append(l.list, signin.Check{Name: name, Expected: clip(expected), Actual: clip(actual)})
-	return err
-}
-
-func present(s string) string {
-	if s == "" {
-		return "absent"
-	}
-	return "another"
-}
-
-func clip(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }

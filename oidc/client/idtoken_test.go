@@ -35,10 +35,21 @@ func newSigner(t testing.TB) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer{key, &keySet{
-		url: "http://127.0.0.1:1/", http: http.DefaultClient, fetched: now, tried: now,
-		keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}},
+	return signer{key, known(jose.JSONWebKey{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"})}
+}
+
+// known is a key set that was just read.
+func known(keys ...jose.JSONWebKey) *keySet {
+	return &keySet{url: "http://127.0.0.1:1/", http: http.DefaultClient, doc: cached[*published]{
+		value: &published{keys}, known: true, until: now.Add(time.Hour), tried: now,
 	}}
+}
+
+func (s signer) judge(t testing.TB, raw string) (verified, *checkLog, error) {
+	t.Helper()
+	log := &checkLog{}
+	v, err := verifyIDToken(t.Context(), raw, s.keys, want, log)
+	return v, log, err
 }
 
 // sign signs exactly this payload.
@@ -70,14 +81,14 @@ func TestPayload(t *testing.T) {
 	s := newSigner(t)
 	good := func(name, body string) {
 		t.Helper()
-		c, _, _, err := verifyIDToken(t.Context(), s.sign(t, []byte(body)), s.keys, want)
+		c, _, err := s.judge(t, s.sign(t, []byte(body)))
 		if err != nil || c.Subject != "00u1" {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 	}
 	bad := func(name, body, code string) {
 		t.Helper()
-		if _, _, _, err := verifyIDToken(t.Context(), s.sign(t, []byte(body)), s.keys, want); fault.CodeOf(err) != code {
+		if _, _, err := s.judge(t, s.sign(t, []byte(body))); fault.CodeOf(err) != code {
 			t.Errorf("%s: %v, want %s", name, err, code)
 		}
 	}
@@ -106,7 +117,7 @@ func TestSerialization(t *testing.T) {
 	parts := strings.Split(raw, ".")
 	bad := func(name, raw, code string) {
 		t.Helper()
-		if _, _, _, err := verifyIDToken(t.Context(), raw, s.keys, want); fault.CodeOf(err) != code {
+		if _, _, err := s.judge(t, raw); fault.CodeOf(err) != code {
 			t.Errorf("%s: %v, want %s", name, err, code)
 		}
 	}
@@ -122,10 +133,11 @@ func TestSerialization(t *testing.T) {
 
 	// Keys of one kid are told apart by type; a weak or foreign one is no candidate.
 	other := newSigner(t)
-	s.keys.keys = append(s.keys.keys, jose.JSONWebKey{Key: other.key.Public(), KeyID: "k1", Algorithm: "ES256"})
+	published := s.keys.doc.value
+	published.keys = append(published.keys, jose.JSONWebKey{Key: other.key.Public(), KeyID: "k1", Algorithm: "ES256"})
 	bad("two keys of one kid", raw, "OIDC_KEY_AMBIGUOUS")
-	s.keys.keys[0].Algorithm = "ES384"
-	s.keys.keys = s.keys.keys[:1]
+	published.keys[0].Algorithm = "ES384"
+	published.keys = published.keys[:1]
 	bad("a key that names another algorithm", raw, "OIDC_ALG")
 }
 
@@ -169,12 +181,12 @@ func TestKeySetReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		ks := &keySet{url: "http://keys.example/", http: &http.Client{Transport: answer(body)}}
-		if got, err := ks.find(t.Context(), "", now); err != nil || len(got) != k.want {
+		if got, _, err := ks.find(t.Context(), "", now, nil); err != nil || len(got) != k.want {
 			t.Errorf("%s: %d keys, %v", name, len(got), err)
 		}
 	}
 	ks := &keySet{url: "http://keys.example/", http: &http.Client{Transport: answer("<html>")}}
-	if _, err := ks.find(t.Context(), "k", now); err == nil {
+	if _, _, err := ks.find(t.Context(), "k", now, nil); err == nil {
 		t.Error("HTML was taken for keys")
 	}
 }
@@ -203,12 +215,12 @@ func TestIdentityOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return identityOf(conn, c, all)
+		return identityOf(conn, verified{all: all, claims: c}, all)
 	}
 	id, err := read(conn, `{"iss":"https://login.microsoftonline.com/t-1/v2.0","sub":"pairwise","tid":"t-1","oid":"o-1","email":"ada@acme.example",
 		"preferred_username":"ada@corp.example","name":"Ada Byron","groups":["g-1"],"amr":["pwd","mfa"],"sid":"s-1","auth_time":1772366400,"session_expiry":1772366401.9}`)
 	if err != nil || fmt.Sprint(id.SubjectParts) != "[https://login.microsoftonline.com/t-1/v2.0 pairwise t-1 o-1]" || id.ObjectID != "o-1" || id.UserName != "ada@corp.example" ||
-		id.Subject != "pairwise" || id.EmailVerified != nil || !id.GroupsKnown || id.Upstream != "s-1" || id.At.Unix() != 1772366400 || id.SessionEnd.Unix() != 1772366401 {
+		id.Subject != "pairwise" || id.EmailVerified == nil || *id.EmailVerified || !id.GroupsKnown || id.Upstream != "s-1" || id.At.Unix() != 1772366400 || id.SessionEnd.Unix() != 1772366401 {
 		t.Errorf("Entra ID: %+v, %v", id, err)
 	}
 	id, err = read(conn, `{"iss":"https://acme.okta.example","sub":"00u1","oid":"forged","email":"ada@acme.example","email_verified":"TRUE"}`)
@@ -251,14 +263,14 @@ func FuzzIDToken(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		c, all, checks, err := verifyIDToken(t.Context(), s.sign(t, body), s.keys, want)
+		c, log, err := s.judge(t, s.sign(t, body))
 		if err != nil {
 			if fault.CodeOf(err) == "" {
 				t.Fatalf("not a fault: %v", err)
 			}
 			return
 		}
-		for _, check := range checks {
+		for _, check := range log.list {
 			if !check.OK {
 				t.Errorf("accepted with the failed check %+v", check)
 			}
@@ -267,7 +279,7 @@ func FuzzIDToken(f *testing.F) {
 		if err := json.Unmarshal(body, &plain); err != nil {
 			t.Fatalf("accepted what is no JSON: %v", err)
 		}
-		if plain["iss"] != want.issuer || plain["nonce"] != want.nonce || plain["sub"] != c.Subject || all["sub"] != c.Subject || c.Subject == "" {
+		if plain["iss"] != want.issuer || plain["nonce"] != want.nonce || plain["sub"] != c.Subject || c.all["sub"] != c.Subject || c.Subject == "" {
 			t.Errorf("accepted %q as %+v", body, c)
 		}
 		switch aud := plain["aud"].(type) {
@@ -303,14 +315,14 @@ func FuzzRawIDToken(f *testing.F) {
 	f.Add(raw)
 	f.Add(strings.Replace(raw, ".", "..", 1))
 	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(raw, ".")[1] + ".")
-	_, signed, _, err := verifyIDToken(f.Context(), raw, s.keys, want)
+	signed, _, err := s.judge(f, raw)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
 		// Base64 may be written in more than one way; the claims may not.
-		_, all, _, err := verifyIDToken(t.Context(), token, s.keys, want)
-		if err == nil && !reflect.DeepEqual(all, signed) {
+		v, _, err := s.judge(t, token)
+		if err == nil && !reflect.DeepEqual(v.all, signed.all) {
 			t.Errorf("accepted %q", token)
 		}
 		if err != nil && fault.CodeOf(err) == "" {

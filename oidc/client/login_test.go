@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
 	"github.com/gatehouse-id/gatehouse/internal/id"
 	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // The whole way with each algorithm that identity providers use.
@@ -129,4 +130,53 @@ func TestUnknownConnections(t *testing.T) {
 	refused(t, b.Get(w.URL+"/oidc/"+w.conn.ID+"/login"), "SIGNIN_NO_DEFAULT_APPLICATION")
 	w.Application(w.URL + "/oauth2/authorize")
 	arrived(t, b.LogIn(w.URL+"/oidc/"+w.conn.ID+"/login", ada.ID))
+}
+
+// sso 2.3: a test login works at a draft, signs nobody in, and shows what came;
+// the entry of any other login keeps the shape of the answer alone (sso 2.2).
+func TestTestLogin(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.in(t)
+		if said := w.logged(signin.OutcomeSuccess, "").Response; !strings.Contains(said, `"email":"(text)"`) || strings.Contains(said, "ada") || !strings.Contains(said, w.idp.Issuer()) {
+			t.Errorf("a login keeps %s", said)
+		}
+		w.set(t, idp.OIDCKnobs{Nonce: "another"})
+		w.out(t, "OIDC_NONCE")
+		if said := w.logged(signin.OutcomeFailure, "OIDC_NONCE").Response; !strings.Contains(said, `"email":"(text)"`) || strings.Contains(said, "ada") {
+			t.Errorf("a refused login keeps %s", said)
+		}
+		w.set(t, idp.OIDCKnobs{})
+		for _, post := range []bool{false, true} {
+			draft := w.OIDCConnection(w.tenant, w.idp, func(n *tenants.NewSSOConnection) { n.Name, n.Status, n.OIDC.FormPost = "Draft", tenants.SSODraft, post })
+			before := w.people()
+			result := func() signin.TestResult {
+				t.Helper()
+				link, err := w.Signin.TestStart(t.Context(), w.Vendor, w.DB, w.Env, w.tenant, draft.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				browser.New(t).LogIn(link.URL, ada.ID)
+				out, err := w.Signin.TestResult(t.Context(), w.DB, w.Env.ID, w.tenant, draft.ID, link.FlowID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			if r := result(); r.Status != signin.TestSucceeded || r.Login == nil || !strings.Contains(r.Login.Response, ada.Email) || !strings.Contains(r.Login.Response, "engineering") {
+				t.Errorf("%+v %+v", r, r.Login)
+			}
+			w.idp.SetOIDCKnobs(idp.OIDCKnobs{Nonce: "another"})
+			if r := result(); r.Status != signin.TestFailed || r.Login == nil || r.Login.Code != "OIDC_NONCE" || !strings.Contains(r.Login.Response, ada.Email) || strings.Contains(r.Login.Response, "another") {
+				t.Errorf("%+v %+v", r, r.Login)
+			}
+			w.idp.SetOIDCKnobs(idp.OIDCKnobs{})
+			if w.people() != before {
+				t.Error("a test wrote a person or a session")
+			}
+			b := browser.New(t)
+			if p := b.Get(w.StartURL("connection", draft.ID)); p.Status < 400 {
+				t.Errorf("a draft signs people in: %s", p)
+			}
+		}
+	})
 }

@@ -2,90 +2,177 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/gatehouse-id/gatehouse/internal/entra"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
 
-// How long discovery is believed, and how many providers are remembered.
 const (
-	discoveryTTL = time.Hour
-	maxProviders = 10_000
+	maxProviders = 10_000  // remembered
+	maxDocument  = 1 << 20 // bytes of any document of a provider
 )
 
-// provider is what discovery said of an issuer.
+// provider is what discovery said of an issuer (OpenID Connect Discovery §3).
 type provider struct {
-	*gooidc.Provider
-	keys *keySet
+	issuer   string
+	auth     string
+	token    string
+	userinfo string
+	keys     *keySet
 	// issParameter: the provider promises iss in its answers (RFC 9207 §3).
 	issParameter bool
 	authMethods  []string
-	fetched      time.Time
 }
 
 // providers remembers discovery by issuer.
 type providers struct {
 	http *http.Client
 	mu   sync.Mutex
-	m    map[string]*provider
+	m    map[string]*cached[*provider]
 }
 
-var errDiscovery = fault.New(fault.Unavailable, "OIDC_DISCOVERY", "The identity provider's configuration could not be read. Try again in a moment.")
+var (
+	errDiscovery       = fault.New(fault.Unavailable, "OIDC_DISCOVERY", "The identity provider's configuration could not be read. Try again in a moment.")
+	errDiscoveryIssuer = refuse("OIDC_DISCOVERY_ISSUER", "The identity provider names itself differently than the connection does.")
+	errEndpoint        = refuse("OIDC_DISCOVERY_ENDPOINT", "The identity provider's configuration names an address that cannot be used.")
+	errEntraIssuer     = refuse("OIDC_ENTRA_ISSUER", "The connection's issuer stands for any Entra ID directory. It must name one, by its tenant ID.")
+)
 
-// get gives an issuer's provider. A provider that cannot be read again stays
-// in use: an outage of discovery must not become one of sign-in.
-func (p *providers) get(ctx context.Context, issuer string, now time.Time) (*provider, error) {
-	p.mu.Lock()
-	known := p.m[issuer]
-	p.mu.Unlock()
-	if known != nil && now.Before(known.fetched.Add(discoveryTTL)) {
-		return known, nil
+// CheckIssuer refuses an issuer of Entra ID that is not pinned to one directory:
+// common, organizations, consumers and the template {tenantid} vouch for anybody
+// who made a directory of his own (sso 5.2).
+//
+// Fault: OIDC_ENTRA_ISSUER.
+func CheckIssuer(issuer string) error {
+	if _, ok := entra.CloudOf(issuer); ok && entra.TenantOf(issuer) == "" {
+		return errEntraIssuer
 	}
-	found, err := gooidc.NewProvider(p.context(ctx), issuer)
+	return nil
+}
+
+// get gives an issuer's provider. One that cannot be read again stays in use
+// for a while.
+func (p *providers) get(ctx context.Context, issuer string, now time.Time) (*provider, error) {
+	if err := CheckIssuer(issuer); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	doc := p.m[issuer]
+	if doc == nil {
+		if len(p.m) >= maxProviders {
+			clear(p.m)
+		}
+		doc = &cached[*provider]{}
+		p.m[issuer] = doc
+	}
+	p.mu.Unlock()
+	found, err := doc.get(ctx, now, func(*provider) bool { return true }, func(ctx context.Context, old *provider) (*provider, time.Duration, error) {
+		return p.discover(ctx, issuer, old)
+	})
+	if err != nil && fault.KindOf(err) == 0 {
+		err = errDiscovery.Because(err)
+	}
+	return found, err
+}
+
+func (p *providers) discover(ctx context.Context, issuer string, old *provider) (*provider, time.Duration, error) {
+	body, header, err := fetch(ctx, p.http, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
 	if err != nil {
-		var mismatch *gooidc.IssuerMismatchError
-		if errors.As(err, &mismatch) {
-			return nil, fault.New(fault.Invalid, "OIDC_DISCOVERY_ISSUER", "The identity provider names itself differently than the connection does.").Because(err)
-		}
-		if known != nil {
-			return known, nil
-		}
-		return nil, errDiscovery.Because(err)
+		return nil, 0, errDiscovery.Because(err)
 	}
 	var doc struct {
-		JWKSURI      string   `json:"jwks_uri"`
+		Issuer       string   `json:"issuer"`
+		Auth         string   `json:"authorization_endpoint"`
+		Token        string   `json:"token_endpoint"`
+		Userinfo     string   `json:"userinfo_endpoint"`
+		JWKS         string   `json:"jwks_uri"`
 		IssParameter bool     `json:"authorization_response_iss_parameter_supported"`
 		AuthMethods  []string `json:"token_endpoint_auth_methods_supported"`
 	}
-	if err := found.Claims(&doc); err != nil {
-		return nil, errDiscovery.Because(err)
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return nil, 0, errDiscovery.Because(err)
 	}
-	// The browser is sent there; the other addresses pass the guarded client.
-	if u, err := url.Parse(found.Endpoint().AuthURL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !strings.HasPrefix(issuer, "http://")) {
-		return nil, fault.New(fault.Invalid, "OIDC_DISCOVERY_ENDPOINT", "The identity provider's configuration names an authorization endpoint that cannot be used.")
+	if doc.Issuer != issuer {
+		return nil, 0, errDiscoveryIssuer.Because(fmt.Errorf("it says %.200q", doc.Issuer))
 	}
-	fresh := &provider{Provider: found, keys: &keySet{url: doc.JWKSURI, http: p.http}, issParameter: doc.IssParameter, authMethods: doc.AuthMethods, fetched: now}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known != nil && known.keys.url == doc.JWKSURI {
-		fresh.keys = known.keys
+	for name, address := range map[string]string{
+		"authorization_endpoint": doc.Auth, "token_endpoint": doc.Token, "userinfo_endpoint": doc.Userinfo, "jwks_uri": doc.JWKS,
+	} {
+		if address != "" && !reachable(address, issuer) || address == "" && name == "jwks_uri" {
+			return nil, 0, errEndpoint.Because(fmt.Errorf("%s %.200q", name, address))
+		}
 	}
-	if len(p.m) >= maxProviders {
-		clear(p.m)
+	fresh := &provider{
+		issuer: issuer, auth: doc.Auth, token: doc.Token, userinfo: doc.Userinfo, issParameter: doc.IssParameter, authMethods: doc.AuthMethods,
+		keys: &keySet{url: doc.JWKS, http: p.http},
 	}
-	p.m[issuer] = fresh
-	return fresh, nil
+	if old != nil && old.keys.url == doc.JWKS {
+		fresh.keys = old.keys
+	}
+	return fresh, ttl(header), nil
 }
 
-// context makes the libraries fetch through the guarded client.
+// reachable holds an address to https; to http only where the issuer itself is,
+// which the guarded client lets pass in development alone. Other hosts are usual.
+func reachable(address, issuer string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && strings.HasPrefix(issuer, "http://")
+}
+
+// logIn gives the provider for a login, which needs more addresses than a
+// provider that only signs something.
+func (p *providers) logIn(ctx context.Context, issuer string, now time.Time) (*provider, error) {
+	found, err := p.get(ctx, issuer, now)
+	if err == nil && slices.Contains([]string{found.auth, found.token}, "") {
+		return nil, errEndpoint
+	}
+	return found, err
+}
+
+// context makes the OAuth library fetch through the guarded client.
 func (p *providers) context(ctx context.Context) context.Context {
-	return context.WithValue(gooidc.ClientContext(ctx, p.http), oauth2.HTTPClient, p.http)
+	return context.WithValue(ctx, oauth2.HTTPClient, p.http)
+}
+
+// fetch reads a document. Compressed ones are not asked for and not unpacked.
+func fetch(ctx context.Context, c *http.Client, address string) ([]byte, http.Header, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	return do(c, r)
+}
+
+// do sends a request and reads the answer, which must be 200 and of at most
+// maxDocument bytes.
+func do(c *http.Client, r *http.Request) ([]byte, http.Header, error) {
+	res, err := c.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("status %d", res.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxDocument+1))
+	if err == nil && len(body) > maxDocument {
+		err = errors.New("the answer is too large")
+	}
+	return body, res.Header, err
 }

@@ -67,10 +67,13 @@ func TestKeysOutage(t *testing.T) {
 	w.idp.SetOIDCKnobs(idp.OIDCKnobs{Endpoints: map[string]idp.Fault{"jwks": {Status: 503}}})
 	refused(t, browser.New(t).LogIn(w.start(), ada.ID), "OIDC_DISCOVERY")
 	w.idp.SetOIDCKnobs(idp.OIDCKnobs{})
+	w.Clock.Advance(5 * time.Second)
 	arrived(t, browser.New(t).LogIn(w.start(), ada.ID))
 	w.idp.SetOIDCKnobs(idp.OIDCKnobs{Endpoints: map[string]idp.Fault{"jwks": {Status: 503}, "discovery": {Status: 503}}})
 	w.Clock.Advance(3 * time.Hour)
 	arrived(t, browser.New(t).LogIn(w.start(), ada.ID)) // what is known stays in use
+	w.Clock.Advance(22 * time.Hour)
+	refused(t, browser.New(t).LogIn(w.start(), ada.ID), "OIDC_DISCOVERY") // but not for ever
 }
 
 // count puts a counter before the identity provider, for requests of a path. The
@@ -124,9 +127,17 @@ func TestDiscovery(t *testing.T) {
 		{"javascript", "OIDC_DISCOVERY_ENDPOINT", set("authorization_endpoint", "javascript:alert(1)")},
 		{"relative", "OIDC_DISCOVERY_ENDPOINT", set("authorization_endpoint", "/authorize")},
 		{"another scheme", "OIDC_DISCOVERY_ENDPOINT", set("authorization_endpoint", "ftp://evil.example/")},
+		{"no token endpoint", "OIDC_DISCOVERY_ENDPOINT", set("token_endpoint", "")},
+		{"token endpoint is a file", "OIDC_DISCOVERY_ENDPOINT", set("token_endpoint", "file:///etc/passwd")},
+		{"token endpoint is gopher", "OIDC_DISCOVERY_ENDPOINT", set("token_endpoint", "gopher://evil.example:70/_x")},
+		{"userinfo endpoint with credentials", "OIDC_DISCOVERY_ENDPOINT", set("userinfo_endpoint", "https://a:b@evil.example/")},
+		{"no jwks_uri", "OIDC_DISCOVERY_ENDPOINT", set("jwks_uri", "")},
+		{"relative jwks_uri", "OIDC_DISCOVERY_ENDPOINT", set("jwks_uri", "/jwks")},
+		{"issuer is a list", "OIDC_DISCOVERY", set("issuer", []string{w.idp.Issuer()})},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			w.t = t
+			w.Clock.Advance(26 * time.Hour) // nothing is remembered as long
 			w.idp.SetOIDCKnobs(k.knobs)
 			defer w.idp.SetOIDCKnobs(idp.OIDCKnobs{})
 			refused(t, browser.New(t).Get(w.start()), k.code)
@@ -137,6 +148,7 @@ func TestDiscovery(t *testing.T) {
 	// switch for private networks, are the guarded client's; here: a dead one.
 	t.Run("jwks_uri is dead", func(t *testing.T) {
 		w.t = t
+		w.Clock.Advance(26 * time.Hour)
 		w.idp.SetOIDCKnobs(set("jwks_uri", "http://127.0.0.1:1/jwks"))
 		defer w.idp.SetOIDCKnobs(idp.OIDCKnobs{})
 		refused(t, browser.New(t).LogIn(w.start(), ada.ID), "OIDC_DISCOVERY")

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -28,26 +29,41 @@ type Handler struct {
 	environments *tenants.Environments
 	tenants      *tenants.Service
 	signin       *signin.Service
+	sessions     *sessions.Service
 	providers    *providers
 	pages        Pages
 	clock        clock.Clock
 	log          *slog.Logger
 	refusals     *limit.Limiter // of answers that did not hold, by connection and address
+	machines     *limit.Limiter // of requests that identity providers send by themselves, by connection and address
 }
+
+// Requests of an identity provider by itself, per second and at once: a
+// provider that signs out a whole company sends one for each person.
+const (
+	machineRate  = 20
+	machineBurst = 200
+)
 
 // New wires the relying party. fetch is the guarded client for addresses that
 // tenants name.
-func New(d db.DB, environments *tenants.Environments, t *tenants.Service, s *signin.Service, fetch *http.Client, p Pages, c clock.Clock, log *slog.Logger) *Handler {
+func New(d db.DB, environments *tenants.Environments, t *tenants.Service, s *signin.Service, ses *sessions.Service, fetch *http.Client, p Pages, c clock.Clock, log *slog.Logger) *Handler {
 	return &Handler{
-		db: d, environments: environments, tenants: t, signin: s, pages: p, clock: c, log: log,
-		providers: &providers{http: fetch, m: map[string]*provider{}}, refusals: limit.New(5, 100),
+		db: d, environments: environments, tenants: t, signin: s, sessions: ses, pages: p, clock: c, log: log,
+		providers: &providers{http: fetch, m: map[string]*cached[*provider]{}},
+		refusals:  limit.New(5, 100), machines: limit.New(machineRate, machineBurst),
 	}
 }
 
-// Mount adds the routes.
+// Mount adds the routes. Those that take posts take them from other sites by
+// design and stand outside every cross-origin protection.
 func (h *Handler) Mount(r chi.Router) {
 	r.Get("/oidc/{connection}/login", h.public(h.login))
-	r.Get("/oidc/{connection}/callback", h.public(h.callback))
+	r.Post("/oidc/{connection}/login", h.public(h.login))
+	r.Handle("/oidc/{connection}/callback", h.public(h.callback))
+	r.Get("/oidc/{connection}/jwks", h.machine(h.find, h.jwks, h.problem))
+	r.Post("/oidc/{connection}/backchannel-logout", h.machine(h.find, h.backchannelLogout, h.failLogout))
+	r.Post("/sso/{connection}/global-token-revocation", h.machine(h.findAny, h.revoke, h.problem))
 }
 
 // request is what every route knows once the connection is found.
@@ -72,14 +88,41 @@ func (h *Handler) public(f func(w http.ResponseWriter, r *http.Request, q reques
 	}
 }
 
+// machine mounts a route that identity providers call by themselves.
+func (h *Handler) machine(find func(*http.Request) (request, error), f func(w http.ResponseWriter, r *http.Request, q request) error, fail func(http.ResponseWriter, *http.Request, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q, err := find(r)
+		if err == nil {
+			q.a.Kind, q.a.Name = actor.System, q.conn.Name
+			err = h.machines.Take(q.conn.ID+" "+q.a.IP.String(), q.now)
+		}
+		if err == nil {
+			err = f(w, r, q)
+		}
+		if err != nil {
+			fail(w, r, err)
+		}
+	}
+}
+
+// find gives the OpenID connection that the path names.
 func (h *Handler) find(r *http.Request) (request, error) {
+	q, err := h.findAny(r)
+	if err == nil && q.conn.OIDC == nil {
+		return q, errUnknownConnection
+	}
+	return q, err
+}
+
+// findAny gives the connection of whatever type that the path names.
+func (h *Handler) findAny(r *http.Request) (request, error) {
 	var q request
 	env, err := h.environments.ByHost(r.Context(), r.Host)
 	if err != nil {
 		return q, err
 	}
 	q.conn, err = h.signin.SSOConnection(r.Context(), h.db, env, chi.URLParam(r, "connection"))
-	if fault.KindOf(err) == fault.NotFound || err == nil && q.conn.OIDC == nil {
+	if fault.KindOf(err) == fault.NotFound {
 		return q, errUnknownConnection
 	}
 	if err != nil {
@@ -88,15 +131,4 @@ func (h *Handler) find(r *http.Request) (request, error) {
 	q.env, q.now, q.a = env, h.clock.Now(), httpx.Anonymous(r, env.ID)
 	q.a.Tenant, q.a.Connection = q.conn.Tenant, q.conn.ID
 	return q, nil
-}
-
-// startAtApplication begins a login that no application asked for at the
-// environment's default application, so that it ends where one asked.
-func (h *Handler) startAtApplication(w http.ResponseWriter, r *http.Request, q request) error {
-	target, err := h.signin.StartURL(r.Context(), h.db, q.env, q.conn.ID)
-	if err != nil {
-		return err
-	}
-	http.Redirect(w, r, target, http.StatusSeeOther)
-	return nil
 }

@@ -10,10 +10,12 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/secret"
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -250,6 +252,56 @@ func TestResumeIsBoundToTheBrowser(t *testing.T) {
 		})
 		if r := victim.get(resume); r.Header.Get("Location") != "" || r.StatusCode != http.StatusBadRequest {
 			w.Errorf("after the session's end: %d %s", r.StatusCode, r.body)
+		}
+	})
+}
+
+// A sign-in that names a connection ends through that one, whatever is chosen on
+// the way: one connection of a tenant may demand more than another.
+func TestFlowEndsThroughTheNamedConnection(t *testing.T) {
+	each(t, func(w *world) {
+		var second tenants.SSOConnection
+		w.tx(func(q db.Queryer) (err error) {
+			second, err = w.tenants.CreateSSOConnection(w.ctx(), w.admin, q, w.acme.ID, tenants.NewSSOConnection{
+				Type: tenants.OIDC, Name: "weak", JIT: true, Status: tenants.SSOActive, OIDC: &tenants.OIDCSettings{Issuer: "https://weak.acme.com", ClientID: "gatehouse"},
+			})
+			return err
+		})
+		through := func(c tenants.SSOConnection) signin.Identity {
+			i := w.identity("ada@acme.com")
+			i.Connection = c.ID
+			return i
+		}
+		named := map[string]string{"connection": w.acmeSSO.ID}
+		b := w.browser()
+		begun := b.get(w.ask(named))
+		_, q := b.location(begun)
+		flow, err := w.signin.Flow(w.ctx(), w.db, w.env.ID, q.Get("flow"), b.id())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.signin.OpenFlow(w.ctx(), w.db, flow.ID, b.id(), second); fault.CodeOf(err) != "SIGNIN_OTHER_CONNECTION" {
+			w.Errorf("another connection asks its provider for the flow: %v", err)
+		}
+		handle, err := w.signin.SaveResult(w.ctx(), w.db, w.env.ID, flow.ID, through(second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.signin.Continue(w.ctx(), actor.Actor{Environment: w.env.ID}, w.env, signin.Arrival{Handle: handle, BrowserID: b.id()}); fault.CodeOf(err) != "SIGNIN_OTHER_CONNECTION" {
+			w.Errorf("the flow ended through another connection: %v", err)
+		}
+		// Chosen on the home-realm page, the other connection makes a session; it does not answer this request.
+		if err := w.signin.Choose(w.ctx(), w.db, flow, signin.Option{Tenant: w.acme.ID, Connection: second.ID}); err != nil {
+			t.Fatal(err)
+		}
+		if to, q := b.location(b.get(b.login(begun, through(second)))); to != callback || q.Get("error") != oidc.LoginRequired || q.Get("code") != "" {
+			w.Errorf("another connection answered: %s %v", to, q)
+		}
+		if _, q := b.location(b.get(w.ask(map[string]string{"connection": w.acmeSSO.ID, "prompt": "none"}))); q.Get("error") != oidc.LoginRequired {
+			w.Errorf("its session answers for the named connection: %v", q)
+		}
+		if _, q := b.location(b.get(b.login(b.get(w.ask(named)), through(w.acmeSSO)))); q.Get("code") == "" {
+			w.Errorf("the named connection: %v", q)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	var next signin.Next
 	err = h.db.Tx(r.Context(), func(q db.Queryer) (err error) {
 		next, err = h.signin.Begin(r.Context(), a, q, signin.Start{
-			Environment: env, BrowserID: browser, Organization: req.organization, Connection: req.connection,
+			Environment: env, BrowserID: browser, Organization: req.organization, Connection: req.Connection,
 			LoginHint: req.loginHint, DomainHint: req.domainHint, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
 		})
 		return err
@@ -101,7 +101,7 @@ func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, req au
 	}
 	var proof sessions.Proof
 	for _, p := range ses.Tenants {
-		if (tenant == "" || p.Tenant == tenant) && (req.connection == "" || p.Connection == req.connection) {
+		if (tenant == "" || p.Tenant == tenant) && (req.Connection == "" || p.Connection == req.Connection) {
 			proof = p // they come in the order in which they were satisfied
 		}
 	}
@@ -150,6 +150,8 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 	}
 	began := time.Unix(req.At, 0)
 	switch {
+	case req.Connection != "" && (req.Connection != result.Connection || req.Connection != proof.Connection):
+		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The person signed in through another connection than was asked for."))
 	case req.Subject != "" && req.Subject != ses.UserID:
 		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "Another person signed in than id_token_hint names."))
 	case req.Login && proof.SatisfiedAt.Before(began):

@@ -274,6 +274,22 @@ func (b *browser) location(r reply) (to string, q url.Values) {
 	return u.String(), q
 }
 
+// id is the browser-id cookie.
+func (b *browser) id() string {
+	b.Helper()
+	u, err := url.Parse(b.server.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range b.http.Jar.Cookies(u) {
+		if c.Name == "__Host-browser" {
+			return c.Value
+		}
+	}
+	b.Fatal("the browser has no id")
+	return ""
+}
+
 // ask is a complete authorization request with the given parameters changed;
 // an empty value leaves one out.
 func (w *world) ask(changes map[string]string) string {

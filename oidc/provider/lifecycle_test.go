@@ -1,10 +1,13 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -316,6 +319,54 @@ func TestOIDCCRPInitiatedLogout(t *testing.T) {
 
 // oidcc-backchannel-rp-initiated-logout: the application hears of it, and an
 // independent library accepts the token.
+// upstreamLogout plays the SAML side of a sign-out.
+type upstreamLogout struct {
+	action string
+	fields [][2]string
+	asked  []string // next addresses
+}
+
+func (u *upstreamLogout) LogoutUpstream(_ context.Context, _ tenants.Environment, s sessions.Session, next string) (string, [][2]string, error) {
+	if s.ID == "" || len(s.Tenants) == 0 {
+		return "", nil, errors.New("the session is not the one that ended")
+	}
+	u.asked = append(u.asked, next)
+	return u.action, u.fields, nil
+}
+
+// A sign-out goes by the identity providers of the session, and ends where the
+// application wanted it to.
+func TestLogoutByTheIdentityProvider(t *testing.T) {
+	each(t, func(w *world) {
+		up := &upstreamLogout{}
+		w.h.upstream = up
+		out := func(redirect string) reply {
+			b := w.browser()
+			id := b.signedIn("ada@acme.com").ID
+			r := b.get("/oauth2/logout?" + url.Values{"id_token_hint": {id}, "post_logout_redirect_uri": {redirect}, "state": {"s"}}.Encode())
+			if _, q := b.location(b.get(w.ask(map[string]string{"prompt": "none"}))); q.Get("error") != oidc.LoginRequired {
+				w.Errorf("the session lives on: %v", q)
+			}
+			return r
+		}
+		const bye = "https://app.example.com/bye"
+		if r := out(bye); r.Header.Get("Location") != bye+"?state=s" {
+			w.Errorf("nobody to tell: %d %s", r.StatusCode, r.Header.Get("Location"))
+		}
+		up.action = "https://idp.acme.com/slo?SAMLRequest=x"
+		if r := out(bye); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != up.action {
+			w.Errorf("by redirect: %d %s", r.StatusCode, r.Header.Get("Location"))
+		}
+		up.fields = [][2]string{{"SAMLRequest", "x"}}
+		if r := out(""); !strings.HasPrefix(r.body, "POST https://idp.acme.com/slo") || !strings.Contains(r.body, "SAMLRequest=x") {
+			w.Errorf("by post: %s", r.body)
+		}
+		if want := []string{bye + "?state=s", bye + "?state=s", w.env.URL("/logout/done")}; !slices.Equal(up.asked, want) {
+			w.Errorf("comes back to %v", up.asked)
+		}
+	})
+}
+
 func TestBackchannelLogout(t *testing.T) {
 	each(t, func(w *world) {
 		var mu sync.Mutex

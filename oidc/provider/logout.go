@@ -16,6 +16,9 @@ import (
 // sign-in pages.
 const confirmLogout = "/logout"
 
+// loggedOut is the page that says that the sign-out is done.
+const loggedOut = "/logout/done"
+
 // logout ends the browser's session for an application (OpenID Connect
 // RP-Initiated Logout §2). An ID token of the person who is signed in proves that
 // the application means him; without one he is asked first, and the browser is
@@ -65,6 +68,9 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, env tenants.Env
 		}
 	}
 	httpx.ClearSessionCookie(w)
+	if gone, err := h.logoutUpstream(w, r, env, ses, after); err != nil || gone {
+		return err
+	}
 	if after == "" {
 		h.pages.Error(w, r, http.StatusOK, "You are signed out", "You can close this window.", "", "")
 		return nil
@@ -72,6 +78,29 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, env tenants.Env
 	w.Header().Set("Location", after)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
+}
+
+// logoutUpstream sends the browser to the identity providers through which the
+// ended session came, where they take logout messages; from there it comes to
+// after, which the application registered. gone is false when there are none.
+func (h *Handler) logoutUpstream(w http.ResponseWriter, r *http.Request, env tenants.Environment, ended sessions.Session, after string) (gone bool, err error) {
+	if h.upstream == nil || ended.ID == "" {
+		return false, nil
+	}
+	if after == "" {
+		after = env.URL(loggedOut)
+	}
+	action, fields, err := h.upstream.LogoutUpstream(r.Context(), env, ended, after)
+	switch {
+	case err != nil || action == "":
+		return false, err
+	case len(fields) > 0:
+		h.pages.AutoPost(w, r, action, fields)
+	default:
+		w.Header().Set("Location", action)
+		w.WriteHeader(http.StatusSeeOther)
+	}
+	return true, nil
 }
 
 // afterLogout gives the address to go on at. One that the application has not

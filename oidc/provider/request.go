@@ -36,12 +36,14 @@ type authRequest struct {
 	MaxAge *int64 `json:"max_age,omitempty"`
 	// Subject of the id_token_hint; empty: anybody.
 	Subject string `json:"subject,omitempty"`
+	// Connection that the application named; the sign-in must end through it.
+	// Empty: any.
+	Connection string `json:"connection,omitempty"`
 	// At is when the request arrived, in unix seconds.
 	At int64 `json:"at"`
 
 	none         bool // prompt=none
 	organization string
-	connection   string
 	loginHint    string
 	domainHint   string
 }
@@ -80,7 +82,7 @@ func (h *Handler) target(ctx context.Context, env tenants.Environment, p params,
 func (h *Handler) request(ctx context.Context, env tenants.Environment, app tenants.Application, p params, repeated []string) (authRequest, error) {
 	req := authRequest{
 		ClientID: app.ID, RedirectURI: p["redirect_uri"], State: p["state"], Nonce: p["nonce"], Challenge: p["code_challenge"],
-		At: h.clock.Now().Unix(), organization: p["organization"], connection: p["connection"], loginHint: p["login_hint"], domainHint: p["domain_hint"],
+		At: h.clock.Now().Unix(), organization: p["organization"], Connection: p["connection"], loginHint: p["login_hint"], domainHint: p["domain_hint"],
 	}
 	if p["response_mode"] == "form_post" {
 		req.ResponseMode = "form_post" // also for the errors that follow
@@ -104,7 +106,7 @@ func (h *Handler) request(ctx context.Context, env tenants.Environment, app tena
 		return req, refuse(oidc.UnsupportedResponseType, "Only response_type=code is supported.")
 	case p["response_mode"] != "" && p["response_mode"] != "query" && p["response_mode"] != "form_post":
 		return req, refuse(oidc.InvalidRequest, "response_mode must be query or form_post.")
-	case len(req.Nonce) > maxNonce || len(req.loginHint) > maxHint || len(req.domainHint) > maxHint || len(req.organization) > maxHint || len(req.connection) > maxHint:
+	case len(req.Nonce) > maxNonce || len(req.loginHint) > maxHint || len(req.domainHint) > maxHint || len(req.organization) > maxHint || len(req.Connection) > maxHint:
 		return req, refuse(oidc.InvalidRequest, "A parameter is too long.")
 	}
 	if err := req.pkce(app, p["code_challenge_method"]); err != nil {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -24,6 +25,13 @@ type Pages interface {
 	AutoPost(w http.ResponseWriter, r *http.Request, action string, fields [][2]string)
 }
 
+// Upstream tells identity providers that a session ended (SAML single logout). It
+// gives where to send the browser, by a form with the fields when there are any;
+// from there it comes back to next. An empty action: nobody has to be told.
+type Upstream interface {
+	LogoutUpstream(ctx context.Context, env tenants.Environment, s sessions.Session, next string) (action string, fields [][2]string, err error)
+}
+
 // Deps are what the provider stands on.
 type Deps struct {
 	DB           db.DB
@@ -34,6 +42,7 @@ type Deps struct {
 	RBAC         *rbac.Service
 	Signin       *signin.Service
 	Pages        Pages
+	Upstream     Upstream     // nil: no identity provider is told of a sign-out
 	Fetch        *http.Client // guarded; for back-channel logout
 	Clock        clock.Clock
 	Log          *slog.Logger
@@ -49,6 +58,7 @@ type Handler struct {
 	rbac         *rbac.Service
 	signin       *signin.Service
 	pages        Pages
+	upstream     Upstream
 	fetch        *http.Client
 	clock        clock.Clock
 	log          *slog.Logger
@@ -60,7 +70,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	return &Handler{
 		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
-		signin: d.Signin, pages: d.Pages, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+		signin: d.Signin, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
 	}
 }
 

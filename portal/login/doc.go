@@ -4,8 +4,14 @@
 //	POST /login                      e-mail or chosen connection → 303 to the connection's login
 //	GET  /signin/continue/{handle}   proves the browser of a verified answer, finishes the sign-in,
 //	                                 sets the session cookie → 303 to the authorization endpoint
+//	POST /signin/continue/{handle}   the same, after the person confirmed to change from somebody else's session
+//	GET  /login/test?flow=&token=    begins a test login in this browser → 303 to the connection's login
+//	GET  /login/test/{flow}          what came of it, for the same browser
+//	GET  /login/break-glass/{token}  asks, and uses nothing up
+//	POST /login/break-glass/{token}  uses an operator's link up: signs in past SSO enforcement
 //	GET  /logout                     asks
-//	POST /logout                     ends the browser's session
+//	POST /logout                     ends the browser's session, and then those at SAML identity providers
+//	GET  /logout/done                says so
 //
 // No page says whether an account exists: what the home-realm page shows
 // depends on the domain of the address alone.

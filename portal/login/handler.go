@@ -1,6 +1,8 @@
 package login
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/mail"
@@ -21,20 +23,28 @@ import (
 
 const maxForm = 16 << 10
 
+// Upstream tells identity providers that a session ended (SAML single logout).
+type Upstream interface {
+	// LogoutUpstream gives where to send the browser, by a form with the fields when
+	// there are any; it comes back to next. An empty action: nobody has to be told.
+	LogoutUpstream(ctx context.Context, env tenants.Environment, s sessions.Session, next string) (action string, fields [][2]string, err error)
+}
+
 // Handler serves the sign-in pages.
 type Handler struct {
 	db           db.DB
 	environments *tenants.Environments
 	signin       *signin.Service
 	sessions     *sessions.Service
+	upstream     Upstream
 	ui           *ui.UI
 	log          *slog.Logger
 	csrf         *http.CrossOriginProtection
 }
 
 // New wires the pages.
-func New(d db.DB, environments *tenants.Environments, s *signin.Service, ses *sessions.Service, u *ui.UI, log *slog.Logger) *Handler {
-	return &Handler{db: d, environments: environments, signin: s, sessions: ses, ui: u, log: log, csrf: http.NewCrossOriginProtection()}
+func New(d db.DB, environments *tenants.Environments, s *signin.Service, ses *sessions.Service, up Upstream, u *ui.UI, log *slog.Logger) *Handler {
+	return &Handler{db: d, environments: environments, signin: s, sessions: ses, upstream: up, ui: u, log: log, csrf: http.NewCrossOriginProtection()}
 }
 
 // Mount adds the routes.
@@ -43,9 +53,15 @@ func (h *Handler) Mount(r chi.Router) {
 		r.Use(h.csrf.Handler)
 		r.Get("/login", h.public(h.showLogin))
 		r.Post("/login", h.public(h.postLogin))
+		r.Get("/login/test", h.public(h.openTest))
+		r.Get("/login/test/{flow}", h.public(h.showTest))
+		r.Get("/login/break-glass/{token}", h.public(h.showBreakGlass))
+		r.Post("/login/break-glass/{token}", h.public(h.postBreakGlass))
 		r.Get("/signin/continue/{handle}", h.public(h.continueSignin))
+		r.Post("/signin/continue/{handle}", h.public(h.confirmSignin))
 		r.Get("/logout", h.public(h.showLogout))
 		r.Post("/logout", h.public(h.postLogout))
+		r.Get(logoutDone, h.public(h.showLoggedOut))
 	})
 }
 
@@ -160,39 +176,86 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, flow, email str
 	h.ui.Render(w, r, http.StatusOK, "choose", p, ui.CrossOriginForm())
 }
 
+// continueSignin ends a sign-in in the browser that began it.
 func (h *Handler) continueSignin(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	return h.arrive(w, r, env, a, false)
+}
+
+// confirmSignin is continueSignin after the person said yes to change from
+// somebody else.
+func (h *Handler) confirmSignin(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	return h.arrive(w, r, env, a, true)
+}
+
+func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, confirmed bool) error {
+	handle := chi.URLParam(r, "handle")
 	out, err := h.signin.Continue(r.Context(), a, env, signin.Arrival{
-		Handle: chi.URLParam(r, "handle"), BrowserID: httpx.Browser(r), SessionCookie: httpx.SessionCookie(r),
+		Handle: handle, BrowserID: httpx.Browser(r), SessionCookie: httpx.SessionCookie(r), Confirmed: confirmed,
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if out.Refusal != nil {
+	case out.Confirm != "":
+		h.confirm(w, r, handle, out.Confirm)
+		return nil
+	case out.Test:
+		leave(w, r, signin.TestPath(out.FlowID))
+		return nil
+	case out.Refusal != nil:
 		h.ui.Fault(w, r, h.log, out.Refusal, out.FlowID)
 		return nil
 	}
 	httpx.SetSessionCookie(w, out.Cookie)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	http.Redirect(w, r, "/oauth2/authorize?resume="+url.QueryEscape(out.FlowID), http.StatusSeeOther)
+	if out.Purpose != signin.PurposeStart {
+		leave(w, r, "/oauth2/authorize?resume="+url.QueryEscape(out.FlowID))
+		return nil
+	}
+	target, err := h.signin.UnsolicitedURL(r.Context(), h.db, env, out.FlowID)
+	if errors.Is(err, signin.ErrNoStart) {
+		h.signedIn(w, r)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	leave(w, r, target)
 	return nil
 }
+
+func (h *Handler) confirm(w http.ResponseWriter, r *http.Request, handle, email string) {
+	h.ui.Render(w, r, http.StatusOK, "confirm", confirmPage{Page: ui.Page{Title: "Change the account?"}, Handle: handle, Email: email}, ui.CrossOriginForm())
+}
+
+// leave sends the browser on without telling the next page where it was.
+func leave(w http.ResponseWriter, r *http.Request, target string) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+// logoutDone says that a sign-out is done, also to who comes back from there.
+const logoutDone = "/logout/done"
 
 func (h *Handler) showLogout(w http.ResponseWriter, r *http.Request, _ tenants.Environment, _ actor.Actor) error {
 	h.ui.Render(w, r, http.StatusOK, "logout", logoutPage{Page: ui.Page{Title: "Sign out?"}}, ui.CrossOriginForm())
 	return nil
 }
 
+func (h *Handler) showLoggedOut(w http.ResponseWriter, r *http.Request, _ tenants.Environment, _ actor.Actor) error {
+	h.ui.Render(w, r, http.StatusOK, "logout", logoutPage{Page: ui.Page{Title: "Signed out"}, Done: true})
+	return nil
+}
+
 func (h *Handler) postLogout(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	var ended sessions.Session
 	if cookie := httpx.SessionCookie(r); cookie != "" {
-		err := h.db.Tx(r.Context(), func(q db.Queryer) error {
-			s, err := h.sessions.Find(r.Context(), q, env.ID, cookie)
-			if err != nil {
+		err := h.db.Tx(r.Context(), func(q db.Queryer) (err error) {
+			if ended, err = h.sessions.Find(r.Context(), q, env.ID, cookie); err != nil {
 				return err
 			}
 			who := a
-			who.Kind, who.Subject, who.Session = actor.User, s.UserID, s.ID
-			_, err = h.sessions.End(r.Context(), who, q, sessions.Selector{Environment: env.ID, Session: s.ID}, "logout")
+			who.Kind, who.Subject, who.Session = actor.User, ended.UserID, ended.ID
+			_, err = h.sessions.End(r.Context(), who, q, sessions.Selector{Environment: env.ID, Session: ended.ID}, "logout")
 			return err
 		})
 		if err != nil && fault.KindOf(err) == 0 {
@@ -200,6 +263,20 @@ func (h *Handler) postLogout(w http.ResponseWriter, r *http.Request, env tenants
 		}
 	}
 	httpx.ClearSessionCookie(w)
-	h.ui.Render(w, r, http.StatusOK, "logout", logoutPage{Page: ui.Page{Title: "Signed out"}, Done: true})
-	return nil
+	if ended.ID != "" {
+		// The session is over here, whatever becomes of those at identity providers.
+		action, fields, err := h.upstream.LogoutUpstream(r.Context(), env, ended, env.URL(logoutDone))
+		if err != nil {
+			return err
+		}
+		if len(fields) > 0 {
+			h.ui.AutoPost(w, r, action, fields)
+			return nil
+		}
+		if action != "" {
+			leave(w, r, action)
+			return nil
+		}
+	}
+	return h.showLoggedOut(w, r, env, a)
 }

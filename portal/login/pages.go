@@ -43,3 +43,25 @@ type logoutPage struct {
 	ui.Page
 	Done bool
 }
+
+// confirmPage asks before a sign-in that nobody asked for here replaces another
+// person's session.
+type confirmPage struct {
+	ui.Page
+	Handle string
+	Email  string
+}
+
+// breakGlassPage asks before an emergency link is used up.
+type breakGlassPage struct {
+	ui.Page
+	Token string
+	Email string
+	Org   string
+}
+
+// signedInPage is where a sign-in ends that no application waits for.
+type signedInPage struct {
+	ui.Page
+	Org string
+}

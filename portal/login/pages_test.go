@@ -72,6 +72,34 @@ var (
 	}
 )
 
+var (
+	yes        = true
+	oktaTested = tenants.SSOConnection{Name: "Okta", Type: tenants.SAML, SAML: &tenants.SAMLSettings{IdPEntityID: "http://www.okta.com/exk1"}}
+	failedTest = signin.TestResult{FlowID: "flw_01", Status: signin.TestFailed, Connection: oktaTested, Login: &signin.Login{
+		Outcome: signin.OutcomeFailure, Code: "SAML_AUDIENCE_MISMATCH",
+		Checks: []signin.Check{{Name: "signature", OK: true}, {Name: "audience", Expected: "https://gate.example/saml/sso_1", Actual: "https://elsewhere.example"}},
+	}}
+	succeededTest = signin.TestResult{FlowID: "flw_01", Status: signin.TestSucceeded, Connection: oktaTested, Login: &signin.Login{
+		Outcome: signin.OutcomeSuccess, Checks: []signin.Check{{Name: "signature", OK: true, Expected: "a trusted key", Actual: "3f2a…"}},
+		Detail: signin.Detail{
+			Claims:  map[string][]string{"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress": {"ada@acme.example"}, "groups": {"engineering", "everybody"}},
+			Profile: &signin.Profile{Subject: "00u1", UserName: "ada@acme.example", Email: "ada@acme.example", EmailVerified: &yes, FirstName: "Ada"},
+			Groups:  []string{"engineering", "everybody"}, GroupsKnown: true, GroupCount: 2,
+			Roles: []signin.GrantedAs{{Key: "developer", Sources: []string{"group:engineering"}}, {Key: "read-only", Sources: []string{"default"}}},
+			Would: &signin.Would{Outcome: signin.WouldRefused, Code: "POLICY_EMAIL_DOMAIN"},
+		},
+	}}
+	hostileTest = signin.TestResult{FlowID: injection, Status: signin.TestSucceeded, Connection: tenants.SSOConnection{Name: injection}, Login: &signin.Login{
+		Code: injection, Checks: []signin.Check{{Name: injection, Expected: unbroken, Actual: rtl}},
+		Detail: signin.Detail{
+			Claims:  map[string][]string{injection: {injection, unbroken}, unbroken: {rtl, emoji, "\x00\xff\u2028"}, "": nil},
+			Profile: &signin.Profile{Subject: injection, Email: longEmail, FirstName: rtl, LastName: emoji, DisplayName: unbroken},
+			Groups:  []string{injection, unbroken, rtl}, GroupCount: 1500, GroupsKnown: true,
+			Roles: []signin.GrantedAs{{Key: unbroken, Sources: []string{injection}}}, Would: &signin.Would{Outcome: signin.WouldSignIn, Step: injection},
+		},
+	}}
+)
+
 // fixtures are all pages of the sign-in in all their states. sink is where the
 // auto-post page posts to.
 func (h *Handler) fixtures(sink string) []fixture {
@@ -94,6 +122,9 @@ func (h *Handler) fixtures(sink string) []fixture {
 	autopost := func(action string, fields ...[2]string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { h.ui.AutoPost(w, r, action, fields) }
 	}
+	test := func(t signin.TestResult) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.test(w, r, t) }
+	}
 	const ok, unprocessable, forbidden = http.StatusOK, http.StatusUnprocessableEntity, http.StatusForbidden
 	return []fixture{
 		{"identifier empty", "identifier", ok, true, "Sign in", identifier(ok, "", "", "")},
@@ -111,6 +142,27 @@ func (h *Handler) fixtures(sink string) []fixture {
 		{"logout", "logout", ok, true, "Sign out", handle(h.showLogout)},
 		{"logout done", "logout", ok, false, "Signed out", handle(h.postLogout)},
 
+		{"confirm empty", "confirm", ok, true, "Change the account?", func(w http.ResponseWriter, r *http.Request) { h.confirm(w, r, "", "") }},
+		{"confirm", "confirm", ok, true, "Change the account?", func(w http.ResponseWriter, r *http.Request) { h.confirm(w, r, "h1", "ada@acme.example") }},
+		{"confirm hostile", "confirm", ok, true, "Change the account?", func(w http.ResponseWriter, r *http.Request) { h.confirm(w, r, injection, longEmail+rtl) }},
+
+		{"breakglass empty", "breakglass", ok, true, "Emergency sign-in", func(w http.ResponseWriter, r *http.Request) { h.breakGlass(w, r, "", "", "") }},
+		{"breakglass", "breakglass", ok, true, "Emergency sign-in", func(w http.ResponseWriter, r *http.Request) {
+			h.breakGlass(w, r, "t1", "boss@acme.example", "Acme Corp")
+		}},
+		{"breakglass hostile", "breakglass", ok, true, "Emergency sign-in", func(w http.ResponseWriter, r *http.Request) { h.breakGlass(w, r, injection, longEmail, rtl+unbroken) }},
+
+		{"signedin", "signedin", ok, false, "You are signed in", h.signedIn},
+		{"signedin hostile", "signedin", ok, false, "You are signed in", func(w http.ResponseWriter, r *http.Request) {
+			h.ui.Render(w, r, ok, "signedin", signedInPage{Page: ui.Page{Title: "You are signed in"}, Org: injection + unbroken})
+		}},
+
+		{"test empty", "test", ok, false, "The test failed", test(signin.TestResult{})},
+		{"test pending", "test", ok, false, "The test is under way", test(signin.TestResult{FlowID: "flw_01", Status: signin.TestPending})},
+		{"test failed", "test", ok, false, "The test failed", test(failedTest)},
+		{"test succeeded", "test", ok, false, "The test succeeded", test(succeededTest)},
+		{"test hostile", "test", ok, false, "The test succeeded", test(hostileTest)},
+
 		{"error empty", "error", forbidden, false, "Something went wrong", failure(ui.ErrorPage{})},
 		{"error", "error", forbidden, false, "You cannot sign in here", func(w http.ResponseWriter, r *http.Request) {
 			h.ui.Fault(w, r, h.log, fault.New(fault.Forbidden, "POLICY_USER_DEPROVISIONED", "Your organization has switched your account off. Ask your administrator."), "flw_01kc9z3n7w4vqtx2m8r5d6hjbe")
@@ -123,9 +175,9 @@ func (h *Handler) fixtures(sink string) []fixture {
 			Page: ui.Page{Title: injection, Brand: emoji + unbroken}, Message: rtl + unbroken, Code: unbroken, FlowID: injection, Help: emoji, ActionURL: "/login?x=" + injection, ActionText: unbroken,
 		})},
 
-		{"autopost empty", "autopost", ok, true, "Signing you in", autopost(sink)},
-		{"autopost", "autopost", ok, true, "Signing you in", autopost(sink, [2]string{"SAMLResponse", "PHNhbWxwOlJlc3BvbnNlLz4="}, [2]string{"RelayState", "r"})},
-		{"autopost hostile", "autopost", ok, true, "Signing you in", autopost(sink+"?x="+unbroken, [2]string{injection, injection}, [2]string{"submit", rtl + emoji})},
+		{"autopost empty", "autopost", ok, true, "One moment", autopost(sink)},
+		{"autopost", "autopost", ok, true, "One moment", autopost(sink, [2]string{"SAMLResponse", "PHNhbWxwOlJlc3BvbnNlLz4="}, [2]string{"RelayState", "r"})},
+		{"autopost hostile", "autopost", ok, true, "One moment", autopost(sink+"?x="+unbroken, [2]string{injection, injection}, [2]string{"submit", rtl + emoji})},
 	}
 }
 

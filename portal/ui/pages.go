@@ -67,6 +67,6 @@ func (u *UI) AutoPost(w http.ResponseWriter, r *http.Request, action string, fie
 		return
 	}
 	u.Render(w, r, http.StatusOK, "autopost", autoPostPage{
-		Page: Page{Title: "Signing you in"}, Action: action, Host: target.Host, Fields: fields, Script: autoPostScript,
+		Page: Page{Title: "One moment"}, Action: action, Host: target.Host, Fields: fields, Script: autoPostScript,
 	}, CrossOriginForm(), inlineScript(autoPostHash))
 }

@@ -1,0 +1,27 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+var errMeScope = fault.New(fault.Forbidden, "insufficient_scope", "The access token needs the scopes profile, email, phone and address.")
+
+// UserToken checks an access token for SCIM's /Me and gives the tenant and the
+// user that it stands for. It must cover all that a directory knows of a person.
+// Faults: those of an invalid token, insufficient_scope.
+func (h *Handler) UserToken(ctx context.Context, env tenants.Environment, token string) (tenant, user string, err error) {
+	c, _, err := h.accessToken(ctx, env, token)
+	if err != nil {
+		return "", "", err
+	}
+	for _, scope := range []string{oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopePhone, oidc.ScopeAddress} {
+		if !hasScope(c.Scope, scope) {
+			return "", "", errMeScope
+		}
+	}
+	return c.TenantID, c.Subject, nil
+}
