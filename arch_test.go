@@ -78,7 +78,7 @@ var house = []place{
 	{"gatewaytest/idp", 9, 8, nil},
 	{"gatewaytest/htmlcheck", 9, -1, nil},
 	{"internal/gateway", 9, 8, nil}, // the wiring: docs/adr/0002
-	{"gatewaytest", 9, 8, []string{"gatewaytest/idp", "client", "internal/gateway"}},
+	{"gatewaytest", 9, 8, []string{"gatewaytest/idp", "gatewaytest/htmlcheck", "client", "internal/gateway"}},
 	{"cmd", 9, 8, []string{"client", "examples", "gatewaytest/idp", "internal/gateway"}},
 
 	{"docs", 9, -1, nil}, // checks of the documents

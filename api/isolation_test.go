@@ -182,6 +182,7 @@ func TestForeignReferences(t *testing.T) {
 		f.refused(422, "unknown_role", "PATCH", at+"/sso-connections/"+mine["sso"], object{"default_role_ids": role})
 		f.refused(422, "unknown_role", "PUT", at+"/group-role-mappings", object{"mappings": []object{{"group": "x", "role_ids": role}}})
 		f.refused(422, "unknown_connection", "PUT", at+"/group-role-mappings", object{"mappings": []object{{"group": "x", "connection_id": neighbour["sso"], "role_ids": []string{mine["r"]}}}})
+		f.refused(422, "unknown_connection", "POST", at+"/group-role-mappings:preview", object{"groups": []string{"x"}, "connection_id": neighbour["sso"]})
 		f.refused(422, "unknown_connection", "PATCH", at+"/sso-connections/"+mine["sso"], object{"scim_connection_ids": []string{neighbour["scim"]}})
 		f.refused(422, "unknown_member", "POST", at+"/groups/"+mine["g"]+"/members", object{"user_ids": []string{neighbour["u"]}})
 	})

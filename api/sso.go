@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -21,7 +22,7 @@ type createSSO struct {
 		Type string `json:"type" enum:"saml,oidc"`
 		Name string `json:"name" maxLength:"200"`
 		SSOFields
-		Status string `json:"status,omitempty" enum:"draft,active" doc:"active at creation is for management keys"`
+		Status string `json:"status,omitempty" enum:"draft,active" doc:"active at creation is for management keys; draft lets a connection begin without its identity provider"`
 	}
 }
 
@@ -117,6 +118,11 @@ func (h *Handler) registerSSO() {
 		})
 	read(h, route{method: http.MethodPost, path: "/tenants/{t}/group-role-mappings:preview", id: "previewGroupRoleMappings", summary: "Show what somebody new in these groups would get: default, connection's and mapped roles", permission: ssoRead},
 		func(ctx context.Context, s scope, q db.Queryer, in *previewMappings) (out effectiveBody, err error) {
+			if in.Body.ConnectionID != "" {
+				if err := h.RBAC.CheckConnection(ctx, q, s.tenant.ID, in.Body.ConnectionID); err != nil {
+					return out, err
+				}
+			}
 			e, err := h.RBAC.Preview(ctx, q, rbac.Preview{Environment: s.environment.ID, Tenant: s.tenant.ID, Connection: in.Body.ConnectionID, Groups: in.Body.Groups})
 			return showEffective(e), err
 		})
@@ -144,11 +150,24 @@ func (h *Handler) createSSO(ctx context.Context, s scope, _ db.Queryer, in *crea
 	if n.SAML, err = h.saml(f, nil, found); err != nil {
 		return out, err
 	}
+	// A draft that says so may begin without the provider, whose console may ask for
+	// our addresses first.
+	blank := n.Status == tenants.SSODraft
 	switch {
+	case blank && n.Type == tenants.SAML && n.SAML == nil:
+		n.SAML = &tenants.SAMLSettings{ClockSkew: tenants.DefaultClockSkew}
+	case blank && n.Type == tenants.OIDC && n.OIDC == nil:
+		n.OIDC = &tenants.OIDCSettings{}
+	case blank:
 	case n.Type == tenants.SAML && f.IdPMetadataXML == nil && f.IdP == nil && !found.fetched():
-		return out, refused("idp_required", "Give idp_metadata_url, idp_metadata_xml or idp.", "idp")
+		return out, refused("idp_required", "Give idp_metadata_url, idp_metadata_xml or idp, or begin with the status draft.", "idp")
 	case n.Type == tenants.OIDC && (f.Issuer == nil || f.ClientID == nil):
-		return out, refused("issuer_required", "Give issuer and client_id.", "issuer")
+		return out, refused("issuer_required", "Give issuer and client_id, or begin with the status draft.", "issuer")
+	}
+	if (tenants.SSOConnection{SAML: n.SAML, OIDC: n.OIDC}).NeedsKey() {
+		if err := h.Tenants.ReadySPKey(); err != nil {
+			return out, err
+		}
 	}
 	err = h.DB.Tx(ctx, func(q db.Queryer) error {
 		c, err := h.Tenants.CreateSSOConnection(ctx, s.actor, q, s.tenant.ID, n)
@@ -180,7 +199,16 @@ func (h *Handler) updateSSO(ctx context.Context, s scope, q db.Queryer, in *upda
 	if err != nil {
 		return out, err
 	}
+	if !before.NeedsKey() && f.mayNeedKey() {
+		if err := h.Tenants.ReadySPKey(); err != nil {
+			return out, err
+		}
+	}
 	err = h.DB.Tx(ctx, func(q db.Queryer) error {
+		// A refresh of metadata that came between would have its keys undone.
+		if err := h.Tenants.HoldSSOConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+			return err
+		}
 		current, err := h.Tenants.SSOConnection(ctx, q, s.tenant.ID, in.Connection)
 		if err != nil {
 			return err
@@ -201,7 +229,11 @@ func (h *Handler) updateSSO(ctx context.Context, s scope, q db.Queryer, in *upda
 			return err
 		}
 		if current.Status == tenants.SSOActive && c.Status != tenants.SSOActive {
-			if err := h.Signin.KeepsEnforced(ctx, q, s.environment, s.tenant.ID); err != nil {
+			err := h.Signin.KeepsEnforced(ctx, q, s.environment, s.tenant.ID)
+			if f, ok := fault.From(err); ok {
+				return f.In("status")
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
+	"github.com/gatehouse-id/gatehouse/internal/permission"
 	"github.com/gatehouse-id/gatehouse/signin"
 )
 
@@ -297,10 +298,34 @@ func TestSSOTestsAndLogins(t *testing.T) {
 		f.refused(404, "test_not_found", "GET", one+"/tests/flw_unknown", nil)
 		late := text(f.do(201, "POST", one+":test", nil), "flow_id")
 		f.clock.Advance(11 * time.Minute)
-		if got := f.do(200, "GET", one+"/tests/"+late, nil); got["status"] != "failed" || got["code"] != "SIGNIN_FLOW_EXPIRED" || got["explanation"] == nil {
+		if got := f.do(200, "GET", one+"/tests/"+late, nil); got["status"] != "failed" || got["code"] != "SIGNIN_TEST_UNANSWERED" || got["explanation"] == nil {
 			t.Errorf("%v", got)
 		}
 	})
+}
+
+// Everybody's default role reads the login log: what a test brought of a person is
+// for who sets connections up.
+func TestWhoSeesWhatATestBrought(t *testing.T) {
+	l := signin.Login{
+		Purpose: signin.PurposeTest, Outcome: signin.OutcomeSuccess, Response: "<Response>ada</Response>", Email: "ada@acme.example",
+		Detail: signin.Detail{
+			Claims: map[string][]string{"title": {"Countess"}}, Groups: []string{"board"}, GroupCount: 1, GroupsKnown: true,
+			Profile: &signin.Profile{FirstName: "Ada"}, Roles: []signin.GrantedAs{{Key: "dev"}},
+		},
+	}
+	reader := actor.Actor{Permissions: permission.NewSet("fe.secure.read.*")}
+	got := showLoginTo(reader, "")(l)
+	if got.Response != "" || got.Profile != nil || len(got.Groups) != 0 || got.Claims["title"][0] != "(8 characters)" || got.GroupCount != 1 || len(got.Roles) != 1 {
+		t.Errorf("%+v", got)
+	}
+	admin := actor.Actor{Permissions: permission.NewSet("fe.secure.read.*", ssoWrite)}
+	if got := showLoginTo(admin, "")(l); got.Response == "" || got.Profile == nil || len(got.Groups) != 1 || got.Claims["title"][0] != "Countess" {
+		t.Errorf("%+v", got)
+	}
+	if l.Detail.Claims["title"][0] != "Countess" {
+		t.Error("the entry itself was changed")
+	}
 }
 
 func TestMappingPreview(t *testing.T) {
@@ -329,12 +354,13 @@ func TestMappingPreview(t *testing.T) {
 			{object{"groups": []string{}}, []string{"read-only=default"}},
 			{object{"groups": []string{"engineering", "Engineering", "operations"}}, []string{"dev=group:engineering", "read-only=default"}},
 			{object{"groups": []string{"operations"}, "connection_id": c}, []string{"guest=connection:Okta", "ops=group:operations", "read-only=default"}},
-			{object{"groups": []string{"nobody"}, "connection_id": "sso_unknown"}, []string{"read-only=default"}},
+			{object{"groups": []string{"nobody"}}, []string{"read-only=default"}},
 		} {
 			if got := preview(k.body); !slices.Equal(got, k.want) {
 				t.Errorf("%v: %v, want %v", k.body, got, k.want)
 			}
 		}
+		f.refused(422, "unknown_connection", "POST", "/tenants/acme/group-role-mappings:preview", object{"groups": []string{"operations"}, "connection_id": "sso_unknown"})
 	})
 }
 
@@ -349,6 +375,34 @@ func TestSSOPresets(t *testing.T) {
 		for _, want := range []string{"okta", "entra", "google", "onelogin", "jumpcloud", "ping", "pingfederate", "adfs", "keycloak", "generic"} {
 			if !slices.Contains(kinds, want) {
 				t.Errorf("%s is missing in %v", want, kinds)
+			}
+		}
+	})
+}
+
+// Consoles that ask for our addresses first: a draft gives them before anything is
+// known of the provider, and is good for nothing else.
+func TestDraftWithoutProvider(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		f.do(201, "POST", "/tenants", object{"name": "Acme", "key": "acme"})
+		const base = "/tenants/acme/sso-connections"
+		for kind, whole := range map[string]object{
+			"saml": {"idp": object{"entity_id": "https://idp.example", "sso_url": "https://idp.example/sso", "certificates": []any{certificate}}},
+			"oidc": {"issuer": "https://accounts.example", "client_id": "c"},
+		} {
+			c := f.do(201, "POST", base, object{"type": kind, "name": kind, "status": "draft"})
+			one := base + "/" + text(c, "id")
+			if a := c[kind].(object); a["acs_url"] == "" && a["redirect_uri"] == "" {
+				t.Errorf("%s: a draft without our addresses: %v", kind, c)
+			}
+			f.refused(409, "idp_required", "POST", one+":test", nil)
+			f.refused(409, "idp_required", "PATCH", one, object{"status": "active"})
+			f.do(200, "PATCH", one, object{"name": "still a draft"})
+			f.do(200, "PATCH", one, whole)
+			f.do(201, "POST", one+":test", nil)
+			if c := f.do(200, "PATCH", one, object{"status": "active"}); c["status"] != "active" {
+				t.Errorf("%s: %v", kind, c)
 			}
 		}
 	})

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"strconv"
 	"time"
 
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -134,6 +136,12 @@ func anySet(fields []ssoField) bool {
 	return false
 }
 
+// mayNeedKey reports whether the fields may make a connection need a key of ours.
+func (f SSOFields) mayNeedKey() bool {
+	return value(f.SignRequests) || value(f.WantEncrypted) || value(f.SLOURL) != "" || value(f.TokenEndpointAuthMethod) == tenants.AuthPrivateKeyJWT ||
+		f.IdPMetadataXML != nil || value(f.IdPMetadataURL) != "" // which may name a logout address
+}
+
 // secret is the client secret, which a SAML connection has for Microsoft Graph.
 func (f SSOFields) secret() *string {
 	if f.GraphClientSecret != nil {
@@ -162,7 +170,7 @@ func (h *Handler) fetch(ctx context.Context, f SSOFields) (out fetched, err erro
 // saml makes the settings of a SAML connection, beginning from those it has. nil:
 // nothing changes.
 func (h *Handler) saml(f SSOFields, current *tenants.SAMLSettings, found fetched) (*tenants.SAMLSettings, error) {
-	if !anySet(f.samlFields()) && f.RevocationIssuer == nil || f.oidcOnly(current) {
+	if !anySet(f.samlFields()) && (f.RevocationIssuer == nil || current == nil) { // revocation_issuer is of both types
 		return nil, nil
 	}
 	out := tenants.SAMLSettings{ClockSkew: tenants.DefaultClockSkew}
@@ -215,11 +223,6 @@ func (h *Handler) saml(f SSOFields, current *tenants.SAMLSettings, found fetched
 	return &out, nil
 }
 
-// oidcOnly: revocation_issuer belongs to both types, and stands alone here.
-func (f SSOFields) oidcOnly(current *tenants.SAMLSettings) bool {
-	return !anySet(f.samlFields()) && current == nil
-}
-
 // take puts what metadata says into the settings; what somebody chose stays.
 func take(to *tenants.SAMLSettings, from tenants.SAMLSettings, fresh bool) {
 	to.IdPEntityID, to.SSOURL, to.SSOBinding, to.Keys = from.IdPEntityID, from.SSOURL, from.SSOBinding, from.Keys
@@ -247,8 +250,11 @@ func (f SSOFields) byHand(out *tenants.SAMLSettings) error {
 	}
 	if f.IdP.Certificates != nil {
 		out.Keys = nil
-		for _, text := range *f.IdP.Certificates {
+		for i, text := range *f.IdP.Certificates {
 			k, err := tenants.ParseIdPKey(text)
+			if f, ok := fault.From(err); ok {
+				return f.In("idp.certificates[" + strconv.Itoa(i) + "]")
+			}
 			if err != nil {
 				return err
 			}

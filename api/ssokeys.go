@@ -47,10 +47,20 @@ func (h *Handler) registerSSOKeys() {
 			keys, err := h.Tenants.SPKeys(ctx, q, s.tenant.ID, in.Connection)
 			return whole(keys, showSPKey), err
 		})
-	write(h, route{method: http.MethodPost, path: ssoOne + "/sp-keys", id: "createSPKey", summary: "Make the next key; it is published beside the active one until it is activated", permission: ssoWrite, status: http.StatusCreated},
-		func(ctx context.Context, s scope, q db.Queryer, in *SSOPath) (spKeyBody, error) {
-			k, err := h.Tenants.RotateSPKey(ctx, s.actor, q, s.tenant.ID, in.Connection)
-			return showSPKey(k), err
+	read(h, route{method: http.MethodPost, path: ssoOne + "/sp-keys", id: "createSPKey", summary: "Make the next key; it is published beside the active one until it is activated", permission: ssoWrite, status: http.StatusCreated},
+		func(ctx context.Context, s scope, q db.Queryer, in *SSOPath) (out spKeyBody, err error) {
+			if _, err := h.Tenants.SSOConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+				return out, err
+			}
+			if err := h.Tenants.ReadySPKey(); err != nil {
+				return out, err
+			}
+			err = h.DB.Tx(ctx, func(q db.Queryer) error {
+				k, err := h.Tenants.RotateSPKey(ctx, s.actor, q, s.tenant.ID, in.Connection)
+				out = showSPKey(k)
+				return err
+			})
+			return out, err
 		})
 	write(h, route{method: http.MethodPost, path: ssoOne + "/sp-keys/{key}:activate", id: "activateSPKey", summary: "Sign with the next key from now on; the one before still decrypts", permission: ssoWrite},
 		func(ctx context.Context, s scope, q db.Queryer, in *spKeyPath) (out list[spKeyBody], err error) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -22,7 +23,7 @@ type loginBody struct {
 	Email         string              `json:"email"`
 	IP            string              `json:"ip"`
 	Checks        []checkBody         `json:"checks" doc:"What was checked, in order"`
-	Response      string              `json:"response" doc:"The identity provider's answer, with values redacted unless it was a test"`
+	Response      string              `json:"response" doc:"The identity provider's answer, with values redacted unless it was a test; tests for who may change connections"`
 	Claims        map[string][]string `json:"claims" doc:"As received; values redacted unless it was a test"`
 	Profile       *profileBody        `json:"profile,omitempty" doc:"As the attribute mapping reads it; of tests"`
 	Groups        []string            `json:"groups" doc:"Of tests; at most the first 200"`
@@ -111,6 +112,15 @@ func showLogin(kind string) func(signin.Login) loginBody {
 	}
 }
 
+// showLoginTo shows what a test brought only to who may set connections up.
+func showLoginTo(a actor.Actor, kind string) func(signin.Login) loginBody {
+	show := showLogin(kind)
+	if a.May(ssoWrite) {
+		return show
+	}
+	return func(l signin.Login) loginBody { return show(l.Redacted()) }
+}
+
 type listLogins struct {
 	SSOPath
 	PageQuery
@@ -153,7 +163,7 @@ func showTest(t signin.TestResult) testBody {
 		l := showLogin(kind)(*t.Login)
 		out.Login, out.Code, out.Explanation, out.Checks, out.Claims, out.Profile, out.Roles, out.Would = &l, l.Code, l.Explanation, l.Checks, l.Claims, l.Profile, l.Roles, l.Would
 	} else if t.Status == signin.TestFailed {
-		out.Code = signin.CodeFlowExpired
+		out.Code = signin.CodeTestUnanswered
 		out.Explanation = explain(out.Code, kind)
 	}
 	return out
@@ -174,14 +184,14 @@ func (h *Handler) registerLogins() {
 			found, next, err := h.Signin.Logins(ctx, q, s.tenant.ID, signin.LoginQuery{
 				Connection: in.Connection, Outcome: in.Outcome, Code: in.Code, FlowID: in.FlowID, Purpose: in.Purpose, Cursor: after, Limit: in.Limit,
 			})
-			return paged(found, showLogin(tenants.IdPKind(c)), h.cursor(s, name, next)), err
+			return paged(found, showLoginTo(s.actor, tenants.IdPKind(c)), h.cursor(s, name, next)), err
 		})
 	write(h, route{method: http.MethodPost, path: ssoOne + ":test", id: "testSSOConnection", summary: "Begin a test login through a connection, whatever its status", permission: ssoWrite, status: http.StatusCreated},
 		func(ctx context.Context, s scope, q db.Queryer, in *SSOPath) (out testStarted, err error) {
 			link, err := h.Signin.TestStart(ctx, s.actor, q, s.environment, s.tenant.ID, in.Connection)
 			return testStarted(link), err
 		})
-	read(h, route{method: http.MethodGet, path: ssoOne + "/tests/{flow}", id: "getSSOTest", summary: "Show what came of a test login", permission: ssoRead},
+	read(h, route{method: http.MethodGet, path: ssoOne + "/tests/{flow}", id: "getSSOTest", summary: "Show what came of a test login", permission: ssoWrite},
 		func(ctx context.Context, s scope, q db.Queryer, in *testPath) (out testBody, err error) {
 			t, err := h.Signin.TestResult(ctx, q, s.environment.ID, s.tenant.ID, in.Connection, in.Flow)
 			if err != nil {

@@ -122,18 +122,3 @@ var catalogue = map[string]Severity{
 	"webhook.deleted":  Medium,
 	"webhook.disabled": High,
 }
-
-// Known reports whether the catalogue has the action.
-func Known(action string) bool {
-	_, ok := catalogue[action]
-	return ok
-}
-
-// Actions gives every action and its severity.
-func Actions() map[string]Severity {
-	all := make(map[string]Severity, len(catalogue))
-	for k, v := range catalogue {
-		all[k] = v
-	}
-	return all
-}

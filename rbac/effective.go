@@ -31,9 +31,22 @@ type Preview struct {
 
 // Preview computes the roles and permissions that a login would bring: default
 // roles, those of the connection, and those mapped to the names of groups
-// (product 2.6). It writes nothing.
+// (product 2.6). It writes nothing. The caller knows that the connection is one of
+// the tenant.
 func (s *Service) Preview(ctx context.Context, q db.Queryer, in Preview) (Effective, error) {
 	return scanEffective(q.Query(ctx, sqlPreview, in.Tenant, in.Membership, in.Connection, db.Set(in.Groups), in.Environment, in.KeepGroups))
+}
+
+// CheckConnection holds a caller's word for a connection to those of the tenant,
+// single sign-on and SCIM.
+//
+// Fault: unknown_connection.
+func (s *Service) CheckConnection(ctx context.Context, q db.Queryer, tenant, connection string) error {
+	ids, err := scanIDs(q.Query(ctx, sqlConnections, tenant))
+	if err == nil && !slices.Contains(ids, connection) {
+		err = invalid("unknown_connection", "The connection is not one of this tenant.", "connection_id")
+	}
+	return err
 }
 
 // Holders gives the memberships, usable ones only, that hold a permission through

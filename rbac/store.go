@@ -171,13 +171,11 @@ FROM json_each($3) j JOIN roles r ON r.environment_id = $2 AND r.owner_tenant_id
 SELECT COALESCE(MIN(r.level), 2147483647) FROM granted JOIN roles r ON r.environment_id = granted.environment_id AND r.owner_tenant_id = granted.role_owner AND r.id = granted.role_id`
 )
 
-// sqlEffective gathers all that a membership is granted, in one statement: rows of
-// kind role with their source, and rows of kind permission. Groups are flattened
+// grantedHead gathers all that a membership is granted. Groups are flattened
 // through their nesting. Names of groups that SCIM pushed or an assertion carried
-// give roles by mapping; a disabled connection's assertions count for nothing.
-// Custom roles lose permissions classified never and gain those classified always
-// (product 113, 120).
-const sqlEffective = `WITH RECURSIVE member_of (group_id) AS (
+// give roles by mapping; a disabled connection's assertions count for nothing. It
+// ends in the condition on those of assertions.
+const grantedHead = `WITH RECURSIVE member_of (group_id) AS (
   SELECT gm.group_id FROM group_members gm WHERE gm.tenant_id = $1 AND gm.membership_id = $2
   UNION
   SELECT gc.group_id FROM group_children gc JOIN member_of mo ON gc.child_id = mo.group_id WHERE gc.tenant_id = $1
@@ -192,61 +190,42 @@ const sqlEffective = `WITH RECURSIVE member_of (group_id) AS (
   JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id AND g.managed_by = 'scim'
   JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = g.name AND gm.connection_id IN ('', g.connection_id)
   UNION
-  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || ig.name FROM identities i
-  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
-  JOIN identity_groups ig ON ig.tenant_id = $1 AND ig.identity_id = i.id
-  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = ig.name AND gm.connection_id IN ('', i.connection_id)
-  WHERE i.tenant_id = $1 AND i.membership_id = $2
-  UNION
   SELECT d.environment_id, d.role_owner, d.role_id, 'connection:' || c.name FROM identities i
   JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
   JOIN sso_default_roles d ON d.tenant_id = $1 AND d.connection_id = i.connection_id
   WHERE i.tenant_id = $1 AND i.membership_id = $2
-` + grantedTail
+  UNION
+  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || ig.name FROM identities i
+  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
+  JOIN identity_groups ig ON ig.tenant_id = $1 AND ig.identity_id = i.id
+  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = ig.name AND gm.connection_id IN ('', i.connection_id)
+  WHERE i.tenant_id = $1 AND i.membership_id = $2`
+
+// sqlEffective gives what a membership is granted, in one statement: rows of kind
+// role with their source, and rows of kind permission.
+const sqlEffective = grantedHead + grantedTail
 
 // sqlPreview is sqlEffective for what a login would bring: the membership, which
 // may be none, with the groups of $4 in the place of those that the connection's
 // last answer carried, unless $6 says that it carries none. Without a membership
 // the environment's default roles stand in for the direct ones.
-const sqlPreview = `WITH RECURSIVE member_of (group_id) AS (
-  SELECT gm.group_id FROM group_members gm WHERE gm.tenant_id = $1 AND gm.membership_id = $2
-  UNION
-  SELECT gc.group_id FROM group_children gc JOIN member_of mo ON gc.child_id = mo.group_id WHERE gc.tenant_id = $1
-), assignments (environment_id, role_owner, role_id, source) AS (
-  SELECT mr.environment_id, mr.role_owner, mr.role_id, 'direct' FROM membership_roles mr WHERE mr.tenant_id = $1 AND mr.membership_id = $2
+const sqlPreview = grantedHead + ` AND (i.connection_id <> $3 OR $6)
   UNION
   SELECT r.environment_id, r.owner_tenant_id, r.id, 'default' FROM roles r
   WHERE r.environment_id = $5 AND r.owner_tenant_id IN ('', $1) AND r.is_default AND $2 = ''
   UNION
-  SELECT gr.environment_id, gr.role_owner, gr.role_id, 'group:' || g.name FROM member_of mo
-  JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id
-  JOIN group_roles gr ON gr.tenant_id = $1 AND gr.group_id = mo.group_id
-  UNION
-  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || g.name FROM member_of mo
-  JOIN groups g ON g.tenant_id = $1 AND g.id = mo.group_id AND g.managed_by = 'scim'
-  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = g.name AND gm.connection_id IN ('', g.connection_id)
-  UNION
-  SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || ig.name FROM identities i
-  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
-  JOIN identity_groups ig ON ig.tenant_id = $1 AND ig.identity_id = i.id
-  JOIN group_role_mappings gm ON gm.tenant_id = $1 AND gm.group_name = ig.name AND gm.connection_id IN ('', i.connection_id)
-  WHERE i.tenant_id = $1 AND i.membership_id = $2 AND (i.connection_id <> $3 OR $6)
-  UNION
   SELECT gm.environment_id, gm.role_owner, gm.role_id, 'group:' || gm.group_name FROM group_role_mappings gm
   WHERE gm.tenant_id = $1 AND gm.group_name IN (SELECT key FROM json_each($4)) AND gm.connection_id IN ('', $3)
   UNION
-  SELECT d.environment_id, d.role_owner, d.role_id, 'connection:' || c.name FROM identities i
-  JOIN sso_connections c ON c.tenant_id = $1 AND c.id = i.connection_id AND c.status <> 'disabled'
-  JOIN sso_default_roles d ON d.tenant_id = $1 AND d.connection_id = i.connection_id
-  WHERE i.tenant_id = $1 AND i.membership_id = $2
-  UNION
   SELECT d.environment_id, d.role_owner, d.role_id, 'connection:' || c.name FROM sso_default_roles d
   JOIN sso_connections c ON c.tenant_id = $1 AND c.id = d.connection_id
-  WHERE d.tenant_id = $1 AND d.connection_id = $3
-` + grantedTail
+  WHERE d.tenant_id = $1 AND d.connection_id = $3` + grantedTail
 
-// grantedTail turns assignments into rows of roles and rows of permissions.
-const grantedTail = `), granted AS MATERIALIZED (
+// grantedTail turns assignments into rows of roles and rows of permissions. Custom
+// roles lose permissions classified never and gain those classified always
+// (product 113, 120).
+const grantedTail = `
+), granted AS MATERIALIZED (
   SELECT r.environment_id, r.owner_tenant_id, r.id, r.key, r.level, a.source FROM assignments a
   JOIN roles r ON r.environment_id = a.environment_id AND r.owner_tenant_id = a.role_owner AND r.id = a.role_id
 )

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -284,10 +285,20 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q request, at a
 	return nil
 }
 
+// source is the part of an address that refusals are counted by: an IPv6 network,
+// because one machine has all its addresses.
+func source(a netip.Addr) string {
+	a = a.Unmap()
+	if p, err := a.Prefix(64); a.Is6() && err == nil {
+		return p.String()
+	}
+	return a.String()
+}
+
 // record writes the login log, at a bounded rate per connection and address: an
 // answer that does not hold can be sent by anybody.
 func (h *Handler) record(r *http.Request, q request, at attempt, why error) error {
-	if err := h.refusals.Take(q.conn.ID+" "+q.a.IP.String(), q.now); err != nil {
+	if err := h.refusals.Take(q.conn.ID+" "+source(q.a.IP), q.now); err != nil {
 		return err
 	}
 	return h.db.Tx(r.Context(), func(tx db.Queryer) error {

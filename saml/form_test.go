@@ -1,15 +1,25 @@
 package saml_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
+	"math/big"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
 	"github.com/gatehouse-id/gatehouse/gatewaytest/idp"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/rig"
 	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/saml"
 	"github.com/gatehouse-id/gatehouse/signin"
 )
 
@@ -145,5 +155,48 @@ func TestForceAuthn(t *testing.T) {
 	arrived(t, b.Continue(p, ada.ID))
 	if req := w.ask(b, w.conn); req.ForceAuthn {
 		t.Error("ForceAuthn without prompt=login")
+	}
+}
+
+// A key that an earlier version stored and the verifier refuses stops nobody who
+// has another.
+func TestUnusableStoredKey(t *testing.T) {
+	w := once(t)
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := new(big.Int).Lsh(big.NewInt(1), 16383)
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: rig.Start.AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.DB.Exec(t.Context(), `INSERT INTO sso_idp_keys (tenant_id, connection_id, spki, certificate, not_after, status, created_at) VALUES ($1, $2, 'x', $3, 0, 'trusted', 0)`,
+		w.tenant, w.conn.ID, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived(t, w.answer(browser.New(t), ada, idp.SAMLKnobs{}))
+}
+
+// Whoever has one IPv6 network has one allowance of refusals.
+func TestRefusalsOfANetwork(t *testing.T) {
+	for _, x := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1", "192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true},
+		{"2001:db8:0:1::1", "2001:db8:0:2::1", false},
+	} {
+		if same := saml.Source(netip.MustParseAddr(x.a)) == saml.Source(netip.MustParseAddr(x.b)); same != x.same {
+			t.Errorf("%s and %s: %t", x.a, x.b, same)
+		}
+	}
+	if saml.Source(netip.Addr{}) == "" {
+		t.Error("no address, no key")
 	}
 }

@@ -46,6 +46,10 @@ func (h *Handler) completeGroups(ctx context.Context, c tenants.SSOConnection, a
 		note("warning: left out; those known before stay")
 		return nil
 	}
+	if named, err := h.signin.GroupsByName(ctx, h.db, at.identity); err != nil || named {
+		note("warning: left out, and Microsoft Graph has ids where the response has names; those known before stay")
+		return err
+	}
 	groups, err := h.graph(ctx, app, at.identity.ObjectID)
 	if ctx.Err() != nil {
 		return ctx.Err()

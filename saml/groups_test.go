@@ -31,6 +31,8 @@ func TestGroupsLeftOut(t *testing.T) {
 		over := idp.SAMLKnobs{EntraOverage: true, AttributeNames: map[string]string{"id": "http://schemas.microsoft.com/identity/claims/objectidentifier"}}
 		p := ada
 		p.ID = object
+		const one, two = "11111111-7f0b-4b52-8c5e-6f3f7a1d2e33", "22222222-7f0b-4b52-8c5e-6f3f7a1d2e33"
+		p.Groups = []string{one, two}
 		known := func() string { return strings.Join(w.Strings(`SELECT name FROM identity_groups ORDER BY name`), " ") }
 		check := func() string {
 			t.Helper()
@@ -43,11 +45,11 @@ func TestGroupsLeftOut(t *testing.T) {
 		}
 
 		arrived(t, w.answer(browser.New(t), p, idp.SAMLKnobs{}))
-		if got := check(); got != "" || known() != "engineering everyone" {
+		if got := check(); got != "" || known() != one+" "+two {
 			t.Fatalf("%q, groups %s", got, known())
 		}
 		arrived(t, w.answer(browser.New(t), p, over))
-		if got := check(); !strings.Contains(got, "those known before stay") || known() != "engineering everyone" || len(asked) != 0 {
+		if got := check(); !strings.Contains(got, "those known before stay") || known() != one+" "+two || len(asked) != 0 {
 			t.Errorf("without an application of Graph: %q, groups %s, asked %q", got, known(), asked)
 		}
 		w.change(func(s *tenants.SAMLSettings) { s.GraphTenant, s.GraphClient = directory, application })
@@ -55,7 +57,7 @@ func TestGroupsLeftOut(t *testing.T) {
 		w.SetConnection(w.conn, tenants.SSOPatch{ClientSecret: &secret})
 		fail = errors.New("entra: no token: status 401")
 		arrived(t, w.answer(browser.New(t), p, over))
-		if got := check(); !strings.Contains(got, "no token: status 401") || known() != "engineering everyone" {
+		if got := check(); !strings.Contains(got, "no token: status 401") || known() != one+" "+two {
 			t.Errorf("Graph fails: %q, groups %s", got, known())
 		}
 		fail = nil
@@ -63,10 +65,17 @@ func TestGroupsLeftOut(t *testing.T) {
 		if got := check(); got != "left out; 3 from Microsoft Graph" || known() != "g1 g2 g3" || len(asked) != 2 || asked[1] != directory+" "+application+" s3cret "+object {
 			t.Errorf("Graph answers: %q, groups %s, asked %q", got, known(), asked)
 		}
+		// Ids would take away the roles that hang on the names that a response had.
+		p.Groups = []string{"engineering", one}
+		arrived(t, w.answer(browser.New(t), p, idp.SAMLKnobs{}))
+		arrived(t, w.answer(browser.New(t), p, over))
+		if got := check(); !strings.Contains(got, "has names; those known before stay") || known() != one+" engineering" || len(asked) != 2 {
+			t.Errorf("known by name: %q, groups %s, asked %q", got, known(), asked)
+		}
 		w.SCIMConnection(w.tenant)
 		asked = nil
 		arrived(t, w.answer(browser.New(t), p, over))
-		if got := check(); got != "left out; those that SCIM keeps count" || known() != "g1 g2 g3" || len(asked) != 0 {
+		if got := check(); got != "left out; those that SCIM keeps count" || known() != one+" engineering" || len(asked) != 0 {
 			t.Errorf("with a directory: %q, groups %s, asked %q", got, known(), asked)
 		}
 	})

@@ -299,7 +299,7 @@ func (h *Handler) refuseLogout(w http.ResponseWriter, r *http.Request, q request
 	if fault.KindOf(why) == 0 {
 		return why
 	}
-	if err := h.refusals.Take(q.conn.ID+" "+q.a.IP.String(), q.now); err != nil {
+	if err := h.refusals.Take(q.conn.ID+" "+source(q.a.IP), q.now); err != nil {
 		return err
 	}
 	err := h.db.Tx(r.Context(), func(tx db.Queryer) error {

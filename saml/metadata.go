@@ -92,11 +92,16 @@ func readIdPMetadata(doc []byte, now time.Time) (idpMetadata, error) {
 	return out, err
 }
 
+const codeWeakKey = "certificate_weak_key"
+
 // maxMetadataKeys is how many keys a connection may have.
 const maxMetadataKeys = 16
 
+// signingKeys leaves out keys that are too weak where there are others: an old one
+// that the identity provider still publishes shall not keep the new one out.
 func signingKeys(descriptors []keyDescriptor) ([]tenants.IdPKey, error) {
 	var list []tenants.IdPKey
+	var weak error
 	seen := map[string]bool{}
 	for _, k := range descriptors {
 		if k.Use != "" && k.Use != "signing" {
@@ -104,6 +109,10 @@ func signingKeys(descriptors []keyDescriptor) ([]tenants.IdPKey, error) {
 		}
 		for _, c := range k.Certificates {
 			key, err := certificateKey([]byte(c))
+			if fault.CodeOf(err) == codeWeakKey {
+				weak = err
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -115,6 +124,9 @@ func signingKeys(descriptors []keyDescriptor) ([]tenants.IdPKey, error) {
 				return nil, badMetadata("metadata_too_many_keys", "The metadata holds more than 16 signing certificates.")
 			}
 		}
+	}
+	if len(list) == 0 && weak != nil {
+		return nil, weak
 	}
 	if len(list) == 0 {
 		return nil, badMetadata("metadata_no_key", "The metadata holds no signing certificate.")
@@ -318,7 +330,7 @@ func certificateKey(data []byte) (tenants.IdPKey, error) {
 	}
 	key, err := verify.KeyFromCertificate(cert)
 	if err != nil {
-		return tenants.IdPKey{}, fault.New(fault.Invalid, "certificate_weak_key", "A certificate's key is not accepted. Use RSA of at least 2048 bits, or ECDSA on P-256, P-384 or P-521.").In("certificates").Because(err)
+		return tenants.IdPKey{}, fault.New(fault.Invalid, codeWeakKey, "A certificate's key is not accepted. Use RSA of 2048 to 8192 bits, or ECDSA on P-256, P-384 or P-521.").In("certificates").Because(err)
 	}
 	return tenants.IdPKey{
 		SPKI:           key.SPKI,

@@ -151,6 +151,7 @@ func TestParseIdPMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	good("G4 a weak key beside another", doc(keyDescriptor("signing", base64.StdEncoding.EncodeToString(certificate(t, weak).Raw)), keyDescriptor("signing", c1)), 1)
 	bad("G4 weak key", doc(keyDescriptor("signing", base64.StdEncoding.EncodeToString(certificate(t, weak).Raw))), "certificate_weak_key")
 }
 

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -70,7 +71,7 @@ func (h *Handler) readAddress(ctx context.Context, address, etag string, keys []
 	if out.ETag = resp.Header.Get("ETag"); len(out.ETag) > maxETag || strings.ContainsFunc(out.ETag, func(c rune) bool { return c < 0x21 || c > 0x7e }) {
 		out.ETag = ""
 	}
-	doc := resp.Body
+	doc := bytes.TrimPrefix(resp.Body, []byte("\uFEFF")) // which Entra ID begins with
 	if signed, by, bad := verify.VerifyMetadata(doc, keys); bad == nil {
 		doc, out.SignedBy = signed, by
 	}

@@ -404,10 +404,10 @@ func TestSignedMetadata(t *testing.T) {
 		if got, m := w.idpKeys(), w.metadata(); got != [2]int{1, 1} || m.Error != "METADATA_ADDRESS_CHANGED" {
 			t.Errorf("changed after signing: keys %v, %+v", got, m)
 		}
-		other.set(sign(first), nil)
+		other.set(func() []byte { return append([]byte("\uFEFF"), sign(first)()...) }, nil) // as Entra ID begins its document
 		w.daily()
 		w.refreshDue()
-		if got, m := w.idpKeys(), w.metadata(); got != [2]int{2, 0} || m.Error != "" || "http://"+m.TrustedHost+"/metadata" != other.URL {
+		if got, m := w.idpKeys(), w.metadata(); got != [2]int{2, 0} || m.Error != "" || "http://"+m.TrustedHost+"/metadata" != own.URL {
 			t.Errorf("signed by a trusted key: keys %v, %+v, not %s", got, m, own.URL)
 		}
 	})

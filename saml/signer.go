@@ -119,7 +119,8 @@ func (s *signer) document(doc []byte) ([]byte, error) {
 }
 
 // trustedKeys turns the stored certificates into keys. A certificate that does
-// not parse was refused when it was stored.
+// not parse was refused when it was stored; a key that the verifier refuses is left
+// out, so that it stops nobody who signs with another.
 func trustedKeys(list []tenants.IdPKey) ([]verify.Key, error) {
 	keys := make([]verify.Key, 0, len(list))
 	for _, k := range list {
@@ -131,11 +132,9 @@ func trustedKeys(list []tenants.IdPKey) ([]verify.Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, err := verify.KeyFromCertificate(cert)
-		if err != nil {
-			return nil, err
+		if key, err := verify.KeyFromCertificate(cert); err == nil {
+			keys = append(keys, key)
 		}
-		keys = append(keys, key)
 	}
 	return keys, nil
 }

@@ -180,15 +180,25 @@ func (c connection) exchange(ctx context.Context, method, path string, headers m
 	return answer{status: w.Code, header: w.Header(), raw: w.Body.Bytes()}
 }
 
-// do sends a JSON body, or none when body is nil.
-func (c connection) do(method, path string, body any) answer {
+// request sends a JSON body, or none when body is nil, with headers.
+func (c connection) request(method, path string, headers map[string]string, body any) answer {
 	c.g.t.Helper()
+	contentType := "application/scim+json"
+	h := map[string]*string{"Content-Type": &contentType}
+	for k, v := range headers {
+		h[k] = &v
+	}
 	var raw []byte
 	if body != nil {
 		raw = encode(c.g.t, body)
 	}
-	contentType := "application/scim+json"
-	return c.send(c.g.t.Context(), method, path, map[string]*string{"Content-Type": &contentType}, raw)
+	return c.send(c.g.t.Context(), method, path, h, raw)
+}
+
+// do is request without headers.
+func (c connection) do(method, path string, body any) answer {
+	c.g.t.Helper()
+	return c.request(method, path, nil, body)
 }
 
 // must is do with a status that the test relies on.

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/id"
 	"github.com/gatehouse-id/gatehouse/scim/schema"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -26,8 +27,10 @@ var (
 const sqlMyself = `SELECT r.id FROM memberships m JOIN scim_resources r ON r.tenant_id = m.tenant_id AND r.membership_id = m.id
 WHERE m.tenant_id = $1 AND m.user_id = $2 AND r.connection_id = $3 ORDER BY r.created, r.id LIMIT 1`
 
+// isMe reports whether the path is that of /Me. One with encoded slashes goes to
+// another route than it reads like.
 func isMe(r *http.Request) bool {
-	return strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/v2/Me")
+	return r.URL.RawPath == "" && strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/v2/Me")
 }
 
 // beginMe is begin for a person's access token, which opens nothing but /Me. It
@@ -38,7 +41,11 @@ func (h *Handler) beginMe(r *http.Request, host tenants.Environment, token strin
 	if err != nil {
 		return nil, err
 	}
-	conn, err := h.Tenants.SCIMConnection(ctx, h.DB, tenant, chi.URLParam(r, "connection"))
+	connection := chi.URLParam(r, "connection")
+	if !id.Valid(id.Directory, connection) {
+		return nil, errMeToken
+	}
+	conn, err := h.Tenants.SCIMConnection(ctx, h.DB, tenant, connection)
 	switch {
 	case fault.KindOf(err) == fault.NotFound || err == nil && conn.Environment != host.ID:
 		return nil, errMeToken

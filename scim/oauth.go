@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -137,31 +135,14 @@ type clientCredentials struct {
 // clientOf reads the client's credentials from the header or the body, not from
 // both (RFC 6749 §2.3).
 func clientOf(r *http.Request, form map[string]string) (clientCredentials, error) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) == 0 {
+	if len(r.Header.Values("Authorization")) == 0 {
 		return clientCredentials{id: form["client_id"], secret: form["client_secret"]}, nil
 	}
-	c := clientCredentials{basic: true}
-	bad := &tokenError{status: http.StatusUnauthorized, code: "invalid_client", description: "The Authorization header cannot be read.", basic: true, cause: errNoClient}
-	scheme, encoded, _ := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !strings.EqualFold(scheme, "Basic") {
-		return c, bad
-	}
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
-	if err != nil {
-		return c, bad
-	}
-	name, secret, ok := strings.Cut(string(raw), ":")
+	id, secret, ok := httpx.ClientBasic(r)
 	if !ok {
-		return c, bad
+		return clientCredentials{}, &tokenError{status: http.StatusUnauthorized, code: "invalid_client", description: "The Authorization header cannot be read.", basic: true, cause: errNoClient}
 	}
-	// Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
-	if c.id, err = url.QueryUnescape(name); err != nil {
-		return c, bad
-	}
-	if c.secret, err = url.QueryUnescape(secret); err != nil {
-		return c, bad
-	}
+	c := clientCredentials{id: id, secret: secret, basic: true}
 	if form["client_secret"] != "" || form["client_id"] != "" && form["client_id"] != c.id {
 		return c, badRequest("invalid_request", "The client authenticated in two ways at once.")
 	}

@@ -181,7 +181,7 @@ func TestSuiteMe(t *testing.T) {
 				t.Errorf("%s: %v", method, a)
 			}
 		}
-		for _, path := range []string{"/Users", "/Users/" + ann.id(), "/", "/Schemas", "/Users/Me", "/Nothing"} {
+		for _, path := range []string{"/Users", "/Users/" + ann.id(), "/", "/Schemas", "/Users/Me", "/Nothing", "/Users/" + ann.id() + "%2Fv2%2FMe"} {
 			if a := c.request("GET", path, mine, nil); a.status != 401 {
 				t.Errorf("%s with a person's token: %v", path, a)
 			}
@@ -198,6 +198,13 @@ func TestSuiteMe(t *testing.T) {
 		} {
 			if a := x.c.request("GET", "/Me", map[string]string{"Authorization": x.token}, nil); a.status != x.status {
 				t.Errorf("%s: %v, want %d", name, a, x.status)
+			}
+		}
+		for _, id := range []string{"%00", "x", "sso_" + c.id[4:]} {
+			nowhere := c
+			nowhere.base = "/scim/" + id + "/v2"
+			if a := nowhere.request("GET", "/Me", mine, nil); a.status != 401 {
+				t.Errorf("connection %s: %v", id, a)
 			}
 		}
 		c.must(204, "DELETE", "/Users/"+ann.id(), nil)

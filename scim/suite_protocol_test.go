@@ -14,21 +14,6 @@ import (
 	"github.com/gatehouse-id/gatehouse/scim/schema"
 )
 
-// request is do with headers.
-func (c connection) request(method, path string, headers map[string]string, body any) answer {
-	c.g.t.Helper()
-	contentType := "application/scim+json"
-	h := map[string]*string{"Content-Type": &contentType}
-	for k, v := range headers {
-		h[k] = &v
-	}
-	var raw []byte
-	if body != nil {
-		raw = encode(c.g.t, body)
-	}
-	return c.send(c.g.t.Context(), method, path, h, raw)
-}
-
 // Headers and statuses of each method, whatever the client says that it takes.
 func TestSuiteMethods(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {

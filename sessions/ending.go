@@ -28,7 +28,7 @@ var (
 
 func (sel Selector) path() (path, string, bool) {
 	switch {
-	case sel.Environment == "":
+	case sel.Environment == "", sel.Upstream != "" && sel.Connection == "":
 		return path{}, "", false
 	case sel.Tenant != "" && sel.Session != "":
 		return bySession, sel.Tenant, true

@@ -280,7 +280,16 @@ func TestEndSelectors(t *testing.T) {
 func TestEmptySelectorsAreRefused(t *testing.T) {
 	each(t, func(w *world) {
 		w.create(login("usr_1", "ten_a"))
-		for _, sel := range []Selector{{}, {Environment: env}, {Tenant: "ten_a"}, {Environment: env, Connection: "sso_ten_a"}, {User: "usr_1"}} {
+		for _, sel := range []Selector{
+			{},
+			{Environment: env},
+			{Tenant: "ten_a"},
+			{Environment: env, Connection: "sso_ten_a"},
+			{User: "usr_1"},
+			// Two providers may use one name for a session.
+			{Environment: env, Tenant: "ten_a", Upstream: "s-1"},
+			{Environment: env, Tenant: "ten_a", User: "usr_1", Upstream: "s-1"},
+		} {
 			err := w.db.Tx(w.ctx, func(q db.Queryer) error {
 				_, err := w.s.End(w.ctx, w.actor, q, sel, "test")
 				return err

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // Recipient is somebody whom a mail about a tenant's sign-in reaches.
@@ -21,8 +20,8 @@ const PermissionConnections = "fe.secure.write.samlConfiguration"
 
 // Admins gives the tenant's people who may mend its connections: at most 50, the
 // longest-standing first, each address once.
-func (s *Service) Admins(ctx context.Context, q db.Queryer, env tenants.Environment, tenant string) ([]Recipient, error) {
-	members, err := s.rbac.Holders(ctx, q, env.ID, tenant, PermissionConnections, maxAdmins)
+func (s *Service) Admins(ctx context.Context, q db.Queryer, environment, tenant string) ([]Recipient, error) {
+	members, err := s.rbac.Holders(ctx, q, environment, tenant, PermissionConnections, maxAdmins)
 	if err != nil || len(members) == 0 {
 		return nil, err
 	}

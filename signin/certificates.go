@@ -26,13 +26,11 @@ const (
 // MailAdmins has a letter sent, after the transaction, to each of the tenant's
 // people who may mend its connections.
 func (s *Service) MailAdmins(ctx context.Context, q db.Queryer, environment, tenant string, l mail.Letter) error {
-	admins, err := s.Admins(ctx, q, tenants.Environment{ID: environment}, tenant)
+	admins, err := s.Admins(ctx, q, environment, tenant)
 	if err != nil {
 		return err
 	}
-	if l.Closing == "" {
-		l.Closing = mailClosing
-	}
+	l.Closing = mailClosing
 	var stmts []db.Stmt
 	for _, r := range admins {
 		m, err := l.To(mail.Address{Email: r.Email, Name: r.Name})

@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -19,17 +20,18 @@ const provenFor = 24 * time.Hour
 var (
 	errNoActiveConnection = fault.New(fault.Conflict, "sso_no_active_connection", "No connection is switched on. Test one and switch it on before single sign-on is required.").In("enforced")
 	errNotProven          = fault.New(fault.Conflict, "sso_not_tested", "No active connection has had a successful test login or login within the last 24 hours. Make a test login first.").In("enforced")
+	errTestRefused        = fault.New(fault.Conflict, "sso_test_refused", "In the last test login the person would have been refused. Make one with somebody who may sign in: its result says what stands in the way.").In("enforced")
 	errNoBreakGlass       = fault.New(fault.Invalid, "break_glass_required", "Exclude at least one e-mail address, so that somebody can come in when the identity provider fails.").In("excluded_emails")
-	errEnforced           = fault.New(fault.Conflict, "sso_enforced", "Single sign-on is required, and this is the last active connection. Stop requiring it first.").In("status")
+	errEnforced           = fault.New(fault.Conflict, "sso_enforced", "Single sign-on is required, and this is the last active connection. Stop requiring it first.")
 )
 
 // Enforce stores who must come through the tenant's connections. It is the one
 // place that switches enforcement on, for every actor: never without a connection
-// that has worked within the last 24 hours, and never without a way in for the
+// that has let somebody in within the last 24 hours, or would have, and never without a way in for the
 // day on which the identity provider fails (sso 2.3). While it is on, the list of
 // excluded e-mails can change but not become empty.
 //
-// Faults: sso_no_active_connection, sso_not_tested, break_glass_required, and
+// Faults: sso_no_active_connection, sso_not_tested, sso_test_refused, break_glass_required, and
 // those of policy.Service.Put.
 func (s *Service) Enforce(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, tenant string, rules policy.SSORules) (policy.SSORules, error) {
 	if rules.Enforced {
@@ -66,12 +68,36 @@ func (s *Service) mayEnforce(ctx context.Context, q db.Queryer, env tenants.Envi
 		if c.Status != tenants.SSOActive {
 			continue
 		}
-		why = errNotProven
-		if c.LastTestOKAt.After(since) || c.LastLoginAt.After(since) {
+		if errors.Is(why, errNoActiveConnection) {
+			why = errNotProven
+		}
+		if c.LastLoginAt.After(since) {
 			return nil
 		}
+		if !c.LastTestOKAt.After(since) {
+			continue
+		}
+		refused, err := s.testRefused(ctx, q, tenant, c.ID)
+		if err != nil {
+			return err
+		}
+		if !refused {
+			return nil
+		}
+		why = errTestRefused
 	}
 	return why
+}
+
+// testRefused reports whether the person of the connection's last good test would
+// not have been signed in: the identity provider answers, and nobody may come in.
+func (s *Service) testRefused(ctx context.Context, q db.Queryer, tenant, connection string) (bool, error) {
+	last, _, err := s.Logins(ctx, q, tenant, LoginQuery{Connection: connection, Outcome: OutcomeSuccess, Purpose: PurposeTest, Limit: 1})
+	if err != nil || len(last) == 0 {
+		return false, err
+	}
+	would := last[0].Detail.Would
+	return would != nil && would.Outcome == WouldRefused, nil
 }
 
 // KeepsEnforced refuses a change after which nobody could come in although the

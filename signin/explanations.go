@@ -28,7 +28,7 @@ var explanations = map[string]explained{
 	"SAML_STRUCTURE":           {"The response lacks a part that a login needs, or has one in the wrong place.", WhoIdPAdmin, nowhere, bug},
 	"SAML_DUPLICATE_ID":        {"Two elements carry one ID: the mark of a signature wrapping attack.", WhoIdPAdmin, nowhere, bug},
 	"SAML_MULTIPLE_ASSERTIONS": {"The response has more than one assertion.", WhoIdPAdmin, nowhere, bug},
-	"SAML_CONFIG":              {"The connection cannot verify anything as it is set up.", WhoTenantAdmin, portalConnection, "Check the connection's entity ID and certificates."},
+	"SAML_CONFIG":              {"The connection cannot verify anything as it is set up.", WhoTenantAdmin, portalConnection, "Check the connection's entity ID, certificates and clock tolerance."},
 	"SAML_CONNECTION_UNKNOWN":  {"The address belongs to no connection.", WhoIdPAdmin, idpAddresses, addresses},
 
 	// Signatures.
@@ -56,7 +56,7 @@ var explanations = map[string]explained{
 	"SAML_STATUS_REQUESTER":             {"The identity provider takes our request for wrong.", WhoIdPAdmin, idpAddresses, "Compare ACS address and entity ID; if it wants signed requests, switch them on at the connection and load our certificate there."},
 	"SAML_STATUS_RESPONDER":             {"The identity provider reports a fault of its own.", WhoIdPAdmin, nowhere, "Look into the identity provider's log at the time of this login."},
 	"SAML_STATUS_VERSION_MISMATCH":      {"The identity provider does not speak SAML 2.0.", WhoIdPAdmin, nowhere, "Choose SAML 2.0 for the application."},
-	"SAML_STATUS_AMBIGUOUS":             {"The response has several statuses.", WhoIdPAdmin, nowhere, bug},
+	"SAML_STATUS_AMBIGUOUS":             {"The response has several statuses, or success and an error at once.", WhoIdPAdmin, nowhere, bug},
 	"SAML_STATUS_OTHER":                 {"The identity provider answered with a status that says no more.", WhoIdPAdmin, nowhere, "Look into the identity provider's log at the time of this login."},
 
 	// To whom and when.
@@ -75,7 +75,7 @@ var explanations = map[string]explained{
 	"SAML_TIME_MISSING":                 {"A time that limits the assertion is missing.", WhoIdPAdmin, idpClock, "Give the assertion a validity."},
 	"SAML_TIME_EXPIRED":                 {"The assertion has expired.", WhoIdPAdmin, idpClock, clocks},
 	"SAML_TIME_NOT_YET":                 {"The assertion is not valid yet.", WhoIdPAdmin, idpClock, clocks},
-	"SAML_TIME_LIFETIME":                {"The assertion is valid for more than a day.", WhoIdPAdmin, idpClock, "Shorten the validity of assertions to some minutes."},
+	"SAML_TIME_LIFETIME":                {"The assertion is valid for more than a day, or its times contradict each other.", WhoIdPAdmin, idpClock, "Shorten the validity of assertions to some minutes."},
 	"SAML_TIME_ISSUED_IN_FUTURE":        {"The document was issued in the future.", WhoIdPAdmin, idpClock, clocks},
 	"SAML_TIME_ISSUED_TOO_LONG_AGO":     {"The document was issued more than ten minutes ago.", WhoIdPAdmin, idpClock, clocks},
 	"SAML_TIME_AUTHN_IN_FUTURE":         {"The person signed in at the identity provider in the future.", WhoIdPAdmin, idpClock, clocks},
@@ -85,7 +85,7 @@ var explanations = map[string]explained{
 	"SAML_AUTHN_CONTEXT":                {"The person signed in at the identity provider in another way than the connection asks for.", WhoIdPAdmin, idpPolicy, "Let the identity provider demand one of the requested authentication contexts, or remove them from the connection."},
 
 	// The person.
-	"SAML_NAMEID":           {"The NameID is missing, too long or has control characters.", WhoIdPAdmin, idpNameID, "Send the e-mail address or a persistent identifier as the NameID."},
+	"SAML_NAMEID":           {"The NameID is missing, too long, or has control characters or white space around it.", WhoIdPAdmin, idpNameID, "Send the e-mail address or a persistent identifier as the NameID."},
 	"SAML_NAMEID_TRANSIENT": {"The NameID is transient, which names nobody twice.", WhoIdPAdmin, idpNameID, "Send the e-mail address or a persistent identifier as the NameID."},
 	"SAML_ATTRIBUTE":        {"An attribute is not built as attributes are.", WhoIdPAdmin, idpAttributes, bug},
 	"SAML_ATTR_AMBIGUOUS":   {"Several different e-mail addresses came.", WhoIdPAdmin, idpAttributes, "Send one e-mail attribute with one value, or name the right one in the connection's attribute mapping."},
@@ -145,7 +145,7 @@ var explanations = map[string]explained{
 	"POLICY_LINK_AMBIGUOUS":        {"Two accounts match the person, and choosing one would be chance.", WhoTenantAdmin, portalPeople, "Remove or merge one of them, or let the directory send the same identifier over SCIM and single sign-on."},
 	"POLICY_LINK_CONFLICT":         {"The matching account already belongs to another person at this identity provider.", WhoTenantAdmin, portalPeople, "Check whether the e-mail address was given to somebody else; unlink the old identity if it was."},
 	"POLICY_JIT_DISABLED":          {"The person has no account here, and the connection makes none.", WhoTenantAdmin, portalConnection, "Add the person, or let the connection make people at their first login."},
-	"POLICY_EMAIL_DOMAIN":          {"The person's e-mail domain is not one from which people may join.", WhoTenantAdmin, portalDomains, "Verify the domain, or let the connection make people of other domains."},
+	"POLICY_EMAIL_DOMAIN":          {"The person's e-mail domain is not one from which people may join.", WhoTenantAdmin, portalDomains, "Verify the domain, or let the connection make people of other domains. If the check email_domain_list failed, change the organization's list of e-mail domains."},
 	"POLICY_IP":                    {"The organization does not allow sign-in from this network address.", WhoTenantAdmin, portalPolicies, "Add the network to the organization's IP rules."},
 	"POLICY_IP_ENVIRONMENT":        {"The service does not allow sign-in from this network address.", WhoVendor, nowhere, "Ask the application's vendor."},
 	"POLICY_SSO_REQUIRED":          {"The organization requires single sign-on.", WhoPerson, nowhere, "Choose your organization's single sign-on."},
@@ -171,5 +171,6 @@ var explanations = map[string]explained{
 	"SIGNIN_SESSION_ENDED":          {"The session of the sign-in ended meanwhile.", WhoPerson, nowhere, again},
 	"SIGNIN_CONFIRM":                {"Somebody else was signed in in this browser.", WhoPerson, nowhere, "Confirm that you want to change, or begin again."},
 	"SIGNIN_TEST_UNKNOWN":           {"The test login is not known, or belongs to another browser.", WhoTenantAdmin, portalConnection, "Begin a new test."},
+	CodeTestUnanswered:              {"The identity provider sent nothing back within ten minutes.", WhoIdPAdmin, nowhere, "If it showed an error, that page says why: check there that the application exists, that our addresses are entered letter by letter, and that the person is assigned to it. Then begin a new test."},
 	"SIGNIN_BREAK_GLASS_UNKNOWN":    {"The emergency link is not valid: it was used, or is older than 15 minutes.", WhoVendor, nowhere, "Ask the operator for a new one (gatehouse admin break-glass)."},
 }

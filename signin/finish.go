@@ -88,13 +88,13 @@ func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Envir
 		})
 	}
 	err := once()
-	if errors.Is(err, errConfirm) {
-		return out, nil
-	}
 	if errors.Is(err, db.ErrConflict) || errors.Is(err, sessions.ErrNoSession) {
 		// Two first logins of one person at once: the second finds what the first
 		// made. Or the browser's session ended meanwhile: a new one begins.
 		err = once()
+	}
+	if errors.Is(err, errConfirm) {
+		return out, nil
 	}
 	return out, err
 }

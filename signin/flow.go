@@ -29,13 +29,10 @@ const (
 	PurposeStart     = "start"     // the identity provider began it
 )
 
-// CodeFlowExpired is what a sign-in ends with that nobody finished in time.
-const CodeFlowExpired = "SIGNIN_FLOW_EXPIRED"
-
 // Refusals of a flow. Their codes are shown to people.
 var (
 	errFlowUnknown     = fault.New(fault.NotFound, "SIGNIN_FLOW_UNKNOWN", "This sign-in is not known. Start again from the application.")
-	errFlowExpired     = fault.New(fault.Invalid, CodeFlowExpired, "This sign-in took longer than ten minutes. Start again from the application.")
+	errFlowExpired     = fault.New(fault.Invalid, "SIGNIN_FLOW_EXPIRED", "This sign-in took longer than ten minutes. Start again from the application.")
 	errFlowFinished    = fault.New(fault.Invalid, "SIGNIN_FLOW_FINISHED", "This sign-in has already ended. Start again from the application.")
 	errOtherConnection = fault.New(fault.Forbidden, "SIGNIN_OTHER_CONNECTION", "This sign-in was to go through another connection. Start again from the application.")
 	errOtherBrowser    = fault.New(fault.Forbidden, "SIGNIN_OTHER_BROWSER", "This sign-in was begun in another browser, or the browser did not keep its cookie. Start again from the application, in one browser.")
@@ -201,6 +198,16 @@ func (s *Service) Flow(ctx context.Context, q db.Queryer, environment, flowID, b
 		return f, err
 	}
 	return f, f.open(s.clock.Now())
+}
+
+// ChoosableFlow is Flow for the pages on which a person chooses his connection. A
+// test has no choice: it is of one connection.
+func (s *Service) ChoosableFlow(ctx context.Context, q db.Queryer, environment, flowID, browserID string) (Flow, error) {
+	f, err := s.Flow(ctx, q, environment, flowID, browserID)
+	if err == nil && f.Purpose != PurposeAuthorize {
+		err = errFlowUnknown
+	}
+	return f, err
 }
 
 // open refuses a flow that is over.

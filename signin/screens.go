@@ -9,11 +9,9 @@ const (
 	nowhere screen = iota
 	portalConnection
 	portalKeys
-	portalRoles
 	portalPeople
 	portalDomains
 	portalPolicies
-	portalLogins
 	vendorApplications
 	idpAddresses    // ACS address, entity ID
 	idpCertificates // what it signs with
@@ -36,11 +34,9 @@ const (
 var screens = map[screen]map[string]string{
 	portalConnection:   {"": "Portal › Single sign-on › the connection"},
 	portalKeys:         {"": "Portal › Single sign-on › the connection › Certificates"},
-	portalRoles:        {"": "Portal › Single sign-on › Group mappings"},
 	portalPeople:       {"": "Portal › Users › the person"},
 	portalDomains:      {"": "Portal › Single sign-on › Domains"},
 	portalPolicies:     {"": "Portal › Security"},
-	portalLogins:       {"": "Portal › Single sign-on › the connection › Logins"},
 	vendorApplications: {"": "Back office › Applications › the default application › Initiate login URI"},
 	idpAddresses: {
 		"":                       "The SAML application's settings: ACS address (also Reply URL, Recipient, Destination) and entity ID (also Audience, Identifier)",

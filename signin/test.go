@@ -32,8 +32,12 @@ var (
 // round trip to the identity provider that signs nobody in. Its link serves one
 // browser for ten minutes.
 func (s *Service) TestStart(ctx context.Context, _ actor.Actor, q db.Queryer, env tenants.Environment, tenant, connection string) (TestLink, error) {
-	if _, err := s.tenants.SSOConnection(ctx, q, tenant, connection); err != nil {
+	c, err := s.tenants.SSOConnection(ctx, q, tenant, connection)
+	if err != nil {
 		return TestLink{}, err
+	}
+	if !c.Complete() {
+		return TestLink{}, tenants.ErrIncomplete
 	}
 	now, token := s.clock.Now(), secret.Random()
 	f := Flow{
@@ -84,6 +88,10 @@ func (s *Service) TestOpen(ctx context.Context, q db.Queryer, environment, flowI
 // TestPath is where the browser that ran a test sees what came of it. Protocols
 // send it there when they refuse an answer of a test.
 func TestPath(flowID string) string { return "/login/test/" + url.PathEscape(flowID) }
+
+// CodeTestUnanswered is what a test fails with that the identity provider sent
+// nothing back to. What the person saw there is not known here.
+const CodeTestUnanswered = "SIGNIN_TEST_UNANSWERED"
 
 // Statuses of a test.
 const (

@@ -240,7 +240,7 @@ func TestAdmins(t *testing.T) {
 			}
 			return r.RBAC.PutMappings(ctx, r.Vendor, q, tenant, []rbac.Mapping{{Group: "it", RoleIDs: []string{mapped}}})
 		})
-		if list, err := r.Signin.Admins(ctx, r.DB, r.Env, tenant); err != nil || len(list) != 0 {
+		if list, err := r.Signin.Admins(ctx, r.DB, r.Env.ID, tenant); err != nil || len(list) != 0 {
 			t.Errorf("%v %v", list, err)
 		}
 		member := func(name string, groups ...string) string {
@@ -260,7 +260,7 @@ func TestAdmins(t *testing.T) {
 			_, err := r.Directory.Disable(ctx, r.Vendor, q, tenant, r.Strings(`SELECT user_id FROM memberships WHERE id = $1`, gone)[0])
 			return err
 		})
-		list, err := r.Signin.Admins(ctx, r.DB, r.Env, tenant)
+		list, err := r.Signin.Admins(ctx, r.DB, r.Env.ID, tenant)
 		var emails []string
 		for _, a := range list {
 			emails = append(emails, a.Email)
@@ -271,7 +271,7 @@ func TestAdmins(t *testing.T) {
 		if err != nil || !slices.Equal(emails, []string{"ada@acme.example", "bob@acme.example"}) {
 			t.Errorf("%v %v", emails, err)
 		}
-		if list, err := r.Signin.Admins(ctx, r.DB, r.Env, other); err != nil || len(list) != 0 {
+		if list, err := r.Signin.Admins(ctx, r.DB, r.Env.ID, other); err != nil || len(list) != 0 {
 			t.Errorf("another tenant: %v %v", list, err)
 		}
 	})

@@ -3,8 +3,8 @@
 // a tenant with their credentials.
 //
 // Tables: environments, locators, tenants, tenant_closure, domains, applications,
-// sso_connections, sso_idp_keys, sso_metadata, sso_scim_pairs, scim_connections,
-// scim_tokens.
+// sso_connections, sso_idp_keys, sso_sp_keys, sso_metadata, sso_scim_pairs,
+// scim_connections, scim_tokens, scim_clients, scim_schemas.
 //
 // Locators say to which tenant something belongs that arrives before the tenant
 // is known (a connection in a path, a verified domain in an e-mail address). A

@@ -135,6 +135,22 @@ func certificate(t *testing.T, bits int, notAfter time.Time) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
+// foreignCertificate is of an RSA key that nobody has.
+func foreignCertificate(t *testing.T, bits int) string {
+	t.Helper()
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "idp"}, NotBefore: start, NotAfter: start.AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
 func (f *fixture) key(notAfter time.Time) IdPKey {
 	f.Helper()
 	k, err := ParseIdPKey(certificate(f.T, 0, notAfter))

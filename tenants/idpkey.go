@@ -16,13 +16,14 @@ import (
 
 const (
 	minRSABits     = 2048
+	maxRSABits     = 8192 // as the verifier has it: a key that it refuses would stop all logins
 	maxCertificate = 16 * 1024
 )
 
 var errCertificate = fault.New(fault.Invalid, "invalid_certificate", "Give an X.509 certificate in PEM.").In("certificates")
 
 // ParseIdPKey reads a certificate in PEM, or its base64 alone as metadata has it,
-// and gives its key. RSA keys below 2048 bits are refused (sso 4, step 4); the
+// and gives its key. RSA keys below 2048 and above 8192 bits are refused (sso 4, step 4); the
 // dates of the certificate are not looked at.
 func ParseIdPKey(text string) (IdPKey, error) {
 	if len(text) > maxCertificate {
@@ -49,10 +50,10 @@ func ParseIdPKey(text string) (IdPKey, error) {
 
 // IdPKeyOf gives the key of a certificate.
 func IdPKeyOf(c *x509.Certificate) (IdPKey, error) {
-	weak := fault.New(fault.Invalid, "weak_key", "The certificate's key is not RSA of at least 2048 bits or ECDSA on P-256, P-384 or P-521.").In("certificates")
+	weak := fault.New(fault.Invalid, "weak_key", "The certificate's key is not RSA of 2048 to 8192 bits or ECDSA on P-256, P-384 or P-521.").In("certificates")
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
-		if k.N.BitLen() < minRSABits || k.N.BitLen() > 16384 {
+		if k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits {
 			return IdPKey{}, weak
 		}
 	case *ecdsa.PublicKey:

@@ -86,9 +86,9 @@ func (s *Service) Metadata(ctx context.Context, q db.Queryer, tenant, connection
 // has read the document already hands it to ApplyMetadata.
 //
 // The host of the first address is trusted. While the connection is in use,
-// another host is trusted only when an actor above tenants names it, its metadata
-// is signed by a trusted key, or somebody approves a key of it: whoever gets hold
-// of an admin's session shall not bring in a key unseen.
+// another host is trusted only when an actor above tenants names it, or somebody
+// approves a key of it; until then only those of its documents are taken over that
+// a trusted key signed.
 //
 // Faults: invalid_url, invalid_type, connection_not_found.
 func (s *Service) SetMetadataURL(ctx context.Context, a actor.Actor, q db.Queryer, tenant, connection, address string) error {

@@ -116,7 +116,9 @@ func (s *Service) AskMetadata(ctx context.Context, q db.Queryer, tenant, connect
 // ApplyMetadata takes over what a connection's address answered (sso 2.1). From
 // the trusted host, or signed by a trusted key, new keys are trusted at once, keys
 // that came by metadata and left it are forgotten, and addresses follow; otherwise
-// new keys wait for approval, and nothing else happens. Keys given by hand stay; a
+// new keys wait for approval, and nothing else happens. A signature makes the
+// document trusted, not its host: a signed document can be kept and served by
+// anybody, who would then serve another. Keys given by hand stay; a
 // key that the first document after SetMetadataURL has is the metadata's from then on.
 //
 // Faults: ErrEntityChanged, METADATA_TOO_MANY_KEYS, invalid_url, connection_not_found.
@@ -134,9 +136,6 @@ func (s *Service) ApplyMetadata(ctx context.Context, a actor.Actor, q db.Queryer
 		return out, ErrEntityChanged
 	}
 	trusted := m.trusted(s.options.AllowHTTP) || slices.ContainsFunc(c.SAML.Keys, func(k IdPKey) bool { return k.SPKI == d.SignedBy })
-	if trusted {
-		m.TrustedHost = hostOfURL(m.URL)
-	}
 	if err := s.applyKeys(ctx, q, c, m, d, trusted, &out); err != nil {
 		return MetadataChange{}, err
 	}
@@ -165,7 +164,7 @@ func (s *Service) metadataRead(ctx context.Context, q db.Queryer, c SSOConnectio
 	if !d.NotModified && len(d.SSO) == 0 { // only part of the document was given: the next refresh reads the whole
 		d.ETag, next = "", now
 	}
-	_, err := q.Exec(ctx, sqlMetadataRead, c.Tenant, c.ID, d.ETag, db.At(now), db.At(next), code, m.TrustedHost)
+	_, err := q.Exec(ctx, sqlMetadataRead, c.Tenant, c.ID, d.ETag, db.At(now), db.At(next), code)
 	return err
 }
 

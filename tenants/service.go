@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"sync"
 
@@ -43,6 +44,7 @@ type Service struct {
 	mu      sync.Mutex
 	located map[string]location
 	opened  map[string]openedKey
+	spare   []*rsa.PrivateKey // see ReadySPKey
 }
 
 type location struct{ environment, tenant string }

@@ -34,6 +34,7 @@ const (
 	spKeyBits     = 2048
 	spKeyYears    = 3
 	maxOpenSPKeys = 1000 // private keys that a process remembers
+	maxSparePairs = 8    // of callers that got ready at once
 )
 
 var (
@@ -256,7 +257,11 @@ func (s *Service) addSPKey(ctx context.Context, a actor.Actor, q db.Queryer, ten
 	if state == SPKeyActive {
 		k.ActivatedAt = now
 	}
-	der, err := k.generate(connection)
+	pair, err := s.takePair()
+	if err != nil {
+		return SPKey{}, err
+	}
+	der, err := k.certify(connection, pair)
 	if err != nil {
 		return SPKey{}, err
 	}
@@ -270,13 +275,44 @@ func (s *Service) addSPKey(ctx context.Context, a actor.Actor, q db.Queryer, ten
 	return k, s.recordSPKey(ctx, a, q, tenant, connection, "sso_sp_key.created", k.ID)
 }
 
-// generate makes the key pair and its certificate, and gives the private key in
-// PKCS #8. The certificate begins an hour ago, for clocks that are behind.
-func (k *SPKey) generate(connection string) ([]byte, error) {
-	key, err := rsa.GenerateKey(rand.Reader, spKeyBits)
-	if err != nil {
-		return nil, err
+// ReadySPKey makes the key pair of the next key that this process adds, unless one
+// waits already. That takes some tenths of a second, for which a transaction would
+// hold up every writer of the embedded store: call it before a transaction that may
+// add a key. A transaction that finds none makes its own.
+func (s *Service) ReadySPKey() error {
+	s.mu.Lock()
+	waits := len(s.spare) > 0
+	s.mu.Unlock()
+	if waits {
+		return nil
 	}
+	pair, err := rsa.GenerateKey(rand.Reader, spKeyBits)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.spare) < maxSparePairs {
+		s.spare = append(s.spare, pair)
+	}
+	return nil
+}
+
+func (s *Service) takePair() (*rsa.PrivateKey, error) {
+	s.mu.Lock()
+	if n := len(s.spare); n > 0 {
+		pair := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		s.mu.Unlock()
+		return pair, nil
+	}
+	s.mu.Unlock()
+	return rsa.GenerateKey(rand.Reader, spKeyBits)
+}
+
+// certify makes the certificate of a key pair, and gives the private key in
+// PKCS #8. The certificate begins an hour ago, for clocks that are behind.
+func (k *SPKey) certify(connection string, key *rsa.PrivateKey) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, err

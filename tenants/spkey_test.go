@@ -228,3 +228,52 @@ VALUES ($1, $2, $3, 'retired', '', '', 1, 1)`, f.tenant, f.conn.ID, k.ID+string(
 		t.Errorf("%q", got)
 	}
 }
+
+// A pair that was made before the transaction is the one that it uses, once.
+func TestReadySPKey(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newSPFixture(t, d)
+		for range 2 { // one is enough
+			if err := f.s.ReadySPKey(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(f.s.spare) != 1 {
+			t.Fatalf("%d pairs wait", len(f.s.spare))
+		}
+		pair := f.s.spare[0]
+		k := f.ensure()
+		key, err := f.s.SPPrivateKey(f.tenant, f.conn.ID, k)
+		if err != nil || !key.Equal(pair) || len(f.s.spare) != 0 {
+			t.Errorf("another pair was used: %v, %d left", err, len(f.s.spare))
+		}
+		next, err := f.s.SPPrivateKey(f.tenant, f.conn.ID, f.rotate())
+		if err != nil || next.Equal(pair) {
+			t.Errorf("one pair for two keys: %v", err)
+		}
+	})
+}
+
+// SAML_NO_KEY tells administrators to save the settings: that makes the key.
+func TestMissingSPKeyIsMade(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newSPFixture(t, d)
+		save := func() {
+			t.Helper()
+			in := *f.saml()
+			in.SignRequests = true
+			f.tx(func(q db.Queryer) error {
+				_, err := f.s.UpdateSSOConnection(t.Context(), f.admin, q, f.tenant, f.conn.ID, SSOPatch{SAML: &in})
+				return err
+			})
+		}
+		save()
+		if _, err := d.Exec(t.Context(), `DELETE FROM sso_sp_keys WHERE tenant_id = $1`, f.tenant); err != nil {
+			t.Fatal(err)
+		}
+		save()
+		if got := f.states(); got != SPKeyActive {
+			t.Errorf("keys: %q", got)
+		}
+	})
+}

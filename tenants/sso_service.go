@@ -20,6 +20,9 @@ const maxConnections = 100
 
 var errNotTested = fault.New(fault.Conflict, "connection_not_tested", "Make a test login before switching the connection on.").In("status")
 
+// ErrIncomplete refuses to use a draft of which nothing is known but its name.
+var ErrIncomplete = fault.New(fault.Conflict, "idp_required", "Give the values of the identity provider first.").In("idp")
+
 var errSecretOfIssuer = invalid("client_secret_required", "The issuer changed. Give the client secret that the new provider issued.", "client_secret")
 
 // ssoSettings is the settings column.
@@ -85,7 +88,7 @@ func (s *Service) CreateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	if err := s.putPairs(ctx, q, c); err != nil {
 		return SSOConnection{}, err
 	}
-	if c.needsKey() {
+	if c.NeedsKey() {
 		if _, err := s.EnsureSPKey(ctx, a, q, tenant, c.ID); err != nil {
 			return SSOConnection{}, err
 		}
@@ -153,8 +156,8 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 		return SSOConnection{}, err
 	}
 	other := otherProvider(before, c)
-	if other { // what was tested is another provider's
-		c.LastTestOKAt = time.Time{}
+	if other { // what was tested, and who came, was another provider's
+		c.LastTestOKAt, c.LastLoginAt = time.Time{}, time.Time{}
 		if c.Status == SSOTested || c.Status == SSOActive && a.Tenant != "" && stranger(before, c) {
 			c.Status = SSODraft
 		}
@@ -199,7 +202,7 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 			return SSOConnection{}, err
 		}
 	}
-	if c.needsKey() && !before.needsKey() {
+	if c.NeedsKey() && (p.SAML != nil || p.OIDC != nil) {
 		if _, err := s.EnsureSPKey(ctx, a, q, tenant, c.ID); err != nil {
 			return SSOConnection{}, err
 		}
@@ -211,6 +214,14 @@ func (s *Service) UpdateSSOConnection(ctx context.Context, a actor.Actor, q db.Q
 	}
 	c.Version, c.UpdatedAt = c.Version+1, now
 	return c, s.record(ctx, a, q, tenant, "sso_connection.updated", ssoTarget(c), ssoChanges(before, c))
+}
+
+// HoldSSOConnection makes other changes of a connection wait until the end of the
+// transaction, for a caller that reads its settings to change some of them.
+//
+// Fault: connection_not_found.
+func (s *Service) HoldSSOConnection(ctx context.Context, q db.Queryer, tenant, connectionID string) error {
+	return s.lockSSO(ctx, q, tenant, connectionID)
 }
 
 // lockSSO waits for the logins under way through the connection, and makes
@@ -297,6 +308,8 @@ func nextStatus(a actor.Actor, c SSOConnection, to string) (string, error) {
 		return to, nil
 	case to == SSODisabled:
 		return to, nil
+	case to == SSOActive && !c.Complete():
+		return "", ErrIncomplete
 	case to == SSOActive && (a.Tenant == "" || !c.LastTestOKAt.IsZero()):
 		return to, nil
 	case to == SSOActive:

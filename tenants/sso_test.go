@@ -244,6 +244,7 @@ func TestParseIdPKey(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "nonsense": "nonsense!", "private key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 		"two": pem + pem, "long": strings.Repeat("A", maxCertificate+1), "weak": certificate(t, 1024, start),
+		"more than the verifier takes": foreignCertificate(t, maxRSABits+8),
 	} {
 		if _, err := ParseIdPKey(text); err == nil {
 			t.Errorf("%s accepted", name)

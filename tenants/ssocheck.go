@@ -27,21 +27,37 @@ func (s *Service) checkSSO(c *SSOConnection) error {
 	}
 	switch {
 	case c.Type == SAML && c.SAML != nil && c.OIDC == nil:
-		return s.checkSAML(c.SAML)
+		return s.checkSAML(c.SAML, c.Status == SSODraft && c.SAML.blank())
 	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil:
-		return s.checkOIDC(c.OIDC)
+		return s.checkOIDC(c.OIDC, c.Status == SSODraft && c.OIDC.blank())
 	case c.Type == SAML || c.Type == OIDC:
 		return invalid("invalid_settings", "Give the settings of the connection's type.", "type")
 	}
 	return invalid("invalid_type", "Choose saml or oidc.", "type")
 }
 
-func (s *Service) checkSAML(in *SAMLSettings) error {
-	if in.IdPEntityID == "" || len(in.IdPEntityID) > maxEntityID || hasControl(in.IdPEntityID) {
+// blank: nothing is known of the identity provider yet. Many consoles ask for our
+// addresses before they show theirs, so a draft may begin without.
+func (s *SAMLSettings) blank() bool {
+	return s.IdPEntityID == "" && s.SSOURL == "" && len(s.Keys) == 0
+}
+
+func (s *OIDCSettings) blank() bool { return s.Issuer == "" && s.ClientID == "" }
+
+// Complete reports whether the connection can ask its identity provider at all.
+func (c SSOConnection) Complete() bool {
+	return c.SAML != nil && !c.SAML.blank() || c.OIDC != nil && !c.OIDC.blank()
+}
+
+func (s *Service) checkSAML(in *SAMLSettings, blank bool) error {
+	switch {
+	case blank:
+	case in.IdPEntityID == "" || len(in.IdPEntityID) > maxEntityID || hasControl(in.IdPEntityID):
 		return invalid("invalid_entity_id", "Give the identity provider's entity ID, up to 1024 bytes (SAML metadata §2.2.1).", "idp.entity_id")
-	}
-	if !s.fetchable(in.SSOURL) {
+	case !s.fetchable(in.SSOURL):
 		return invalid("invalid_url", "Give the https address of the identity provider's single sign-on service.", "idp.sso_url")
+	case len(in.Keys) == 0 || len(in.Keys) > maxIdPKeys:
+		return invalid("invalid_certificate", "Give 1 to 16 signing certificates of the identity provider.", "idp.certificates")
 	}
 	var ok bool
 	if in.SSOBinding, ok = bindingOf(in.SSOBinding); !ok {
@@ -75,9 +91,6 @@ func (s *Service) checkSAML(in *SAMLSettings) error {
 	}
 	if err := s.checkRevocationIssuer(in.RevocationIssuer); err != nil {
 		return err
-	}
-	if len(in.Keys) == 0 || len(in.Keys) > maxIdPKeys {
-		return invalid("invalid_certificate", "Give 1 to 16 signing certificates of the identity provider.", "idp.certificates")
 	}
 	seen := map[string]bool{}
 	in.Keys = slices.DeleteFunc(slices.Clone(in.Keys), func(k IdPKey) bool {
@@ -119,14 +132,14 @@ func bindingOf(b string) (string, bool) {
 	return b, false
 }
 
-func (s *Service) checkOIDC(in *OIDCSettings) error {
-	if !s.fetchable(in.Issuer) || strings.ContainsAny(in.Issuer, "?#") {
+func (s *Service) checkOIDC(in *OIDCSettings, blank bool) error {
+	switch {
+	case blank:
+	case !s.fetchable(in.Issuer) || strings.ContainsAny(in.Issuer, "?#"):
 		return invalid("invalid_issuer", "Give the https issuer of the OpenID provider, without query and fragment (OpenID Connect Discovery §3).", "issuer")
-	}
-	if sharedIssuer(in.Issuer) {
+	case sharedIssuer(in.Issuer):
 		return invalid("shared_issuer", "Give the issuer of your own Entra ID directory, with its GUID: anybody's directory answers under common, organizations and consumers.", "issuer")
-	}
-	if in.ClientID == "" || len(in.ClientID) > maxSetting || hasControl(in.ClientID) {
+	case in.ClientID == "" || len(in.ClientID) > maxSetting || hasControl(in.ClientID):
 		return invalid("invalid_client_id", "Give the client ID that the OpenID provider issued.", "client_id")
 	}
 	if err := in.checkScopes(); err != nil {
@@ -203,9 +216,9 @@ func sharedIssuer(issuer string) bool {
 	return !isGUID(directory)
 }
 
-// needsKey reports whether the connection signs something or has something
-// encrypted to it.
-func (c SSOConnection) needsKey() bool {
+// NeedsKey reports whether the connection signs something or has something
+// encrypted to it. It then has a key of ours; see ReadySPKey.
+func (c SSOConnection) NeedsKey() bool {
 	if c.SAML != nil {
 		return c.SAML.SignRequests || c.SAML.WantEncrypted || c.SAML.SLOURL != ""
 	}

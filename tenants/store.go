@@ -131,7 +131,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $13)`
 
 	sqlUpdateSSOConnection = `UPDATE sso_connections
 SET name = $3, status = $4, settings = $5, secret = $6, jit = $7, allow_unverified_domains = $8, trust_idp_mfa = $9, pairing = $10,
-last_test_ok_at = CASE WHEN $12 THEN NULL ELSE last_test_ok_at END, version = version + 1, updated_at = $11
+last_test_ok_at = CASE WHEN $12 THEN NULL ELSE last_test_ok_at END, last_login_at = CASE WHEN $12 THEN NULL ELSE last_login_at END, version = version + 1, updated_at = $11
 WHERE tenant_id = $1 AND id = $2`
 
 	sqlLoginSSOConnection = `UPDATE sso_connections SET last_login_at = $3

@@ -24,7 +24,7 @@ WHERE m.next_at <= $1 AND (m.next_at, m.connection_id) > ($2, $3) ORDER BY m.nex
 	sqlAskMetadata = `UPDATE sso_metadata SET unknown_key_at = $3
 WHERE tenant_id = $1 AND connection_id = $2 AND (unknown_key_at IS NULL OR unknown_key_at <= $4)`
 
-	sqlMetadataRead = `UPDATE sso_metadata SET etag = $3, fetched_at = $4, tried_at = $4, next_at = $5, failures = 0, error = $6, trusted_host = $7
+	sqlMetadataRead = `UPDATE sso_metadata SET etag = $3, fetched_at = $4, tried_at = $4, next_at = $5, failures = 0, error = $6
 WHERE tenant_id = $1 AND connection_id = $2`
 
 	sqlMetadataFailed = `UPDATE sso_metadata SET tried_at = $3, next_at = $4, failures = failures + 1, error = $5

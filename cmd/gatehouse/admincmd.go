@@ -7,10 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
-	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/internal/gateway"
-	"github.com/gatehouse-id/gatehouse/migrations"
 	"github.com/gatehouse-id/gatehouse/signin"
 )
 
@@ -29,33 +26,13 @@ type adminBreakGlassCmd struct {
 
 // Run makes the link on the store directly; it works while a server runs.
 func (c *adminBreakGlassCmd) Run(e *env) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	v, err := c.vault()
+	m, environment, err := c.domain(e, strings.TrimSuffix(c.BaseURL, "/"), c.Environment)
 	if err != nil {
 		return err
 	}
-	d, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := db.Migrate(e.ctx, d, migrations.FS); err != nil {
-		return err
-	}
-	m, err := gateway.NewDomain(e.ctx, d, v, clock.System{}, strings.TrimSuffix(c.BaseURL, "/"), false)
-	if err != nil {
-		return err
-	}
-	environment := m.Main
-	if c.Environment != "" {
-		if environment, err = m.Environments.ByID(e.ctx, c.Environment); err != nil {
-			return fmt.Errorf("--environment %s: there is no such environment", c.Environment)
-		}
-	}
+	defer m.DB.Close()
 	var link signin.BreakGlass
-	err = d.Tx(e.ctx, func(q db.Queryer) error {
+	err = m.DB.Tx(e.ctx, func(q db.Queryer) error {
 		operator := actor.Actor{Environment: environment.ID, Kind: actor.System, Name: "gatehouse admin break-glass"}
 		link, err = m.Signin.BreakGlassCreate(e.ctx, operator, q, environment, c.Tenant, c.Email)
 		return err
@@ -66,6 +43,6 @@ func (c *adminBreakGlassCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(map[string]string{"url": link.URL, "user_id": link.UserID, "expires_at": link.ExpiresAt.UTC().Format(time.RFC3339)})
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s\n\nThe link signs in once, until %s. Give it to nobody but the person that it is for.\n", link.URL, link.ExpiresAt.UTC().Format(time.RFC3339))
+	_, err = fmt.Fprintf(e.stdout, "%s\n\nThe link signs in once, until %s. Give it to nobody but the person that it is for.\nIf it does not begin with the address of your gateway, give that address as --base-url.\n", link.URL, link.ExpiresAt.UTC().Format(time.RFC3339))
 	return err
 }

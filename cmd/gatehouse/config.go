@@ -16,9 +16,13 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/alecthomas/kong"
 
+	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/gateway"
 	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/migrations"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // storeConfig says which store a command works on. Its help tags are
@@ -135,6 +139,41 @@ func (c *storeConfig) vault() (*keys.Vault, error) {
 		return nil, fmt.Errorf("the master key is not 32 bytes in base64; make one with: openssl rand -base64 32")
 	}
 	return keys.NewVault(master)
+}
+
+// domain opens the services on the migrated store, for commands that work on it
+// directly while a server may run. The environment is the default one where no id
+// is given. The caller closes Domain.DB.
+func (c *storeConfig) domain(e *env, baseURL, id string) (m *gateway.Domain, environment tenants.Environment, err error) {
+	if err := c.check(); err != nil {
+		return nil, environment, err
+	}
+	v, err := c.vault()
+	if err != nil {
+		return nil, environment, err
+	}
+	d, err := c.open(e.ctx)
+	if err != nil {
+		return nil, environment, err
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if err := db.Migrate(e.ctx, d, migrations.FS); err != nil {
+		return nil, environment, err
+	}
+	if m, err = gateway.NewDomain(e.ctx, d, v, clock.System{}, baseURL, false); err != nil {
+		return nil, environment, err
+	}
+	if id == "" {
+		return m, m.Main, nil
+	}
+	if environment, err = m.Environments.ByID(e.ctx, id); err != nil {
+		return nil, environment, fmt.Errorf("--environment %s: there is no such environment", id)
+	}
+	return m, environment, nil
 }
 
 func loopback(host string) bool {

@@ -5,10 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
-	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/internal/gateway"
-	"github.com/gatehouse-id/gatehouse/migrations"
 	"github.com/gatehouse-id/gatehouse/rbac/staff"
 )
 
@@ -26,36 +23,16 @@ type keyCreateCmd struct {
 
 // Run mints a key on the store directly; it works while a server runs.
 func (c *keyCreateCmd) Run(e *env) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	v, err := c.vault()
+	m, environment, err := c.domain(e, "http://localhost:8080", c.Environment)
 	if err != nil {
 		return err
 	}
-	d, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := db.Migrate(e.ctx, d, migrations.FS); err != nil {
-		return err
-	}
-	m, err := gateway.NewDomain(e.ctx, d, v, clock.System{}, "http://localhost:8080", false)
-	if err != nil {
-		return err
-	}
-	environment := c.Environment
-	if environment == "" {
-		environment = m.Main.ID
-	} else if _, err := m.Environments.ByID(e.ctx, environment); err != nil {
-		return fmt.Errorf("--environment %s: there is no such environment", environment)
-	}
+	defer m.DB.Close()
 	var key staff.Key
 	var shown string
-	err = d.Tx(e.ctx, func(q db.Queryer) error {
-		operator := actor.Actor{Environment: environment, Kind: actor.System, Name: "gatehouse key create"}
-		key, shown, err = m.Staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment, Name: c.Name, Role: c.Role})
+	err = m.DB.Tx(e.ctx, func(q db.Queryer) error {
+		operator := actor.Actor{Environment: environment.ID, Kind: actor.System, Name: "gatehouse key create"}
+		key, shown, err = m.Staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment.ID, Name: c.Name, Role: c.Role})
 		return err
 	})
 	if err != nil {

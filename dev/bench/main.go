@@ -142,7 +142,7 @@ func measureSCIM(ctx context.Context, s *server, o options, r *report) error {
 		return nil
 	}
 	small, large, err := "", "", error(nil)
-	var steps = []func() error{
+	steps := []func() error{
 		func() error {
 			return step("create", o.users, func(ctx context.Context, n int) (err error) {
 				ids[n], err = d.create(ctx, n)

@@ -81,7 +81,6 @@ func startServer(ctx context.Context, o options) (*server, error) {
 		return nil, err
 	}
 	var made struct{ Key string }
-	s.key = ""
 	if err := json.Unmarshal(out, &made); err != nil {
 		s.stop()
 		return nil, err

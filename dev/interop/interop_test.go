@@ -10,9 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-const (
-	person = "ada@interop.example"
-)
+const person = "ada@interop.example"
 
 // TestInterop signs Ada in through each provider and set-up, from the
 // application to its token and out again.
@@ -29,8 +27,11 @@ func TestInterop(t *testing.T) {
 		}{
 			{"plain", nil, `'saml20.sign.response' => true, 'saml20.sign.assertion' => true`},
 			{"assertion signed alone", nil, `'saml20.sign.response' => false, 'saml20.sign.assertion' => true`},
-			{"signed requests and encrypted assertions", map[string]any{"sign_requests": true, "want_encrypted": true},
-				`'validate.authnrequest' => true, 'validate.logout' => true, 'sign.logout' => true, 'assertion.encryption' => true, 'saml20.sign.assertion' => true`},
+			{
+				"signed requests and encrypted assertions",
+				map[string]any{"sign_requests": true, "want_encrypted": true},
+				`'validate.authnrequest' => true, 'validate.logout' => true, 'sign.logout' => true, 'assertion.encryption' => true, 'saml20.sign.assertion' => true`,
+			},
 		} {
 			t.Run(s.name, func(t *testing.T) {
 				sp := startSimpleSAML(t)
@@ -80,10 +81,16 @@ func TestInterop(t *testing.T) {
 			client   map[string]any
 		}{
 			{"client_secret_basic", map[string]any{"client_secret": secret}, map[string]any{"client_secret": secret}},
-			{"client_secret_post", map[string]any{"client_secret": secret, "token_endpoint_auth_method": "client_secret_post"},
-				map[string]any{"client_secret": secret, "token_endpoint_auth_method": "client_secret_post"}},
-			{"private_key_jwt", map[string]any{"token_endpoint_auth_method": "private_key_jwt"},
-				map[string]any{"token_endpoint_auth_method": "private_key_jwt"}},
+			{
+				"client_secret_post",
+				map[string]any{"client_secret": secret, "token_endpoint_auth_method": "client_secret_post"},
+				map[string]any{"client_secret": secret, "token_endpoint_auth_method": "client_secret_post"},
+			},
+			{
+				"private_key_jwt",
+				map[string]any{"token_endpoint_auth_method": "private_key_jwt"},
+				map[string]any{"token_endpoint_auth_method": "private_key_jwt"},
+			},
 			{"form_post", map[string]any{"client_secret": secret, "response_mode": "form_post"}, map[string]any{"client_secret": secret}},
 		} {
 			t.Run(s.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -151,6 +152,9 @@ func (h *Handler) redeem(ctx context.Context, a *attempt, v url.Values, asked si
 	if err := json.Unmarshal(asked.Secret, &known); err != nil {
 		return none, err
 	}
+	if o := a.conn.OIDC; known.Issuer != o.Issuer || known.ClientID != o.ClientID {
+		return none, a.log.fail("provider", known.Issuer+" for "+known.ClientID, o.Issuer+" for "+o.ClientID, errState)
+	}
 	p, err := h.providers.logIn(ctx, a.conn.OIDC.Issuer, a.now)
 	if err != nil {
 		return none, a.log.fail("discovery", "the identity provider's configuration", cause(err), err)
@@ -184,6 +188,7 @@ func (h *Handler) redeem(ctx context.Context, a *attempt, v url.Values, asked si
 	if err != nil {
 		return none, err
 	}
+	id.Issuer = a.conn.OIDC.Issuer // one person, in whichever form it came
 	if err := h.userinfo(ctx, a, p, token.AccessToken, id); err != nil {
 		return none, err
 	}
@@ -211,7 +216,8 @@ func (h *Handler) exchange(ctx context.Context, a *attempt, p *provider, code, v
 	detail := "no answer: " + cause(err)
 	var re *oauth2.RetrieveError
 	if errors.As(err, &re) {
-		detail = re.ErrorCode + " " + re.ErrorDescription
+		detail = strings.TrimSpace(fmt.Sprintf("status %d %s %s", re.Response.StatusCode, re.ErrorCode, re.ErrorDescription))
+		err = errors.New(clip(detail)) // its own text holds the whole answer
 	}
 	return nil, a.log.fail("token endpoint", "tokens", detail, errExchange.Because(err))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
 	"github.com/gatehouse-id/gatehouse/gatewaytest/idp"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/rig"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -54,6 +55,22 @@ func TestCallback(t *testing.T) {
 			refused(t, b.Get(at(u, other)), "OIDC_STATE")
 			refused(t, b.Get(at(u, foreign)), "OIDC_STATE")
 			arrived(t, b.Get(u.String()))
+		})
+		t.Run("another provider meanwhile", func(t *testing.T) {
+			second := w.IdP(idp.Config{People: []idp.Person{ada}})
+			asked := 0
+			second.SetOIDCKnobs(idp.OIDCKnobs{TokenRequest: func(url.Values) { asked++ }})
+			b := browser.New(t)
+			u := w.callback(b)
+			settings, secret := *w.conn.OIDC, rig.Client.Secret
+			settings.Issuer = second.Issuer()
+			w.SetConnection(w.conn, tenants.SSOPatch{OIDC: &settings, ClientSecret: &secret})
+			refused(t, b.Get(edit(u, "iss", "")), "OIDC_STATE")
+			if asked > 0 {
+				t.Error("the second provider was given the first one's code")
+			}
+			w.SetConnection(w.conn, tenants.SSOPatch{OIDC: w.conn.OIDC, ClientSecret: &secret})
+			arrived(t, browser.New(t).LogIn(w.start(), ada.ID))
 		})
 		t.Run("another browser: code injection", func(t *testing.T) {
 			attacker := browser.New(t)

@@ -75,6 +75,12 @@ func readClaims(all map[string]any) (claims, error) {
 			*to = n
 		}
 	}
+	// Zero is how some providers say that they do not know (Keycloak before 9).
+	for _, to := range []*json.Number{&c.NotBefore, &c.AuthTime} {
+		if *to == "0" {
+			*to = ""
+		}
+	}
 	// aud is a string or an array of strings (RFC 7519 §4.1.3); some providers
 	// write amr as a string too.
 	for name, to := range map[string]*[]string{"aud": &c.Audience, "amr": &c.AMR} {

@@ -32,14 +32,23 @@ func readGroups(id *signin.Identity, all map[string]any, claim string) {
 	if !ok || v == nil {
 		return
 	}
-	id.Groups, id.GroupsKnown = stringsOf(v), true
+	id.Groups, id.GroupsKnown = nil, true
+	add := func(name string) {
+		// Keycloak writes the path of a group, which begins with a slash (product 6.3).
+		if name = strings.TrimPrefix(strings.TrimSpace(name), "/"); name != "" {
+			id.Groups = append(id.Groups, name)
+		}
+	}
+	for _, name := range stringsOf(v) {
+		add(name)
+	}
 	list, _ := v.([]any)
 	for _, e := range list {
 		// Some providers send each group as an object.
 		if o, ok := e.(map[string]any); ok {
 			for _, name := range []string{"name", "display", "displayName", "id"} {
 				if s := trimmed(o[name]); s != "" {
-					id.Groups = append(id.Groups, s)
+					add(s)
 					break
 				}
 			}
@@ -80,6 +89,10 @@ func (h *Handler) completeGroups(ctx context.Context, a *attempt, id signin.Iden
 	if !app.Usable() {
 		a.log.pass("groups", expected, "warning: left out; those known before stay")
 		return id, nil
+	}
+	if named, err := h.signin.GroupsByName(ctx, h.db, id); err != nil || named {
+		a.log.pass("groups", expected, "warning: left out, and Microsoft Graph has ids where the token has names; those known before stay")
+		return id, err
 	}
 	groups, err := entra.Groups(ctx, h.providers.http, app, id.ObjectID)
 	switch {

@@ -167,6 +167,8 @@ func TestKeySetReads(t *testing.T) {
 		public(func(m map[string]any) { m["x"] = m["y"] }), // not on the curve
 		json.RawMessage(`{"kty":"oct","k":"c2VjcmV0","kid":"k"}`),
 		json.RawMessage(`"nonsense"`),
+		// So long that to verify takes seconds, and the provider chooses.
+		json.RawMessage(`{"kty":"RSA","kid":"k","e":"f____w","n":"` + strings.Repeat("A9", 10_000) + `"}`),
 	}}
 	var many []json.RawMessage
 	for range 150 {
@@ -226,6 +228,22 @@ func TestIdentityOf(t *testing.T) {
 	id, err = read(conn, `{"iss":"https://acme.okta.example","sub":"00u1","oid":"forged","email":"ada@acme.example","email_verified":"TRUE"}`)
 	if err != nil || id.ObjectID != "" || len(id.SubjectParts) != 2 || id.GroupsKnown || id.UserName != id.Email || id.EmailVerified == nil || !*id.EmailVerified {
 		t.Errorf("another provider: %+v, %v", id, err)
+	}
+	// Without an e-mail the login name is one as a last resort, which matches nobody.
+	for text, want := range map[string]string{
+		`"iss":"https://fs.acme.example/adfs","upn":"ada@acme.example","email_verified":true`:                                                "ada@acme.example false",
+		`"iss":"https://fs.acme.example/adfs","upn":"ada@acme.example","email":"ada.byron@acme.example","email_verified":true`:               "ada.byron@acme.example true",
+		`"iss":"https://login.microsoftonline.com/t-1/v2.0","tid":"t-1","oid":"o-1","preferred_username":"ada@acme.example","xms_edov":true`: "ada@acme.example false",
+	} {
+		id, err := read(conn, `{"sub":"s",`+text+`}`)
+		if err != nil || id.EmailVerified == nil || fmt.Sprint(id.Email, " ", *id.EmailVerified) != want {
+			t.Errorf("%s: %+v, %v", text, id, err)
+		}
+	}
+	for _, text := range []string{`"preferred_username":"ada@acme.example"`, `"upn":"ACME\\ada"`, `"upn":["ada@acme.example"]`} { // a name that people choose, and none
+		if _, err := read(conn, `{"iss":"i","sub":"s",`+text+`}`); fault.CodeOf(err) != "OIDC_NO_EMAIL" {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 	// Entra's overage: the address that the token names is not asked, and the groups stay.
 	id, err = read(conn, `{"iss":"i","sub":"s","email":"ada@acme.example","_claim_names":{"groups":"src1"},"_claim_sources":{"src1":{"endpoint":"http://169.254.169.254/"}}}`)

@@ -92,8 +92,9 @@ func signature(ctx context.Context, raw string, typs []string, keys *keySet, now
 		return nil, "", log.fail("token", "a signed JWT in compact form", "", errTokenForm.Because(err))
 	}
 	header := jws.Signatures[0].Protected
-	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
-	if short := strings.TrimPrefix(strings.ToLower(typ), "application/"); !slices.Contains(typs, short) {
+	typ, isText := header.ExtraHeaders[jose.HeaderType].(string)
+	_, given := header.ExtraHeaders[jose.HeaderType]
+	if short := strings.TrimPrefix(strings.ToLower(typ), "application/"); given && !isText || !slices.Contains(typs, short) {
 		return nil, "", log.fail("type", strings.Join(typs[1:], " or ")+", or none", typ, errTyp)
 	}
 	// No extension is understood here, so none may be critical (RFC 7515 §4.1.11).

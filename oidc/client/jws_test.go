@@ -110,6 +110,9 @@ func TestForgeries(t *testing.T) {
 		bad(h, compact(h, payload(""), nil), "OIDC_ALG", "OIDC_TOKEN_FORM")
 		bad(h+" signed", compact(h, payload(""), make([]byte, 64)), "OIDC_ALG", "OIDC_TOKEN_FORM")
 	}
+	for _, typ := range []string{`["at+jwt"]`, `7`, `{}`} {
+		bad("typ "+typ, compact(`{"alg":"ES256","kid":"k1","typ":`+typ+`}`, payload(""), make([]byte, 64)), "OIDC_TYP", "OIDC_TOKEN_FORM")
+	}
 	bad("RS256, with an EC key", compact(`{"alg":"RS256","kid":"k1"}`, payload(""), make([]byte, 256)), "OIDC_ALG")
 	bad("Ed25519, with an EC key", compact(`{"alg":"EdDSA","kid":"k1"}`, payload(""), make([]byte, 64)), "OIDC_ALG")
 
@@ -205,10 +208,16 @@ func TestJudge(t *testing.T) {
 		`,"at_hash":7`: "OIDC_TOKEN_FORM",
 		`,"azp":"us"`:  "", `,"azp":""`: "", `,"azp":"them"`: "OIDC_AZP",
 		`,"jti":{}`: "OIDC_TOKEN_FORM",
+		// Keycloak before 9 writes zero for what it does not know.
+		`,"nbf":0,"auth_time":0`: "",
 	} {
 		if got := code(w, extra); got != expect {
 			t.Errorf("%s: %q, want %q", extra, got, expect)
 		}
+	}
+	w.authAfter = now
+	if got := code(w, `,"auth_time":0`); got != "OIDC_AUTH_TIME" {
+		t.Errorf("auth_time 0, where a fresh sign-in is demanded: %q", got)
 	}
 	for alg, length := range map[jose.SignatureAlgorithm]int{jose.RS256: 22, jose.PS384: 32, jose.ES512: 43, jose.EdDSA: 43} {
 		if got := leftHash(alg, "x"); len(got) != length {
@@ -248,14 +257,15 @@ func TestReadGroups(t *testing.T) {
 		`{"groups":["a","b"]}`: "[a b] true false", `{"groups":"one"}`: "[one] true false", `{"groups":[]}`: "[] true false",
 		`{}`: "[] false false", `{"groups":null}`: "[] false false",
 		`{"groups":[{"id":"1","name":"a"},{"id":"2","display":"b"},{"displayName":"c"},{"id":"4"},{"x":1},7,null]}`: "[a b c 4] true false",
-		`{"groups":["a",{"name":"b"}]}`:                     "[a b] true false",
-		`{"groups":{"a":1}}`:                                "[] true false",
-		`{"_claim_names":{"groups":"src1"}}`:                "[] false true",
-		`{"_claim_names":{"roles":"src1"}}`:                 "[] false false",
-		`{"hasgroups":true}`:                                "[] false true",
-		`{"hasgroups":"true"}`:                              "[] false true",
-		`{"hasgroups":false,"groups":["a"]}`:                "[a] true false",
-		`{"groups":["a"],"_claim_names":{"groups":"src1"}}`: "[] false true",
+		`{"groups":["/a","/a/b"," c ","/","",{"name":"/d"}]}`:                                                       "[a a/b c d] true false", // Keycloak
+		`{"groups":["a",{"name":"b"}]}`:                                                                             "[a b] true false",
+		`{"groups":{"a":1}}`:                                                                                        "[] true false",
+		`{"_claim_names":{"groups":"src1"}}`:                                                                        "[] false true",
+		`{"_claim_names":{"roles":"src1"}}`:                                                                         "[] false false",
+		`{"hasgroups":true}`:                                                                                        "[] false true",
+		`{"hasgroups":"true"}`:                                                                                      "[] false true",
+		`{"hasgroups":false,"groups":["a"]}`:                                                                        "[a] true false",
+		`{"groups":["a"],"_claim_names":{"groups":"src1"}}`:                                                         "[] false true",
 	} {
 		all, err := readObject([]byte(text))
 		if err != nil {
@@ -282,6 +292,13 @@ func TestMerged(t *testing.T) {
 	a.userinfo["email"] = "a@x.example"
 	if all := a.merged(); all["email_verified"] != true {
 		t.Errorf("%v", all)
+	}
+	// What the ID token calls verified is not what userinfo says alone; what it doubts stays in doubt.
+	for said, want := range map[any]any{true: nil, "true": nil, false: false} {
+		b := attempt{idToken: map[string]any{"email_verified": said, "xms_edov": said}, userinfo: map[string]any{"email": "b@x.example"}}
+		if all := b.merged(); all["email_verified"] != want || all["xms_edov"] != want {
+			t.Errorf("%v: %v", said, all)
+		}
 	}
 	if a.userinfo["name"] != "Info" {
 		t.Error("what came was changed")

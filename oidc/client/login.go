@@ -16,6 +16,10 @@ import (
 type pending struct {
 	Nonce    string `json:"nonce"`
 	Verifier string `json:"verifier"`
+	// Issuer and ClientID are who was asked, and for whom: a connection that leads
+	// elsewhere meanwhile is not given the code (RFC 9700 §4.4).
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"client_id"`
 	// Fresh: the provider was told to ask the person again (max_age=0).
 	Fresh bool `json:"fresh,omitempty"`
 }
@@ -36,7 +40,7 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	if err != nil {
 		return h.refused(w, r, &a, a.log.fail("discovery", "the identity provider's configuration", cause(err), err))
 	}
-	known := pending{Nonce: secret.Random(), Verifier: oauth2.GenerateVerifier(), Fresh: f.ForceAuthn}
+	known := pending{Nonce: secret.Random(), Verifier: oauth2.GenerateVerifier(), Issuer: q.conn.OIDC.Issuer, ClientID: q.conn.OIDC.ClientID, Fresh: f.ForceAuthn}
 	state := secret.Random()
 	stored, err := json.Marshal(known)
 	if err != nil {

@@ -39,7 +39,9 @@ func identityOf(conn tenants.SSOConnection, v verified, all map[string]any) (sig
 		AuthnContext: v.ACR, ACR: v.ACR, AMR: v.AMR, Upstream: v.SID, Attributes: map[string][]string{},
 	}
 	id.UserName = pick("", "preferred_username", "upn")
+	lastResort := []string{"upn"}
 	if _, ok := entra.CloudOf(v.Issuer); ok {
+		lastResort = append(lastResort, "preferred_username")
 		// sub is of this application alone; the directory knows the person by tid and oid.
 		id.SubjectParts = append(id.SubjectParts, v.TenantID, v.ObjectID)
 		id.ObjectID = v.ObjectID
@@ -48,10 +50,16 @@ func identityOf(conn tenants.SSOConnection, v verified, all map[string]any) (sig
 			return id, errNoObjectID
 		}
 	}
+	id.EmailVerified = emailVerified(conn, v.Issuer, all)
+	if id.Email == "" && m.Email == "" {
+		// A login name in the form of an address (product 6.2: AD FS sends upn alone)
+		// is where he may be written to, not an e-mail that anybody vouches for.
+		doubted := false
+		id.Email, id.EmailVerified = pick("", lastResort...), &doubted
+	}
 	if !signin.ValidEmail(id.Email) {
 		return id, errNoEmail
 	}
-	id.EmailVerified = emailVerified(conn, v.Issuer, all)
 	if id.UserName == "" && (id.EmailVerified == nil || *id.EmailVerified) {
 		id.UserName = id.Email // never by the back door an address that may not match
 	}

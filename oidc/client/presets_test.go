@@ -130,11 +130,13 @@ func TestEntra(t *testing.T) {
 // sso 2.4: groups that a token leaves out.
 func TestEntraOverage(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		const g0, g1 = "00000000-7f0b-4b52-8c5e-6f3f7a1d2e33", "11111111-7f0b-4b52-8c5e-6f3f7a1d2e33"
+		const g2, g3 = "22222222-7f0b-4b52-8c5e-6f3f7a1d2e33", "33333333-7f0b-4b52-8c5e-6f3f7a1d2e33"
 		w, _ := entraWorld(t, d)
 		asked := 0
 		graph := func(rw http.ResponseWriter, r *http.Request) {
 			asked++
-			fmt.Fprint(rw, `{"value":["g-1","g-2","g-3"]}`)
+			fmt.Fprintf(rw, `{"value":[%q,%q,%q]}`, g1, g2, g3)
 		}
 		var answer http.HandlerFunc = graph
 		w.Hosts.Set("graph.microsoft.com", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -180,10 +182,10 @@ func TestEntraOverage(t *testing.T) {
 		}
 		omitted := entraClaims(directoryA, adaOID, "_claim_names", map[string]any{"groups": "src1"},
 			"_claim_sources", map[string]any{"src1": map[string]any{"endpoint": "https://graph.windows.net/" + directoryA + "/users/" + adaOID + "/getMemberObjects"}})
-		login(entraClaims(directoryA, adaOID, "groups", []string{"g-0"}))
-		groups("g-0")
+		login(entraClaims(directoryA, adaOID, "groups", []string{g0}))
+		groups(g0)
 		check(login(omitted), "3 from Microsoft Graph")
-		groups("g-1 g-2 g-3")
+		groups(g1 + " " + g2 + " " + g3)
 		check(login(entraClaims(directoryA, adaOID, "hasgroups", true)), "3 from Microsoft Graph")
 		for name, h := range map[string]http.HandlerFunc{
 			"refused": func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) },
@@ -196,11 +198,11 @@ func TestEntraOverage(t *testing.T) {
 				answer = h
 				defer func() { answer = graph }()
 				check(login(omitted), "those known before stay")
-				groups("g-1 g-2 g-3")
+				groups(g1 + " " + g2 + " " + g3)
 			})
 		}
 		login(entraClaims(directoryA, adaOID)) // nothing said of groups
-		groups("g-1 g-2 g-3")
+		groups(g1 + " " + g2 + " " + g3)
 		login(entraClaims(directoryA, adaOID, "groups", []string{}))
 		groups("")
 
@@ -212,6 +214,16 @@ func TestEntraOverage(t *testing.T) {
 		w.SetConnection(w.conn, tenants.SSOPatch{OIDC: &settings, ClientSecret: &none})
 		check(login(omitted), "those known before stay")
 		w.SetConnection(w.conn, tenants.SSOPatch{OIDC: w.conn.OIDC, ClientSecret: &secret})
+
+		// Ids would take away the roles that hang on the names that the token had.
+		login(entraClaims(directoryA, adaOID, "groups", []string{"engineering", g0}))
+		unasked := asked
+		check(login(omitted), "those known before stay")
+		groups(g0 + " engineering")
+		if asked != unasked {
+			t.Error("Graph was asked")
+		}
+		login(entraClaims(directoryA, adaOID, "groups", []string{g0}))
 
 		// Where a directory keeps the memberships, nobody else is asked.
 		before := asked
@@ -261,6 +273,26 @@ func TestGoogle(t *testing.T) {
 		out("evil.example")
 		out("acme.example.evil.example")
 		out(nil)
+		// The issuer's short form is the same person, and nobody else's is taken.
+		before := w.people()
+		for iss, code := range map[string]string{"accounts.google.com": "", "http://accounts.google.com": "OIDC_ISSUER", "google.com": "OIDC_ISSUER"} {
+			w.idp.SetOIDCKnobs(idp.OIDCKnobs{MutateClaims: func(c map[string]any) { c["iss"], c["hd"] = iss, "acme.example" }})
+			p := w.browse(t).LogIn(w.start(), ada.ID)
+			if code == "" {
+				arrived(t, p)
+			} else {
+				refused(t, p, code)
+			}
+		}
+		if after := w.people(); after[0] != before[0] || after[1] != before[1] {
+			t.Errorf("people and identities %v, then %v", before, after)
+		}
+		// What Google signs for anybody revokes nothing.
+		token, err := w.idp.SignJWT("", w.revocationClaims(w.conn))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.problem(t, w.revoke(w.conn, token, byEmail(ada.Email)), http.StatusForbidden, "GTR_NOT_ACCEPTED")
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,11 @@ var (
 	errRevokeUnknown = fault.New(fault.NotFound, "GTR_SUBJECT_UNKNOWN", "Nobody of this organization has that identifier.")
 )
 
+// anybodys are issuers that sign tokens for whoever asks, with whatever audience
+// he names: for service accounts, for jobs of a build. What they sign proves
+// nothing about who wants a person signed out.
+var anybodys = []string{googleIssuer, "https://gitlab.com", "https://token.actions.githubusercontent.com"}
+
 // subjectID is a subject identifier (RFC 9493 §3.2.2, §3.2.3).
 type subjectID struct {
 	Format string `json:"format"`
@@ -49,7 +55,7 @@ type subjectID struct {
 // serves connections of both types.
 func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, q request) error {
 	issuer := revocationIssuer(q.conn)
-	if issuer == "" || q.conn.Status != tenants.SSOActive {
+	if issuer == "" || slices.Contains(anybodys, issuer) || q.conn.Status != tenants.SSOActive {
 		return errRevokeOff
 	}
 	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -193,7 +199,12 @@ func (h *Handler) revoked(ctx context.Context, tx db.Queryer, q request, s subje
 		if err != nil || len(people) > 0 {
 			return people, err
 		}
-		return users(ctx, tx, sqlUsersByUserName, q.conn.Tenant, directory.NameKey(s.Email))
+		people, err = users(ctx, tx, sqlUsersByUserName, q.conn.Tenant, directory.NameKey(s.Email))
+		if err != nil || len(people) > 0 {
+			return people, err
+		}
+		// The provider's address of a person need not be ours (identity rule 4).
+		return users(ctx, tx, sqlUsersByIdentityEmail, q.conn.Tenant, q.conn.ID, directory.EmailKey(s.Email))
 	}
 	if !speaksFor(q.conn, s.Issuer) {
 		return nil, errRevokeForeign

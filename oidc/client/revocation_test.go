@@ -107,6 +107,16 @@ func TestRevocation(t *testing.T) {
 		if n := w.Count(`SELECT COUNT(*) FROM audit_events WHERE action = 'sso_connection.revocation_received' AND tenant_id = $1`, w.tenant); n != 5 {
 			t.Errorf("%d events, want 5", n)
 		}
+		// The provider's address of a person, which his membership did not follow.
+		w.idp.SetOIDCKnobs(claim("email", "Ada@Elsewhere.example"))
+		w.in(t)
+		w.idp.SetOIDCKnobs(idp.OIDCKnobs{})
+		if a := w.revoke(foreign, w.signed("", w.revocationClaims(foreign)), byEmail("ada@elsewhere.example")); a.status != http.StatusNotFound {
+			t.Errorf("by another tenant's address: %d %s", a.status, a.body)
+		}
+		if a := w.revoke(w.conn, w.signed("", w.revocationClaims(w.conn)), byEmail("ada@elsewhere.example")); a.status != http.StatusNoContent || w.live() != 3 {
+			t.Errorf("by the provider's address: %d %s, %d live", a.status, a.body, w.live())
+		}
 		// What Okta sends of SAML people: the entity ID and the NameID.
 		arrived(t, browser.New(t).LogIn(w.StartURL("connection", other.ID), bob.ID))
 		nameID := strings.Join(w.Strings(`SELECT subject FROM identities WHERE connection_id = $1`, other.ID), " ")

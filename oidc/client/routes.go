@@ -41,8 +41,8 @@ type Handler struct {
 // Requests of an identity provider by itself, per second and at once: a
 // provider that signs out a whole company sends one for each person.
 const (
-	machineRate  = 20
-	machineBurst = 200
+	machineRate  = 100
+	machineBurst = 1000
 )
 
 // New wires the relying party. fetch is the guarded client for addresses that

@@ -34,6 +34,11 @@ const (
 	sqlUsersByEmail    = `SELECT user_id FROM memberships WHERE tenant_id = $1 AND email_key = $2 ORDER BY user_id LIMIT $3`
 	sqlUsersByUserName = `SELECT user_id FROM memberships WHERE tenant_id = $1 AND user_name_key = $2 AND user_name_key <> '' ORDER BY user_id LIMIT $3`
 
+	// Whose identity of the connection came with the address at his last login.
+	sqlUsersByIdentityEmail = `SELECT DISTINCT m.user_id FROM identities i
+		JOIN memberships m ON m.tenant_id = i.tenant_id AND m.id = i.membership_id
+		WHERE i.tenant_id = $1 AND i.connection_id = $2 AND LOWER(i.email) = $3 ORDER BY m.user_id LIMIT $4`
+
 	// Retention goes over all tenants: used tokens are forgotten once they cannot
 	// be valid any more, a bounded number at a time.
 	sqlPurgeReplays = `DELETE FROM oidc_replays WHERE (tenant_id, connection_id, hash) IN

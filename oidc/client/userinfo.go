@@ -80,9 +80,16 @@ func (a *attempt) merged() map[string]any {
 	if all == nil {
 		all = map[string]any{}
 	}
-	if email, ok := a.idToken["email"]; ok && email != all["email"] {
-		delete(all, "email_verified")
+	email, here := a.idToken["email"]
+	_, there := all["email"]
+	about := []string{"email_verified", "xms_edov"}
+	if here && email != all["email"] {
+		maps.DeleteFunc(all, func(name string, v any) bool { return slices.Contains(about, name) && isTrue(v) })
 	}
-	maps.Copy(all, a.idToken)
+	for name, v := range a.idToken {
+		if here || !there || !slices.Contains(about, name) || !isTrue(v) {
+			all[name] = v
+		}
+	}
 	return all
 }

@@ -2,12 +2,10 @@ package provider
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/http"
-	"net/url"
-	"strings"
 
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -49,11 +47,10 @@ func (h *Handler) client(ctx context.Context, r *http.Request, env tenants.Envir
 
 func shown(r *http.Request, p params) (credentials, error) {
 	var c credentials
-	headers := r.Header.Values("Authorization")
 	if p["client_assertion"] != "" || p["client_assertion_type"] != "" {
 		return c, &wireError{code: oidc.InvalidClient, description: "Client assertions are not supported."}
 	}
-	if len(headers) == 0 {
+	if len(r.Header.Values("Authorization")) == 0 {
 		c.id, c.secret = p["client_id"], p["client_secret"]
 		c.given = c.secret != ""
 		if c.id == "" {
@@ -62,25 +59,9 @@ func shown(r *http.Request, p params) (credentials, error) {
 		return c, nil
 	}
 	c.basic, c.given = true, true
-	bad := &wireError{code: oidc.InvalidClient, description: "The Authorization header cannot be read.", basic: true}
-	scheme, encoded, _ := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !strings.EqualFold(scheme, "Basic") {
-		return c, bad
-	}
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
-	if err != nil {
-		return c, bad
-	}
-	id, secret, ok := strings.Cut(string(raw), ":")
-	if !ok {
-		return c, bad
-	}
-	// Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
-	if c.id, err = url.QueryUnescape(id); err != nil {
-		return c, bad
-	}
-	if c.secret, err = url.QueryUnescape(secret); err != nil {
-		return c, bad
+	var ok bool
+	if c.id, c.secret, ok = httpx.ClientBasic(r); !ok {
+		return c, &wireError{code: oidc.InvalidClient, description: "The Authorization header cannot be read.", basic: true}
 	}
 	switch {
 	case p["client_secret"] != "":

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
@@ -9,7 +8,6 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
-	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -39,17 +37,5 @@ func (h *Handler) postBreakGlass(w http.ResponseWriter, r *http.Request, env ten
 	}
 	httpx.SetSessionCookie(w, out.Cookie)
 	target, err := h.signin.TenantStartURL(r.Context(), h.db, env, out.Tenant)
-	if errors.Is(err, signin.ErrNoStart) {
-		h.signedIn(w, r)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	leave(w, r, target)
-	return nil
-}
-
-func (h *Handler) signedIn(w http.ResponseWriter, r *http.Request) {
-	h.ui.Render(w, r, http.StatusOK, "signedin", signedInPage{Page: ui.Page{Title: "You are signed in"}})
+	return h.start(w, r, target, err)
 }

@@ -87,7 +87,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, env tenants.
 	if flowID == "" {
 		return fault.New(fault.Invalid, "SIGNIN_NO_FLOW", "Sign-in starts in the application that you want to use. Open it and choose Sign in.")
 	}
-	f, err := h.signin.Flow(r.Context(), h.db, env.ID, flowID, httpx.Browser(r))
+	f, err := h.signin.ChoosableFlow(r.Context(), h.db, env.ID, flowID, httpx.Browser(r))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (h *Handler) postLogin(w http.ResponseWriter, r *http.Request, env tenants.
 	if err := r.ParseForm(); err != nil {
 		return fault.New(fault.Invalid, "SIGNIN_BAD_FORM", "The form did not arrive whole. Go back and send it again.").Because(err)
 	}
-	f, err := h.signin.Flow(r.Context(), h.db, env.ID, r.PostForm.Get("flow"), httpx.Browser(r))
+	f, err := h.signin.ChoosableFlow(r.Context(), h.db, env.ID, r.PostForm.Get("flow"), httpx.Browser(r))
 	if err != nil {
 		return err
 	}
@@ -211,15 +211,24 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Env
 		return nil
 	}
 	target, err := h.signin.UnsolicitedURL(r.Context(), h.db, env, out.FlowID)
+	return h.start(w, r, target, err)
+}
+
+// start goes on to the application, or says that the person is signed in where
+// none takes a login that it did not begin.
+func (h *Handler) start(w http.ResponseWriter, r *http.Request, target string, err error) error {
 	if errors.Is(err, signin.ErrNoStart) {
 		h.signedIn(w, r)
 		return nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		leave(w, r, target)
 	}
-	leave(w, r, target)
-	return nil
+	return err
+}
+
+func (h *Handler) signedIn(w http.ResponseWriter, r *http.Request) {
+	h.ui.Render(w, r, http.StatusOK, "signedin", signedInPage{Page: ui.Page{Title: "You are signed in"}})
 }
 
 func (h *Handler) confirm(w http.ResponseWriter, r *http.Request, handle, email string) {

@@ -70,6 +70,18 @@ func TestTestLogin(t *testing.T) {
 				w.Clock.Advance(11 * time.Minute)
 				shows(t, b.Get(late.URL), http.StatusBadRequest, "SIGNIN_FLOW_EXPIRED")
 
+				// A test of one connection does not go through another.
+				other := browser.New(t)
+				undo = other.Stop()
+				again := start()
+				other.Get(again.URL)
+				undo()
+				shows(t, other.Get(w.URL+"/login?flow="+again.FlowID), http.StatusNotFound, "SIGNIN_FLOW_UNKNOWN")
+				shows(t, other.Post(w.URL+"/login", url.Values{"flow": {again.FlowID}, "connection": {w.saml.ID}}, w.URL), http.StatusNotFound, "SIGNIN_FLOW_UNKNOWN")
+				if n := w.Count(`SELECT COUNT(*) FROM flows WHERE id = $1 AND connection_id = $2`, again.FlowID, c.ID); n != 1 {
+					t.Error("the test leads to another connection")
+				}
+
 				// Real sign-ins still find no way through a draft or tested connection.
 				if p := b.Get(w.StartURL("connection", c.ID)); p.Status == http.StatusOK {
 					t.Errorf("a tested connection serves: %s", p)
@@ -86,7 +98,7 @@ func TestTestLogin(t *testing.T) {
 			}
 			p := browser.New(t).LogIn(link.URL, ada.ID)
 			shows(t, p, http.StatusOK, "The test failed")
-			for _, text := range []string{"SAML_AUDIENCE_MISMATCH", "https://elsewhere.example", "failed", "Copy our ACS address"} {
+			for _, text := range []string{"SAML_AUDIENCE_MISMATCH", "https://elsewhere.example", "failed", "Copy our ACS address", "What did not hold", "At your identity provider: "} {
 				if !strings.Contains(p.Body, text) {
 					t.Errorf("%q is not shown: %s", text, p)
 				}

@@ -44,14 +44,7 @@ func each(t *testing.T, f func(t *testing.T, w *world)) {
 	})
 }
 
-func arrived(t *testing.T, p browser.Page) rig.Arrived {
-	t.Helper()
-	a, ok := rig.ReadArrival(p.Body)
-	if !ok {
-		t.Fatalf("the sign-in did not arrive: %s", p)
-	}
-	return a
-}
+func arrived(t *testing.T, p browser.Page) rig.Arrived { t.Helper(); return rig.Arrive(t, p) }
 
 func shows(t *testing.T, p browser.Page, status int, text string) {
 	t.Helper()

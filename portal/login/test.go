@@ -24,6 +24,8 @@ type testPage struct {
 	Lead             string
 	Code             string
 	Explanation      *signin.Explanation
+	Who              string // can mend it
+	Failed           []signin.Check
 	Would            string
 	WouldRefused     bool
 	WouldExplanation *signin.Explanation
@@ -79,16 +81,22 @@ func testOf(t signin.TestResult) testPage {
 	case p.OK:
 		p.Title, p.Lead = "The test succeeded", "Your identity provider’s answer to “"+t.Connection.Name+"” holds. Nobody was signed in and nothing was written about the person."
 	case p.Pending:
-		p.Title, p.Lead = "The test is under way", "Your identity provider has not answered “"+t.Connection.Name+"” yet."
+		p.Title, p.Lead = "The test is under way", "Your identity provider has not answered “"+t.Connection.Name+"” yet. If it shows an error, that page says why; otherwise finish signing in there, and load this page again."
 	default:
-		p.Title, p.Lead, p.Code = "The test failed", "The sign-in through “"+t.Connection.Name+"” did not hold.", signin.CodeFlowExpired
+		p.Title, p.Lead, p.Code = "The test failed", "The sign-in through “"+t.Connection.Name+"” did not hold.", signin.CodeTestUnanswered
 	}
 	if t.Login == nil {
-		p.Explanation = explained(p.Code, kind)
+		p.explain(p.Code, kind)
 		return p
 	}
 	l, d := t.Login, t.Login.Detail
-	p.Code, p.Explanation, p.Checks, p.Roles, p.Groups = l.Code, explained(l.Code, kind), l.Checks, d.Roles, d.Groups
+	p.Code, p.Checks, p.Roles, p.Groups = l.Code, l.Checks, d.Roles, d.Groups
+	p.explain(l.Code, kind)
+	for _, c := range l.Checks {
+		if !c.OK {
+			p.Failed = append(p.Failed, c)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Claims)) {
 		p.Claims = append(p.Claims, claim{name, d.Claims[name]})
 	}
@@ -101,6 +109,19 @@ func testOf(t signin.TestResult) testPage {
 		p.WouldExplanation = explained(would.Code, kind)
 	}
 	return p
+}
+
+// whos are who can mend something, in words for the admin who made the test.
+var whos = map[string]string{
+	signin.WhoIdPAdmin:    "At your identity provider",
+	signin.WhoTenantAdmin: "Here",
+	signin.WhoVendor:      "By the maker of the application",
+}
+
+func (p *testPage) explain(code, kind string) {
+	if p.Explanation = explained(code, kind); p.Explanation != nil {
+		p.Who = whos[p.Explanation.Who]
+	}
 }
 
 func explained(code, kind string) *signin.Explanation {

@@ -1,7 +1,5 @@
 package verify
 
-import "slices"
-
 // Codes of refusals. They are stable: pages, logs and clients name them.
 const (
 	CodeConfig             = "SAML_CONFIG"
@@ -62,100 +60,101 @@ const (
 	CodeAttrAmbiguous = "SAML_ATTR_AMBIGUOUS"
 )
 
-// Who can mend a refusal.
-const (
-	MendIdPAdmin    = "idp_admin"    // the administrator of the identity provider
-	MendTenantAdmin = "tenant_admin" // the administrator of the connection in Gatehouse
-	MendVendor      = "vendor"       // the operator of Gatehouse
-)
+// checkOf names the check that yields a code. What a code means in words, and who
+// can mend it, stands in signin.Explain.
+var checkOf = map[string]string{
+	CodeConfig:             "configuration",
+	CodeLimit:              "document.limits",
+	CodeXMLProfile:         "document.profile",
+	CodeRoot:               "response.root",
+	CodeVersion:            "response.version",
+	CodeStructure:          "response.structure",
+	CodeSigStructure:       "signature.structure",
+	CodeSigRef:             "signature.reference",
+	CodeSigTransform:       "signature.transforms",
+	CodeSigAlg:             "signature.algorithm",
+	CodeDuplicateID:        "response.ids",
+	CodeMultipleAssertions: "response.assertions",
+	CodeUnsigned:           "signature.present",
+	CodeUntrustedKey:       "signature.key",
+	CodeSig:                "signature.value",
+	CodeNoDecryptionKey:    "decryption.key",
+	CodeDecrypt:            "decryption",
+	CodeEncrypted:          "assertion.plain",
 
-// Entry explains a code: the check that yields it, who can mend it, and what it
-// means in words for an administrator.
-type Entry struct{ Check, Code, Mend, Meaning string }
+	CodeStatusAuthnFailed:   "status",
+	CodeStatusNoPassive:     "status",
+	CodeStatusRequestDenied: "status",
+	CodeStatusNameIDPolicy:  "status",
+	CodeStatusNoContext:     "status",
+	CodeStatusVersion:       "status",
+	CodeStatusRequester:     "status",
+	CodeStatusResponder:     "status",
+	CodeStatusOther:         "status",
+	CodeStatusAmbiguous:     "status",
 
-// Explain returns the catalogue's entry of a code.
-func Explain(code string) (Entry, bool) {
-	i, ok := entries[code]
-	if !ok {
-		return Entry{}, false
-	}
-	return Catalogue[i], true
+	CodeInResponseTo: "response.in_response_to",
+	CodeDestination:  "response.destination",
+	CodeIssuer:       "issuer",
+
+	CodeSubjectConfirmation: "confirmation.method",
+	CodeRecipient:           "confirmation.recipient",
+	CodeTimeConfirmBefore:   "confirmation.not_before",
+	CodeTimeConfirmExpired:  "confirmation.not_on_or_after",
+	CodeConditions:          "conditions.unknown",
+	CodeTimeNotYet:          "conditions.not_before",
+	CodeTimeExpired:         "conditions.not_on_or_after",
+	CodeTimeMissing:         "times.present",
+	CodeTimeFormat:          "times.format",
+	CodeTimeLifetime:        "times.lifetime",
+	CodeAudienceMissing:     "conditions.audience_present",
+	CodeAudience:            "conditions.audience",
+
+	CodeTimeIssuedFuture: "issued.not_in_future",
+	CodeTimeIssuedOld:    "issued.recently",
+	CodeTimeAuthnFuture:  "authn.instant",
+	CodeTimeSessionEnded: "authn.session",
+	CodeAuthnContext:     "authn.context",
+	CodeNameID:           "name_id",
+	CodeAttribute:        "attributes.values",
+	CodeAttrAmbiguous:    "attributes.email",
+
+	// Of logout messages.
+	CodeLogoutConfig:       "configuration",
+	CodeLogoutQuery:        "logout.query",
+	CodeLogoutLimit:        "document.limits",
+	CodeLogoutXMLProfile:   "document.profile",
+	CodeLogoutRoot:         "logout.root",
+	CodeLogoutVersion:      "logout.version",
+	CodeLogoutStructure:    "logout.structure",
+	CodeLogoutSigStructure: "signature.structure",
+	CodeLogoutSigRef:       "signature.reference",
+	CodeLogoutSigTransform: "signature.transforms",
+	CodeLogoutSigAlg:       "signature.algorithm",
+	CodeLogoutDuplicateID:  "logout.ids",
+	CodeLogoutUnsigned:     "signature.present",
+	CodeLogoutUntrustedKey: "signature.key",
+	CodeLogoutSig:          "signature.value",
+	CodeLogoutNoKey:        "decryption.key",
+	CodeLogoutDecrypt:      "decryption",
+	CodeLogoutDestination:  "logout.destination",
+	CodeLogoutIssuer:       "issuer",
+	CodeLogoutIssuedFuture: "issued.not_in_future",
+	CodeLogoutIssuedOld:    "issued.recently",
+	CodeLogoutExpired:      "logout.not_on_or_after",
+	CodeLogoutTimeMissing:  "times.present",
+	CodeLogoutTimeFormat:   "times.format",
+	CodeLogoutNameID:       "name_id",
+	CodeLogoutInResponseTo: "logout.in_response_to",
+
+	// Of metadata.
+	CodeMetadataLimit:        "metadata.limits",
+	CodeMetadataXML:          "metadata.profile",
+	CodeMetadataRoot:         "metadata.root",
+	CodeMetadataDuplicateID:  "metadata.ids",
+	CodeMetadataSigStructure: "metadata.signature_structure",
+	CodeMetadataSigAlg:       "metadata.signature_algorithm",
+	CodeMetadataUnsigned:     "metadata.signature_present",
+	CodeMetadataUntrustedKey: "metadata.signature_key",
+	CodeMetadataSig:          "metadata.signature_value",
 }
-
-var entries = func() map[string]int {
-	m := make(map[string]int, len(Catalogue))
-	for i, e := range Catalogue {
-		m[e.Code] = i
-	}
-	return m
-}()
-
-// Catalogue lists every code the package can return: first those of responses,
-// in the order of the checks, then those of logout messages and of metadata.
-var Catalogue = slices.Concat(responseEntries, logoutEntries, metadataEntries)
-
-var responseEntries = []Entry{
-	{"configuration", CodeConfig, MendTenantAdmin, "The connection's settings are incomplete: it has no identity provider entity ID or no signing key, or the clock skew is out of range."},
-	{"document.limits", CodeLimit, MendIdPAdmin, "The response is larger, deeper or has more parts than is accepted."},
-	{"document.profile", CodeXMLProfile, MendIdPAdmin, "The response is not plain, well-formed UTF-8 XML without document type, comments and processing instructions."},
-	{"response.root", CodeRoot, MendIdPAdmin, "What was posted is not a SAML 2.0 Response (perhaps a logout message or metadata)."},
-	{"response.version", CodeVersion, MendIdPAdmin, "The response or assertion is not of SAML version 2.0."},
-	{"response.structure", CodeStructure, MendIdPAdmin, "A required part of the response is missing, repeated, or in a place where it may not be."},
-	{"signature.structure", CodeSigStructure, MendIdPAdmin, "A signature is not in its place, or contains something a signature may not contain."},
-	{"signature.reference", CodeSigRef, MendIdPAdmin, "A signature does not cover exactly the element it stands in."},
-	{"signature.transforms", CodeSigTransform, MendIdPAdmin, "A signature uses a transform or canonicalization other than enveloped-signature and exclusive canonicalization without comments; inclusive canonicalization can be allowed for the connection."},
-	{"signature.algorithm", CodeSigAlg, MendIdPAdmin, "A signature uses an algorithm or key that is too weak or unknown; choose RSA of 2048 bits or more, or ECDSA, with SHA-256."},
-	{"response.ids", CodeDuplicateID, MendIdPAdmin, "Two elements carry the same ID."},
-	{"response.assertions", CodeMultipleAssertions, MendIdPAdmin, "The response holds more than one assertion."},
-	{"signature.present", CodeUnsigned, MendIdPAdmin, "Neither the response nor the assertion is signed; turn on signing."},
-	{"signature.key", CodeUntrustedKey, MendTenantAdmin, "The signature was made with a key that the connection does not know. If the identity provider changed its certificate, add the new one."},
-	{"signature.value", CodeSig, MendIdPAdmin, "The signature does not match: the response was changed after it was signed, or signed wrongly."},
-	{"decryption.key", CodeNoDecryptionKey, MendTenantAdmin, "The assertion or NameID is encrypted, but the connection has no key to decrypt it; create one and give its certificate to the identity provider, or turn off encryption there."},
-	{"decryption", CodeDecrypt, MendIdPAdmin, "The encrypted assertion or NameID cannot be decrypted, or is no intact assertion inside; encrypt with AES (GCM if you can) and RSA-OAEP, for the connection's current certificate."},
-	{"assertion.plain", CodeEncrypted, MendIdPAdmin, "An attribute is encrypted by itself; encrypt the whole assertion instead."},
-
-	{"status", CodeStatusAuthnFailed, MendIdPAdmin, "The identity provider could not authenticate the user."},
-	{"status", CodeStatusNoPassive, MendTenantAdmin, "The identity provider would have to show a page, but was asked not to."},
-	{"status", CodeStatusRequestDenied, MendIdPAdmin, "The identity provider refused the request; perhaps the user is not assigned to the application."},
-	{"status", CodeStatusNameIDPolicy, MendTenantAdmin, "The identity provider cannot send a NameID of the format that was asked for."},
-	{"status", CodeStatusNoContext, MendTenantAdmin, "The identity provider cannot authenticate in the way that was asked for."},
-	{"status", CodeStatusVersion, MendVendor, "The identity provider does not speak the SAML version of the request."},
-	{"status", CodeStatusRequester, MendTenantAdmin, "The identity provider found fault with the request; compare entity ID and ACS URL, and whether it wants signed requests."},
-	{"status", CodeStatusResponder, MendIdPAdmin, "The identity provider failed to answer the request; its log says why."},
-	{"status", CodeStatusOther, MendIdPAdmin, "The identity provider reported an error."},
-	{"status", CodeStatusAmbiguous, MendIdPAdmin, "The response states more than one status, or success and an error at once."},
-
-	{"response.in_response_to", CodeInResponseTo, MendIdPAdmin, "The response does not answer the request of this login."},
-	{"response.destination", CodeDestination, MendIdPAdmin, "The response is addressed to another URL; set the ACS URL exactly as shown."},
-	{"issuer", CodeIssuer, MendTenantAdmin, "The issuer is not the identity provider entity ID of the connection."},
-
-	{"confirmation.method", CodeSubjectConfirmation, MendIdPAdmin, "The subject has no bearer confirmation."},
-	{"confirmation.recipient", CodeRecipient, MendIdPAdmin, "The Recipient is not the connection's ACS URL; set it exactly as shown."},
-	{"confirmation.not_before", CodeTimeConfirmBefore, MendIdPAdmin, "A bearer confirmation must not have NotBefore."},
-	{"confirmation.not_on_or_after", CodeTimeConfirmExpired, MendIdPAdmin, "The confirmation of the subject has expired; compare the clocks."},
-	{"conditions.unknown", CodeConditions, MendIdPAdmin, "The assertion has a condition that is not understood."},
-	{"conditions.not_before", CodeTimeNotYet, MendIdPAdmin, "The assertion is not valid yet; the identity provider's clock is ahead."},
-	{"conditions.not_on_or_after", CodeTimeExpired, MendIdPAdmin, "The assertion has expired; compare the clocks."},
-	{"times.present", CodeTimeMissing, MendIdPAdmin, "A time that bounds the assertion's validity is missing."},
-	{"times.format", CodeTimeFormat, MendIdPAdmin, "A time is not in UTC as 2006-01-02T15:04:05Z."},
-	{"times.lifetime", CodeTimeLifetime, MendIdPAdmin, "The assertion is valid for longer than 24 hours, or its times contradict each other."},
-	{"conditions.audience_present", CodeAudienceMissing, MendIdPAdmin, "The assertion does not say for whom it is; set the audience to the connection's entity ID."},
-	{"conditions.audience", CodeAudience, MendIdPAdmin, "The assertion is for another service; set the audience to the connection's entity ID."},
-
-	{"issued.not_in_future", CodeTimeIssuedFuture, MendIdPAdmin, "The response was issued in the future; the identity provider's clock is ahead."},
-	{"issued.recently", CodeTimeIssuedOld, MendIdPAdmin, "The response was issued more than ten minutes ago."},
-	{"authn.instant", CodeTimeAuthnFuture, MendIdPAdmin, "The user's authentication lies in the future; the identity provider's clock is ahead."},
-	{"authn.session", CodeTimeSessionEnded, MendIdPAdmin, "The session at the identity provider is already over."},
-	{"authn.context", CodeAuthnContext, MendIdPAdmin, "The user was not authenticated in the way that was asked for."},
-	{"name_id", CodeNameID, MendIdPAdmin, "The NameID is empty, too long, or has surrounding white space or control characters."},
-	{"attributes.values", CodeAttribute, MendIdPAdmin, "An attribute has no name, or a value that is not text."},
-	{"attributes.email", CodeAttrAmbiguous, MendIdPAdmin, "The e-mail address is sent more than once with different values."},
-}
-
-var checkOf = func() map[string]string {
-	m := make(map[string]string, len(Catalogue))
-	for _, e := range Catalogue {
-		m[e.Code] = e.Check
-	}
-	return m
-}()

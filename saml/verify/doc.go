@@ -6,8 +6,8 @@
 //
 // # Order
 //
-// A document passes these steps; each refusal has a stable code, listed with
-// its meaning in Catalogue.
+// A document passes these steps; each refusal has a stable code, listed
+// with its check in catalogue.go.
 //
 //  1. One scan over the bytes enforces a narrow XML profile and all limits
 //     (xml.go). Only then a tree is built (tree.go).

@@ -105,7 +105,11 @@ func verifyLogout(doc []byte, p LogoutParams, name string) (*logoutMessage, *Rep
 		ACS: p.Destination, IdPEntityID: p.IdPEntityID, Keys: p.Keys, Skew: p.Skew, Now: p.Now,
 		AllowSHA1Until: p.AllowSHA1Until, DecryptionKeys: p.DecryptionKeys,
 	}}, by: p.SignedBy}
-	if reason := p.invalid(); reason != "" {
+	reason := m.p.incomplete()
+	if p.Destination == "" {
+		reason = "no logout URL"
+	}
+	if reason != "" {
 		r.fail(refuse(CodeConfig, reason), "complete settings", reason)
 		return nil, r
 	}
@@ -130,22 +134,6 @@ func verifyLogout(doc []byte, p LogoutParams, name string) (*logoutMessage, *Rep
 	m.issuer(name, m.root.firstElement())
 	m.issued(m.root)
 	return m, r
-}
-
-func (p *LogoutParams) invalid() string {
-	switch {
-	case p.Destination == "":
-		return "no logout URL"
-	case p.IdPEntityID == "":
-		return "no identity provider entity ID"
-	case len(p.Keys) == 0:
-		return "no signing key of the identity provider"
-	case p.Skew < 0 || p.Skew > maxSkew:
-		return "clock skew is not within 0 to 300 seconds"
-	case p.Now.IsZero():
-		return "no current time"
-	}
-	return ""
 }
 
 // verifySignature sets the tree that is signed: the received one where a query's

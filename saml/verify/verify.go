@@ -66,7 +66,7 @@ type Attribute struct {
 	Values                         []string
 }
 
-// Check is one check and its outcome. Names are those of Catalogue.
+// Check is one check and its outcome. Names are those of checkOf.
 type Check struct {
 	Name             string
 	OK               bool
@@ -82,7 +82,7 @@ type Report struct {
 	codes map[string]string // of the refusals of this kind of document; nil: as they are
 }
 
-// Error is a refusal: a code of Catalogue and a detail for administrators.
+// Error is a refusal: its code and a detail for administrators.
 type Error struct{ Code, Detail string }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Detail }
@@ -166,6 +166,15 @@ func (p *Params) invalid() string {
 		return "no ACS URL"
 	case p.EntityID == "":
 		return "no entity ID of ours"
+	case (p.RequestID == "") != p.Unsolicited:
+		return "a response either answers a request or is unsolicited"
+	}
+	return p.incomplete()
+}
+
+// incomplete is the part of invalid that holds for logout messages too.
+func (p *Params) incomplete() string {
+	switch {
 	case p.IdPEntityID == "":
 		return "no identity provider entity ID"
 	case len(p.Keys) == 0:
@@ -174,8 +183,6 @@ func (p *Params) invalid() string {
 		return "clock skew is not within 0 to 300 seconds"
 	case p.Now.IsZero():
 		return "no current time"
-	case (p.RequestID == "") != p.Unsolicited:
-		return "a response either answers a request or is unsolicited"
 	}
 	return ""
 }
