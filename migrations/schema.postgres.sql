@@ -36,11 +36,7 @@ CREATE TABLE audit_events (
   metadata text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   source text COLLATE "C" NOT NULL,
   visible boolean NOT NULL,
-  CONSTRAINT audit_events_pkey PRIMARY KEY (tenant_id, id),
-  CONSTRAINT audit_events_outcome_check CHECK ((outcome = ANY (ARRAY['success'::text, 'failure'::text, 'denied'::text]))),
-  CONSTRAINT audit_events_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'medium'::text, 'high'::text, 'critical'::text, 'error'::text]))),
-  CONSTRAINT audit_events_source_check CHECK ((source = ANY (ARRAY['builtin'::text, 'custom'::text]))),
-  CONSTRAINT audit_events_visible_check CHECK ((visible = ANY (ARRAY[true, false])))
+  CONSTRAINT audit_events_pkey PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX audit_events_action ON audit_events USING btree (tenant_id, action, id);
 CREATE INDEX audit_events_actor ON audit_events USING btree (tenant_id, actor_id, id);
@@ -100,8 +96,7 @@ CREATE TABLE counts (
   kind text COLLATE "C" NOT NULL,
   slot bigint NOT NULL,
   n bigint NOT NULL,
-  CONSTRAINT counts_pkey PRIMARY KEY (tenant_id, connection_id, kind, slot),
-  CONSTRAINT counts_slot_check CHECK (((slot >= 0) AND (slot <= 15)))
+  CONSTRAINT counts_pkey PRIMARY KEY (tenant_id, connection_id, kind, slot)
 );
 
 CREATE TABLE domains (
@@ -363,7 +358,6 @@ CREATE TABLE membership_sources (
   created_at bigint NOT NULL,
   deleted_at bigint,
   CONSTRAINT membership_sources_pkey PRIMARY KEY (tenant_id, membership_id, connection_id),
-  CONSTRAINT membership_sources_active_check CHECK ((active = ANY (ARRAY[true, false]))),
   CONSTRAINT membership_sources_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections(tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT membership_sources_tenant_id_membership_id_fkey FOREIGN KEY (tenant_id, membership_id) REFERENCES memberships(tenant_id, id) ON DELETE CASCADE
 );
@@ -394,8 +388,6 @@ CREATE TABLE memberships (
   updated_at bigint NOT NULL,
   CONSTRAINT memberships_pkey PRIMARY KEY (tenant_id, id),
   CONSTRAINT memberships_tenant_id_user_id_key UNIQUE (tenant_id, user_id),
-  CONSTRAINT memberships_managed_by_check CHECK ((managed_by = ANY (ARRAY['local'::text, 'sso'::text, 'scim'::text]))),
-  CONSTRAINT memberships_status_check CHECK ((status = ANY (ARRAY['invited'::text, 'pending_approval'::text, 'pending_login'::text, 'active'::text]))),
   CONSTRAINT memberships_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id),
   CONSTRAINT memberships_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
@@ -606,8 +598,6 @@ CREATE TABLE scim_resources (
   doc text COLLATE "C" NOT NULL,
   CONSTRAINT scim_resources_pkey PRIMARY KEY (tenant_id, id, connection_id),
   CONSTRAINT scim_resources_tenant_id_connection_id_user_name_key_key UNIQUE (tenant_id, connection_id, user_name_key),
-  CONSTRAINT scim_resources_active_check CHECK ((active = ANY (ARRAY[true, false]))),
-  CONSTRAINT scim_resources_kind_check CHECK ((kind = ANY (ARRAY['User'::text, 'Group'::text]))),
   CONSTRAINT scim_resources_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES scim_connections(tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT scim_resources_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES groups(tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT scim_resources_tenant_id_membership_id_fkey FOREIGN KEY (tenant_id, membership_id) REFERENCES memberships(tenant_id, id) ON DELETE CASCADE
@@ -949,8 +939,6 @@ CREATE TABLE users (
   created_at bigint NOT NULL,
   updated_at bigint NOT NULL,
   CONSTRAINT users_pkey PRIMARY KEY (environment_id, id),
-  CONSTRAINT users_email_verified_check CHECK ((email_verified = ANY (ARRAY[true, false]))),
-  CONSTRAINT users_local_login_check CHECK ((local_login = ANY (ARRAY[true, false]))),
   CONSTRAINT users_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 CREATE INDEX users_email ON users USING btree (environment_id, email_key);

@@ -84,11 +84,12 @@ func (c *call) createUser(ctx context.Context, body *schema.Object) (outcome, er
 			return err
 		}
 		r.Membership = person.Membership
-		stmts = append(stmts, c.insertResource(r, schema.User, keys, values)...)
 		if person.Created {
 			stmts = append(stmts, c.h.Roles.DefaultRoleStmts(c.conn.Tenant, c.conn.Environment, person.Membership)...)
 		}
-		return q.Batch(ctx, append(stmts, c.logCreation(res.Changes)))
+		stmts = append(stmts, c.logCreation(res.Changes))
+		// Last, because it counts: others wait for that row until this commits.
+		return q.Batch(ctx, append(stmts, c.insertResource(r, schema.User, keys, values)...))
 	})
 	if err != nil {
 		c.entry.Resource = "" // there is none
