@@ -33,7 +33,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Gateway is a running gateway.
+// Gateway is a running gateway. A test may put its own handler around Handler
+// between requests.
 type Gateway struct {
 	*gateway.Gateway
 	URL string // base URL, and issuer
@@ -67,7 +68,7 @@ func New(t testing.TB, o Options) *Gateway {
 		if g.Gateway, err = gateway.New(t.Context(), gateway.Config{BaseURL: base, AllowPrivateNetworks: true, Version: "test"}, o.DB, vault, o.Clock, o.Log); err != nil {
 			t.Fatal(err)
 		}
-		return g.Handler
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.Handler.ServeHTTP(w, r) })
 	})
 	err = o.DB.Tx(t.Context(), func(q db.Queryer) error {
 		system := actor.Actor{Environment: g.Main.ID, Kind: actor.System, Name: "gatewaytest"}
