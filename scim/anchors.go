@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -16,26 +17,28 @@ type anchor struct {
 	key     sortKey // of the attribute that the list is sorted by
 }
 
-// anchors remembers where pages of index pagination ended, so that the next
-// startIndex is a seek and not an offset. It is a hint of one process: a miss
-// costs an OFFSET over the key index. An anchor is used for anchorFor only,
-// because deletions move the numbers that startIndex counts.
+// anchors remembers where pages of index pagination ended, so that a startIndex
+// is a seek to the nearest page end before it and not an offset from the first
+// resource. It is a hint of one process: a miss costs an OFFSET over the key index.
+// An anchor is used for anchorFor only, because deletions move the numbers that
+// startIndex counts.
 type anchors struct {
 	clock clock.Clock
 	mu    sync.Mutex
-	by    map[string]map[anchorKey]anchorValue // by connection
+	by    map[string]map[listKey][]pageEnd // by connection; in the order of start
 	n     int
 }
 
-type anchorKey struct {
+type listKey struct {
 	filter string
 	kind   schema.Kind
-	start  int
 }
 
-type anchorValue struct {
+// pageEnd is the resource before the one that start counts.
+type pageEnd struct {
 	anchor
-	at time.Time
+	start int
+	at    time.Time
 }
 
 const (
@@ -44,20 +47,37 @@ const (
 )
 
 func newAnchors(c clock.Clock) *anchors {
-	return &anchors{clock: c, by: map[string]map[anchorKey]anchorValue{}}
+	return &anchors{clock: c, by: map[string]map[listKey][]pageEnd{}}
 }
 
-func (a *anchors) find(connection string, k anchorKey) *anchor {
+func byStart(e pageEnd, start int) int { return e.start - start }
+
+// find gives the nearest anchor at or before start, and how many resources lie
+// between the two. nil: there is none.
+func (a *anchors) find(connection string, k listKey, start int) (after *anchor, skip int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	v, ok := a.by[connection][k]
-	if !ok || a.clock.Now().Sub(v.at) > anchorFor {
-		return nil
+	list, now := a.by[connection][k], a.clock.Now()
+	i, exact := slices.BinarySearchFunc(list, start, byStart)
+	if !exact {
+		i--
 	}
-	return &v.anchor
+	if i >= 0 && now.Sub(list[i].at) > anchorFor {
+		fresh := slices.DeleteFunc(list, func(e pageEnd) bool { return now.Sub(e.at) > anchorFor })
+		a.n -= len(list) - len(fresh)
+		a.by[connection][k], list = fresh, fresh
+		if i, exact = slices.BinarySearchFunc(list, start, byStart); !exact {
+			i--
+		}
+	}
+	if i < 0 {
+		return nil, 0
+	}
+	end := list[i]
+	return &end.anchor, start - end.start
 }
 
-func (a *anchors) keep(connection string, k anchorKey, last row) {
+func (a *anchors) keep(connection string, k listKey, start int, last row) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.n >= maxAnchors { // they are hints: begin again
@@ -66,19 +86,25 @@ func (a *anchors) keep(connection string, k anchorKey, last row) {
 	}
 	mine := a.by[connection]
 	if mine == nil {
-		mine = map[anchorKey]anchorValue{}
+		mine = map[listKey][]pageEnd{}
 		a.by[connection] = mine
 	}
-	if _, known := mine[k]; !known {
-		a.n++
+	end := pageEnd{anchor{created: last.Created, id: last.ID}, start, a.clock.Now()}
+	i, known := slices.BinarySearchFunc(mine[k], start, byStart)
+	if known {
+		mine[k][i] = end
+		return
 	}
-	mine[k] = anchorValue{anchor{created: last.Created, id: last.ID}, a.clock.Now()}
+	mine[k] = slices.Insert(mine[k], i, end)
+	a.n++
 }
 
 // forget drops the anchors of a connection of which a resource was deleted.
 func (a *anchors) forget(connection string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.n -= len(a.by[connection])
+	for _, list := range a.by[connection] {
+		a.n -= len(list)
+	}
 	delete(a.by, connection)
 }

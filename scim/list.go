@@ -149,16 +149,15 @@ func (c *call) indexPage(ctx context.Context, q query, start, count int) (page, 
 	}
 	at := position{offset: start - 1}
 	remember := q.sort == nil && count > 0
-	key := anchorKey{q.filter, q.kind, start}
+	list := listKey{q.filter, q.kind}
 	if remember && start > 1 {
-		if at.after = c.h.anchors.find(c.conn.ID, key); at.after != nil {
-			at.offset = 0
+		if after, skip := c.h.anchors.find(c.conn.ID, list, start); after != nil {
+			at.after, at.offset = after, skip
 		}
 	}
 	p, err := c.pageInSQL(ctx, q, at, count)
 	if err == nil && remember && p.more {
-		key.start = start + len(p.rows)
-		c.h.anchors.keep(c.conn.ID, key, p.rows[len(p.rows)-1])
+		c.h.anchors.keep(c.conn.ID, list, start+len(p.rows), p.rows[len(p.rows)-1])
 	}
 	return p, err
 }

@@ -93,6 +93,34 @@ func TestPages(t *testing.T) {
 	})
 }
 
+// Whatever pages were read before, and however long ago, a startIndex means the
+// same resource.
+func TestPagesInAnyOrder(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		now := clock.NewFake(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
+		g := newGateway(t, d, options{clock: now})
+		c := g.connect(g.tenant("a"), "rfc", "soft")
+		c.users(23, "u")
+		all := userNames(c.must(200, "GET", "/Users?count=100", nil))
+		for n, page := range [][2]int{{1, 5}, {6, 5}, {20, 2}, {9, 3}, {12, 4}, {7, 1}, {8, 100}, {23, 5}, {2, 7}, {9, 3}, {21, 1}, {22, 2}, {5, 18}} {
+			start, count := page[0], page[1]
+			want := all[start-1 : min(start-1+count, len(all))]
+			for _, filter := range []string{"", "&filter=active+eq+true"} {
+				a := c.must(200, "GET", fmt.Sprintf("/Users?startIndex=%d&count=%d%s", start, count, filter), nil)
+				if !slices.Equal(userNames(a), want) || a.field("totalResults") != 23.0 {
+					t.Errorf("%d from %d%s: %q, want %q; %v", count, start, filter, userNames(a), want, a.field("totalResults"))
+				}
+			}
+			if n%4 == 3 {
+				now.Advance(anchorsLive / 2)
+			}
+		}
+	})
+}
+
+// anchorsLive is how long the end of a page is remembered.
+const anchorsLive = 2 * time.Minute
+
 func TestPagesAfterDeletion(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		g := newGateway(t, d, options{})

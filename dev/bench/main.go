@@ -56,8 +56,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.databaseURL, "database-url", "", "empty PostgreSQL database; SQLite when left out")
-	flag.IntVar(&o.users, "users", 100_000, "users to import")
-	flag.IntVar(&o.members, "members", 100_000, "members of the large group; at most -users")
+	flag.IntVar(&o.users, "users", 100_000, "users to import; at least -n")
+	flag.IntVar(&o.members, "members", 100_000, "members of the large group; those who come and go are not among them")
 	flag.IntVar(&o.operations, "n", 2000, "operations of each short measurement")
 	flag.IntVar(&o.c, "c", 8, "concurrent clients")
 	flag.StringVar(&o.save, "save", "", "file to write the report to, as a baseline")
@@ -73,7 +73,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	o.members = min(o.members, o.users)
+	o.members = min(o.members, o.users-o.operations/4)
 	s, err := startServer(ctx, o)
 	if err != nil {
 		return err
@@ -160,10 +160,10 @@ func measureSCIM(ctx context.Context, s *server, o options, r *report) error {
 			return err
 		},
 		func() error {
-			return step("add member @10", o.operations/4, func(ctx context.Context, n int) error { return d.toggle(ctx, small, ids[len(ids)-1-n]) })
+			return step("add and remove @10", o.operations/4, func(ctx context.Context, n int) error { return d.addRemove(ctx, small, ids[len(ids)-1-n]) })
 		},
 		func() error {
-			return step("add member @"+strconv.Itoa(o.members), o.operations/4, func(ctx context.Context, n int) error { return d.toggle(ctx, large, ids[len(ids)-1-n]) })
+			return step("add and remove @"+strconv.Itoa(o.members), o.operations/4, func(ctx context.Context, n int) error { return d.addRemove(ctx, large, ids[len(ids)-1-n]) })
 		},
 		func() error {
 			return step("read group without members", o.operations/4, func(ctx context.Context, _ int) error { return d.read(ctx, large, false, 0) })
@@ -185,7 +185,7 @@ func measureSCIM(ctx context.Context, s *server, o options, r *report) error {
 		}
 	}
 	r.Memory["peak"] = s.memory("VmHWM")
-	r.Ratios["add member, large/small"] = ratio(r.Results["add member @"+strconv.Itoa(o.members)].P50, r.Results["add member @10"].P50)
+	r.Ratios["add and remove, large/small"] = ratio(r.Results["add and remove @"+strconv.Itoa(o.members)].P50, r.Results["add and remove @10"].P50)
 	return nil
 }
 

@@ -92,12 +92,13 @@ func (d *directory) patch(ctx context.Context, path string, operation map[string
 	return d.call(ctx, http.MethodPatch, d.base+path, d.token, map[string]any{"schemas": []string{patchOp}, "Operations": []any{operation}}, nil)
 }
 
-// toggle takes a member out and puts him in again, so that the size stays.
-func (d *directory) toggle(ctx context.Context, group, user string) error {
-	if err := d.patch(ctx, "/Groups/"+group, map[string]any{"op": "remove", "path": `members[value eq "` + user + `"]`}); err != nil {
+// addRemove puts somebody into a group and takes him out again, so that the size
+// stays.
+func (d *directory) addRemove(ctx context.Context, group, user string) error {
+	if err := d.patch(ctx, "/Groups/"+group, map[string]any{"op": "add", "path": "members", "value": []any{map[string]any{"value": user}}}); err != nil {
 		return err
 	}
-	return d.patch(ctx, "/Groups/"+group, map[string]any{"op": "add", "path": "members", "value": []any{map[string]any{"value": user}}})
+	return d.patch(ctx, "/Groups/"+group, map[string]any{"op": "remove", "path": `members[value eq "` + user + `"]`})
 }
 
 func (d *directory) read(ctx context.Context, group string, members bool, want int) error {
