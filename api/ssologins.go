@@ -23,7 +23,7 @@ type loginBody struct {
 	Email         string              `json:"email"`
 	IP            string              `json:"ip"`
 	Checks        []checkBody         `json:"checks" doc:"What was checked, in order"`
-	Response      string              `json:"response" doc:"The identity provider's answer, with values redacted unless it was a test; tests for who may change connections"`
+	Response      string              `json:"response" doc:"The identity provider's answer, with values redacted unless it was a test (tests for who may change connections); empty where a SAML answer held: checks and claims tell what it said"`
 	Claims        map[string][]string `json:"claims" doc:"As received; values redacted unless it was a test"`
 	Profile       *profileBody        `json:"profile,omitempty" doc:"As the attribute mapping reads it; of tests"`
 	Groups        []string            `json:"groups" doc:"Of tests; at most the first 200"`
