@@ -43,6 +43,10 @@ var bodies = map[string]object{
 	"putEnvironmentLockoutPolicy": {"max_attempts": 5}, "putEnvironmentPasswordPolicy": {},
 }
 
+// worldSteps make the objects of further nouns, each in the test file of its
+// noun: post creates with the environment's key, t is /tenants/{key}, w takes the ids.
+var worldSteps []func(post func(path string, body object) object, t string, w map[string]string)
+
 // world makes one object of each kind in a tenant of the environment and gives
 // their ids by the name of their path parameter.
 func (f *fixture) world(host, tenantKey string) map[string]string {
@@ -77,6 +81,9 @@ func (f *fixture) world(host, tenantKey string) map[string]string {
 	w["r"] = text(post("/roles", object{"key": "role-" + tenantKey, "name": "x", "level": 3, "tenant_id": tenantKey}), "id")
 	w["p"] = text(post("/permissions", object{"key": "x." + tenantKey, "name": "x", "category": "x"}), "id")
 	w["a"] = text(post("/applications", object{"name": "x", "type": "web", "redirect_uris": []string{"https://x.example"}}), "client_id")
+	for _, step := range worldSteps {
+		step(post, t, w)
+	}
 	return w
 }
 
@@ -99,8 +106,8 @@ func fill(r route, w map[string]string) string {
 	if strings.Contains(path, "/requests/") {
 		path = strings.ReplaceAll(path, "{r}", w["log"])
 	}
-	for _, name := range []string{"t", "d", "key", "flow", "spki", "k", "client", "urn", "u", "g", "r", "p", "a"} {
-		path = strings.ReplaceAll(path, "{"+name+"}", w[name])
+	for name, id := range w {
+		path = strings.ReplaceAll(path, "{"+name+"}", id)
 	}
 	return "/api/v1" + path
 }

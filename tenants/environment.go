@@ -19,10 +19,84 @@ type Environment struct {
 }
 
 // EnvironmentSettings are the choices of an environment that are not policies.
+// The zero value serves.
 type EnvironmentSettings struct {
 	// AccessTokenSeconds is the lifetime of access and ID tokens; it bounds how
 	// stale roles in a token can be (product 116). 0: 600.
 	AccessTokenSeconds int64 `json:"access_token_seconds,omitempty"`
+	// Modules are the portal's modules that the vendor switched on or off (product
+	// 21, 2.11); one that is absent is on.
+	Modules map[Module]bool `json:"modules,omitempty"`
+	// Features are what the environment switches on or off for its tenants
+	// (product 3); one that is absent has the value of featureDefaults.
+	Features map[Feature]bool `json:"features,omitempty"`
+	// AuditColumns are the columns of the portal's audit page, in order (product
+	// 68); empty: the built-in ones.
+	AuditColumns []string `json:"audit_columns,omitempty"`
+	// AuditDays is how long audit events are kept. 0: 400.
+	AuditDays int `json:"audit_days,omitempty"`
+}
+
+// Module is a part of the portal (product 20).
+type Module string
+
+// The modules.
+const (
+	ModuleAccount        Module = "account_settings"
+	ModuleUsers          Module = "users"
+	ModuleGroups         Module = "groups"
+	ModuleRoles          Module = "roles"
+	ModuleSSO            Module = "sso"
+	ModuleProvisioning   Module = "provisioning"
+	ModuleSecurity       Module = "security"
+	ModuleAudit          Module = "audit_logs"
+	ModuleAPITokens      Module = "api_tokens"
+	ModuleWebhooks       Module = "webhooks"
+	ModuleSubAccounts    Module = "all_accounts"
+	ModuleProfile        Module = "profile"
+	ModulePrivacy        Module = "privacy"
+	ModulePersonalTokens Module = "personal_api_tokens"
+)
+
+// Modules lists every module in the order of the portal.
+var Modules = []Module{
+	ModuleAccount, ModuleUsers, ModuleGroups, ModuleRoles, ModuleSSO, ModuleProvisioning, ModuleSecurity, ModuleAudit,
+	ModuleAPITokens, ModuleWebhooks, ModuleSubAccounts, ModuleProfile, ModulePrivacy, ModulePersonalTokens,
+}
+
+// Feature is something that an environment lets its tenants do.
+type Feature string
+
+// The features.
+const (
+	FeatureInvitations     Feature = "invitations"      // by mail
+	FeatureInviteLinks     Feature = "invite_links"     // by link
+	FeatureGuests          Feature = "guests"           // access periods (product 2.4)
+	FeatureSocialLogin     Feature = "social_login"     // through connections of the environment
+	FeatureRoles           Feature = "roles"            // role-based authorization (product 100)
+	FeatureUserTokens      Feature = "user_tokens"      // personal tokens of the client-credentials kind (product 2.3)
+	FeatureUserAccessKeys  Feature = "user_access_keys" // personal tokens of the opaque kind
+	FeatureEntitlementsAPI Feature = "enforce_entitlements_on_api"
+	FeatureShowImpersonate Feature = "show_impersonation" // in the tenant's own audit log (product 2.8)
+)
+
+var featureDefaults = map[Feature]bool{
+	FeatureInvitations: true, FeatureInviteLinks: true, FeatureGuests: true, FeatureSocialLogin: true, FeatureRoles: true,
+	FeatureUserTokens: true, FeatureUserAccessKeys: true, FeatureEntitlementsAPI: false, FeatureShowImpersonate: true,
+}
+
+// ModuleOn reports whether the vendor lets tenants have the module.
+func (s EnvironmentSettings) ModuleOn(m Module) bool {
+	on, chosen := s.Modules[m]
+	return on || !chosen
+}
+
+// FeatureOn reports whether tenants may do it.
+func (s EnvironmentSettings) FeatureOn(f Feature) bool {
+	if on, chosen := s.Features[f]; chosen {
+		return on
+	}
+	return featureDefaults[f]
 }
 
 // DefaultAccessTokenLifetime holds where an environment does not choose.

@@ -65,10 +65,22 @@ type Actor struct {
 	Session     string // ses_… when there is one
 	Permissions permission.Set
 	// Level is the strongest of the actor's effective roles (product 105, 123).
-	Level     Level
-	RequestID string
-	IP        netip.Addr
-	UserAgent string
+	Level Level
+	// Home is the tenant that the actor's permissions come from, when he acts in a
+	// sub-account of it, which is Tenant then (product 8); empty otherwise.
+	Home string
+	// Impersonator is the vendor's person behind a User who is impersonated.
+	Impersonator Impersonator
+	RequestID    string
+	IP           netip.Addr
+	UserAgent    string
+}
+
+// Impersonator is a member of the vendor's staff who acts as somebody else. The
+// zero value is nobody.
+type Impersonator struct {
+	ID    string // stf_…
+	Email string
 }
 
 // Human reports whether a person acts; own-address rules bind only people
