@@ -36,7 +36,7 @@ type vendor struct {
 	tenant, developer, researcher string
 }
 
-func newVendor(t *testing.T, d db.DB, profile string) *vendor {
+func newVendor(t testing.TB, d db.DB, profile string) *vendor {
 	t.Helper()
 	v := &vendor{clock: clock.NewFake(rig.Start)}
 	v.Gateway = gatewaytest.New(t, gatewaytest.Options{DB: d, Clock: v.clock})
