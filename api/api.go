@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -22,13 +20,17 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
+	"github.com/gatehouse-id/gatehouse/rbac/entitlement"
 	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
+	"github.com/gatehouse-id/gatehouse/webhooks"
 )
 
 // Deps is what the API is made of. Limit may be nil: requests are not limited.
@@ -37,6 +39,7 @@ type Deps struct {
 	Clock        clock.Clock
 	Logger       *slog.Logger
 	Vault        *keys.Vault
+	Ring         *keys.Ring
 	Audit        *audit.Log
 	Environments *tenants.Environments
 	Tenants      *tenants.Service
@@ -44,8 +47,12 @@ type Deps struct {
 	Policy       *policy.Service
 	RBAC         *rbac.Service
 	Staff        *staff.Service
+	APITokens    *apitoken.Service
+	Entitlements *entitlement.Service
+	Onboarding   *onboarding.Service
 	Sessions     *sessions.Service
 	Signin       *signin.Service
+	Webhooks     *webhooks.Service
 	SCIMLog      *scim.Log
 	// SCIM replays requests of the log.
 	SCIM *scim.Handler
@@ -57,9 +64,11 @@ type Deps struct {
 	FetchIdPMetadata   func(ctx context.Context, address string) (tenants.SAMLSettings, string, error)
 	RefreshIdPMetadata func(ctx context.Context, a actor.Actor, tenant, connection string) (tenants.Metadata, error)
 	Resolver           tenants.Resolver // for domain verification
-	Limit              *limit.Limiter   // per credential
-	Version            string           // of the program, shown in the OpenAPI document
-	Stylesheet         string           // address of the stylesheet of /api/docs; empty: none
+	// UserActor gives the actor of a user's access token, which holds now.
+	UserActor  func(ctx context.Context, env tenants.Environment, token string) (actor.Actor, error)
+	Limit      *limit.Limiter // per credential
+	Version    string         // of the program, shown in the OpenAPI document
+	Stylesheet string         // address of the stylesheet of /api/docs; empty: none
 }
 
 // Handler serves the API.
@@ -70,7 +79,8 @@ type Handler struct {
 	spec   []byte
 	docs   []byte
 	// routes is everything that was registered, for the documentation and the tests.
-	routes []route
+	routes  []route
+	guesses guesses
 }
 
 // maxBody bounds the body of a request in bytes, unless its route says otherwise.
@@ -81,20 +91,20 @@ func New(d Deps) (*Handler, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{Deps: d, router: chi.NewRouter()}
+	h := &Handler{Deps: d, router: chi.NewRouter(), guesses: newGuesses()}
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
 				Title: "Gatehouse management API", Version: d.Version,
-				Description: "Environments, tenants, connections, people, roles and policies.",
+				Description: about,
 			},
 			Servers: []*huma.Server{{URL: "/api/v1"}},
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", Description: "A management key."},
-					"apiKey": {Type: "apiKey", In: "header", Name: "X-API-KEY", Description: "A management key."},
+					"bearer": {Type: "http", Scheme: "bearer", Description: "A management key, an API token, or a user's access token."},
+					"apiKey": {Type: "apiKey", In: "header", Name: "X-API-KEY", Description: "A management key or an API token."},
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}, {"apiKey": {}}},
@@ -139,6 +149,7 @@ var jsonFormat = huma.Format{
 func (h *Handler) Mount(r chi.Router) { r.Mount("/api", h.router) }
 
 func (h *Handler) register() {
+	h.registerEnvironments()
 	h.registerTenants()
 	h.registerDomains()
 	h.registerSCIM()
@@ -146,21 +157,24 @@ func (h *Handler) register() {
 	h.registerSCIMClients()
 	h.registerSSO()
 	h.registerUsers()
+	h.registerUserAccess()
+	h.registerUserSessions()
+	h.registerEnvironmentUsers()
+	h.registerInvitations()
 	h.registerGroups()
 	h.registerPolicies()
 	h.registerRoles()
 	h.registerApplications()
 	h.registerAudit()
-}
-
-// describe renders the document and the page once.
-func (h *Handler) describe() error {
-	var err error
-	if h.spec, err = json.Marshal(h.api.OpenAPI()); err != nil {
-		return fmt.Errorf("api: %w", err)
-	}
-	h.docs = docsPage(h.routes, h.Stylesheet)
-	return nil
+	h.registerEventTypes()
+	h.registerWebhooks()
+	h.registerDeliveries()
+	h.registerFeatures()
+	h.registerPlans()
+	h.registerEntitlements()
+	h.registerAPITokens()
+	h.registerManagementKeys()
+	h.registerStaff()
 }
 
 func (h *Handler) serve(body *[]byte, contentType string) http.HandlerFunc {
@@ -204,46 +218,83 @@ type route struct {
 	method, path string
 	id           string // operationId
 	summary      string
-	permission   string // what the actor must hold
+	permission   string // what the actor must hold; empty: the operation decides
 	status       int    // of success; 0: 200
 	maxBody      int64  // 0: maxBody
+	stream       bool   // a POST whose answer is not kept for its Idempotency-Key
+	tagged       bool   // the answer has an ETag; known by itself of bodies that are tagged
+	paged        bool   // the answer is a list; known by itself
 }
 
 // ofTenant reports whether the route acts inside a tenant, which its path names.
 func (r route) ofTenant() bool { return strings.HasPrefix(r.path, "/tenants/{t}") }
+
+// needs says what the actor must hold.
+func (r route) needs() string {
+	if r.permission == "" {
+		return "Needs a credential; what it may, the operation decides."
+	}
+	return "Needs the permission `" + r.permission + "`."
+}
 
 func (r route) tag() string {
 	for _, t := range []struct{ part, tag string }{
 		{"/scim-", "SCIM"},
 		{"/sso-", "SSO"},
 		{"/domains", "Domains"},
+		{"/api-tokens", "Credentials"},
+		{"/management-keys", "Credentials"},
+		{"/staff", "Staff"},
+		{"/features", "Entitlements"},
+		{"/feature-flags", "Entitlements"},
+		{"/plans", "Entitlements"},
+		{"/entitlements", "Entitlements"},
+		{"/sections", "Entitlements"},
 		{"/users", "Users"},
+		{"/invitations", "Users"},
+		{"/invite-links", "Users"},
 		{"/groups", "Groups"},
 		{"/group-role-mappings", "Roles and permissions"},
 		{"/roles", "Roles and permissions"},
-		{"/permissions", "Roles and permissions"},
+		{"/permission", "Roles and permissions"},
 		{"/policies", "Policies"},
 		{"/applications", "Applications"},
-		{"/audit-events", "Audit log"},
+		{"/environment", "Environments"},
+		{"/audit-", "Audit log"},
+		{"/account", "Tenants"},
+		{"/sub-account", "Tenants"},
+		{"/modules", "Tenants"},
+		{"/webhooks", "Webhooks"},
+		{"/event", "Webhooks"},
 	} {
 		if strings.Contains(r.path, t.part) {
 			return t.tag
 		}
 	}
-	return "Tenants"
+	// What is left is the tenant itself; a new noun needs a line above.
+	switch noun, _, _ := strings.Cut(r.path, ":"); noun {
+	case "/tenants", "/tenants/{t}":
+		return "Tenants"
+	}
+	return ""
 }
 
-func (h *Handler) operation(r route) huma.Operation {
+// operation registers a route whose answer looks like body; nil: it has none.
+func (h *Handler) operation(r route, body any) huma.Operation {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
 	if r.maxBody == 0 {
 		r.maxBody = maxBody
 	}
+	if _, ok := body.(tagged); ok {
+		r.tagged = true
+	}
+	_, r.paged = body.(interface{ next() *string })
 	h.routes = append(h.routes, r)
 	return huma.Operation{
 		Method: r.method, Path: r.path, OperationID: r.id, Summary: r.summary, Tags: []string{r.tag()},
-		Description: "Needs the permission `" + r.permission + "`.", DefaultStatus: r.status, MaxBodyBytes: r.maxBody,
+		Description: r.needs(), DefaultStatus: r.status, MaxBodyBytes: r.maxBody,
 		Middlewares: huma.Middlewares{h.guard(r)},
 	}
 }
@@ -252,30 +303,41 @@ func (h *Handler) operation(r route) huma.Operation {
 type reply[T any] struct{ Body T }
 
 // read registers a route that changes nothing, or that opens its own transaction
-// because it must ask something else first.
+// because it must ask something else first: then by commit. The answer of a POST
+// that does neither is kept for its Idempotency-Key afterwards: it asks nothing,
+// or repeats what may be repeated.
 func read[I, O any](h *Handler, r route, do func(context.Context, scope, db.Queryer, *I) (O, error)) {
-	huma.Register(h.api, h.operation(r), func(ctx context.Context, in *I) (*reply[O], error) {
-		s := scopeOf(ctx)
+	serve(h, r, func(ctx context.Context, s scope, in *I) (O, error) {
 		out, err := do(ctx, s, h.DB, in)
-		if err != nil {
-			return nil, h.refuse(ctx, s, r, err)
+		if err != nil || s.claim == nil || s.claim.kept {
+			return out, err
 		}
-		return &reply[O]{Body: out}, nil
+		s.answer(out)
+		if err := h.keep(ctx, s, h.DB, out); err != nil {
+			h.Logger.LogAttrs(ctx, slog.LevelWarn, "an answer is not kept for its idempotency key", slog.String("error", err.Error()))
+			return out, nil
+		}
+		s.claim.kept = true
+		return out, nil
 	})
 }
 
 // write registers a route that runs in one transaction, which may run it again.
 func write[I, O any](h *Handler, r route, do func(context.Context, scope, db.Queryer, *I) (O, error)) {
-	huma.Register(h.api, h.operation(r), func(ctx context.Context, in *I) (*reply[O], error) {
+	serve(h, r, func(ctx context.Context, s scope, in *I) (O, error) {
+		return commit(ctx, h, s, func(q db.Queryer) (O, error) { return do(ctx, s, q, in) })
+	})
+}
+
+func serve[I, O any](h *Handler, r route, do func(context.Context, scope, *I) (O, error)) {
+	var zero O
+	huma.Register(h.api, h.operation(r, zero), func(ctx context.Context, in *I) (*reply[O], error) {
 		s := scopeOf(ctx)
-		var out O
-		err := h.DB.Tx(ctx, func(q db.Queryer) (err error) {
-			out, err = do(ctx, s, q, in)
-			return err
-		})
+		out, err := do(ctx, s, in)
 		if err != nil {
 			return nil, h.refuse(ctx, s, r, err)
 		}
+		s.answer(out)
 		return &reply[O]{Body: out}, nil
 	})
 }
@@ -283,9 +345,9 @@ func write[I, O any](h *Handler, r route, do func(context.Context, scope, db.Que
 // remove registers a write without a response body.
 func remove[I any](h *Handler, r route, do func(context.Context, scope, db.Queryer, *I) error) {
 	r.status = http.StatusNoContent
-	huma.Register(h.api, h.operation(r), func(ctx context.Context, in *I) (*struct{}, error) {
+	huma.Register(h.api, h.operation(r, nil), func(ctx context.Context, in *I) (*struct{}, error) {
 		s := scopeOf(ctx)
-		err := h.DB.Tx(ctx, func(q db.Queryer) error { return do(ctx, s, q, in) })
+		_, err := commit(ctx, h, s, func(q db.Queryer) (any, error) { return nil, do(ctx, s, q, in) })
 		if err != nil {
 			return nil, h.refuse(ctx, s, r, err)
 		}

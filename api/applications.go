@@ -22,10 +22,15 @@ type ApplicationBody struct {
 	RequirePKCE            bool      `json:"require_pkce"`
 	IDTokenAlg             string    `json:"id_token_alg"`
 	AuthMethod             string    `json:"token_endpoint_auth_method"`
+	TenantAccess           string    `json:"tenant_access" enum:"all,assigned" doc:"Which tenants may use it"`
+	UserAccess             string    `json:"user_access" enum:"all,assigned" doc:"Who may use it in each of them"`
 	IsDefault              bool      `json:"is_default" doc:"Where a login ends that no application began"`
 	CreatedAt              time.Time `json:"created_at"`
 	UpdatedAt              time.Time `json:"updated_at"`
+	version                int64
 }
+
+func (b ApplicationBody) etag() string { return versionTag(b.version) }
 
 type applicationCreated struct {
 	ApplicationBody
@@ -36,7 +41,8 @@ func showApplication(a tenants.Application) ApplicationBody {
 	return ApplicationBody{
 		ClientID: a.ID, Name: a.Name, Type: a.Type, RedirectURIs: append([]string{}, a.RedirectURIs...), PostLogoutRedirectURIs: append([]string{}, a.PostLogoutRedirectURIs...),
 		BackchannelLogoutURI: optionalText(a.BackchannelLogoutURI), InitiateLoginURI: optionalText(a.InitiateLoginURI), RequirePKCE: a.RequirePKCE,
-		IDTokenAlg: a.IDTokenAlg, AuthMethod: a.AuthMethod, IsDefault: a.IsDefault, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		IDTokenAlg: a.IDTokenAlg, AuthMethod: a.AuthMethod, TenantAccess: string(a.TenantAccess), UserAccess: string(a.UserAccess),
+		IsDefault: a.IsDefault, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, version: a.Version,
 	}
 }
 
@@ -50,6 +56,8 @@ type createApplication struct {
 		InitiateLoginURI       string         `json:"initiate_login_uri,omitempty" maxLength:"2000"`
 		RequirePKCE            *bool          `json:"require_pkce,omitempty" doc:"true when left out; always for public clients"`
 		IDTokenAlg             string         `json:"id_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
+		TenantAccess           tenants.Access `json:"tenant_access,omitempty" enum:"all,assigned" doc:"all when left out; assigned: the tenants that it is assigned to"`
+		UserAccess             tenants.Access `json:"user_access,omitempty" enum:"all,assigned" doc:"all when left out; assigned: the people that it is assigned to"`
 		AuthMethod             string         `json:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt,none" doc:"private_key_jwt is not available yet"`
 		JWKS                   map[string]any `json:"jwks,omitempty" doc:"Not available yet"`
 		JWKSURI                *string        `json:"jwks_uri,omitempty" maxLength:"2000" doc:"Not available yet"`
@@ -64,14 +72,16 @@ type ApplicationPath struct {
 type updateApplication struct {
 	ApplicationPath
 	Body struct {
-		Name                   *string   `json:"name,omitempty" maxLength:"200"`
-		RedirectURIs           *[]string `json:"redirect_uris,omitempty" maxItems:"50"`
-		PostLogoutRedirectURIs *[]string `json:"post_logout_redirect_uris,omitempty" maxItems:"50"`
-		BackchannelLogoutURI   *string   `json:"backchannel_logout_uri,omitempty" maxLength:"2000" doc:"Empty removes it"`
-		InitiateLoginURI       *string   `json:"initiate_login_uri,omitempty" maxLength:"2000" doc:"Empty removes it"`
-		RequirePKCE            *bool     `json:"require_pkce,omitempty"`
-		IDTokenAlg             *string   `json:"id_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
-		IsDefault              *bool     `json:"is_default,omitempty"`
+		Name                   *string         `json:"name,omitempty" maxLength:"200"`
+		RedirectURIs           *[]string       `json:"redirect_uris,omitempty" maxItems:"50"`
+		PostLogoutRedirectURIs *[]string       `json:"post_logout_redirect_uris,omitempty" maxItems:"50"`
+		BackchannelLogoutURI   *string         `json:"backchannel_logout_uri,omitempty" maxLength:"2000" doc:"Empty removes it"`
+		InitiateLoginURI       *string         `json:"initiate_login_uri,omitempty" maxLength:"2000" doc:"Empty removes it"`
+		RequirePKCE            *bool           `json:"require_pkce,omitempty"`
+		IDTokenAlg             *string         `json:"id_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
+		TenantAccess           *tenants.Access `json:"tenant_access,omitempty" enum:"all,assigned"`
+		UserAccess             *tenants.Access `json:"user_access,omitempty" enum:"all,assigned"`
+		IsDefault              *bool           `json:"is_default,omitempty"`
 	}
 }
 
@@ -88,7 +98,7 @@ func (h *Handler) registerApplications() {
 				return out, notSupported("token_endpoint_auth_method")
 			}
 			app, plain, err := h.Tenants.CreateApplication(ctx, s.actor, q, tenants.NewApplication{
-				Name: b.Name, Type: b.Type, ApplicationSettings: tenants.ApplicationSettings{
+				Name: b.Name, Type: b.Type, TenantAccess: b.TenantAccess, UserAccess: b.UserAccess, ApplicationSettings: tenants.ApplicationSettings{
 					RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, BackchannelLogoutURI: b.BackchannelLogoutURI,
 					InitiateLoginURI: b.InitiateLoginURI, RequirePKCE: b.RequirePKCE == nil || *b.RequirePKCE, IDTokenAlg: b.IDTokenAlg, AuthMethod: b.AuthMethod,
 				},
@@ -114,17 +124,37 @@ func (h *Handler) registerApplications() {
 			return showApplication(app), err
 		})
 	write(h, route{method: http.MethodPatch, path: "/applications/{a}", id: "updateApplication", summary: "Change an application", permission: staff.WriteApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *updateApplication) (ApplicationBody, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *updateApplication) (out ApplicationBody, err error) {
+			if err := h.matchApplication(ctx, s, q, in.Application); err != nil {
+				return out, err
+			}
 			app, err := h.Tenants.UpdateApplication(ctx, s.actor, q, in.Application, tenants.ApplicationPatch(in.Body))
 			return showApplication(app), err
 		})
 	write(h, route{method: http.MethodPost, path: "/applications/{a}:rotate-secret", id: "rotateApplicationSecret", summary: "Give an application a new secret; the old one ends at once", permission: staff.WriteApplications},
-		func(ctx context.Context, s scope, q db.Queryer, in *ApplicationPath) (applicationCreated, error) {
+		func(ctx context.Context, s scope, q db.Queryer, in *ApplicationPath) (out applicationCreated, err error) {
+			if err := h.matchApplication(ctx, s, q, in.Application); err != nil {
+				return out, err
+			}
 			app, plain, err := h.Tenants.RotateApplicationSecret(ctx, s.actor, q, in.Application)
 			return applicationCreated{ApplicationBody: showApplication(app), ClientSecret: plain}, err
 		})
 	remove(h, route{method: http.MethodDelete, path: "/applications/{a}", id: "deleteApplication", summary: "Delete an application", permission: staff.WriteApplications},
 		func(ctx context.Context, s scope, q db.Queryer, in *ApplicationPath) error {
+			if err := h.matchApplication(ctx, s, q, in.Application); err != nil {
+				return err
+			}
 			return h.Tenants.DeleteApplication(ctx, s.actor, q, in.Application)
 		})
+	h.registerAssignments()
+}
+
+// matchApplication compares If-Match with the version of an application, which is
+// locked then.
+func (h *Handler) matchApplication(ctx context.Context, s scope, q db.Queryer, clientID string) error {
+	app, err := h.Tenants.HoldApplication(ctx, q, s.environment.ID, clientID)
+	if err != nil {
+		return err
+	}
+	return s.match(app.Version)
 }

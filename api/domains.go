@@ -73,11 +73,10 @@ func (h *Handler) registerDomains() {
 				return out, err
 			}
 			check := h.Tenants.LookupDomain(ctx, h.Resolver, d) // DNS is asked outside the transaction
-			err = h.DB.Tx(ctx, func(q db.Queryer) (err error) {
-				d, err = h.Tenants.RecordDomain(ctx, s.actor, q, check)
-				return err
+			return commit(ctx, h, s, func(q db.Queryer) (verification, error) {
+				d, err := h.Tenants.RecordDomain(ctx, s.actor, q, check)
+				return verification{Verified: d.Verified(), Detail: check.Detail}, err
 			})
-			return verification{Verified: d.Verified(), Detail: check.Detail}, err
 		})
 	remove(h, route{method: http.MethodDelete, path: "/tenants/{t}/domains/{d}", id: "deleteDomain", summary: "Give up an e-mail domain", permission: "fe.secure.delete.samlConfiguration"},
 		func(ctx context.Context, s scope, q db.Queryer, in *domainPath) error {

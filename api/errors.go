@@ -80,7 +80,10 @@ var statuses = map[fault.Kind]int{
 }
 
 var statusOf = map[string]int{
-	"reserved_prefix": http.StatusBadRequest, // product 132
+	"reserved_prefix":         http.StatusBadRequest, // product 132
+	"bulk_limit":              http.StatusBadRequest, // product 130
+	"ambiguous_credentials":   http.StatusBadRequest, // RFC 6750 §3.1
+	"invalid_idempotency_key": http.StatusBadRequest, // draft-ietf-httpapi-idempotency-key-header-07 §2.7
 }
 
 func newProblem(status int, code, detail, instance string) *problem {

@@ -22,7 +22,11 @@ type GroupBody struct {
 	ConnectionID *string        `json:"connection_id" doc:"The SCIM connection that keeps the group"`
 	CreatedAt    time.Time      `json:"created_at"`
 	UpdatedAt    time.Time      `json:"updated_at"`
+
+	version int64
 }
+
+func (b GroupBody) etag() string { return versionTag(b.version) }
 
 type groupDetail struct {
 	GroupBody
@@ -35,7 +39,7 @@ func showGroup(g directory.Group) GroupBody {
 	_ = json.Unmarshal([]byte(g.Metadata), &metadata)
 	return GroupBody{
 		ID: g.ID, Name: g.Name, Description: g.Description, Color: g.Color, Metadata: metadata, ManagedBy: string(g.ManagedBy),
-		ConnectionID: optionalText(g.Connection), CreatedAt: g.CreatedAt, UpdatedAt: g.UpdatedAt,
+		ConnectionID: optionalText(g.Connection), CreatedAt: g.CreatedAt, UpdatedAt: g.UpdatedAt, version: g.Version,
 	}
 }
 
@@ -74,6 +78,11 @@ type updateGroup struct {
 type putGroupRoles struct {
 	GroupPath
 	Body roleIDs
+}
+
+type listGroups struct {
+	TenantList
+	Query string `query:"q" maxLength:"1024" doc:"Only groups whose name begins with this, ignoring case"`
 }
 
 type listMembers struct {
@@ -124,13 +133,14 @@ func (h *Handler) registerGroups() {
 			return h.groupDetail(ctx, q, g)
 		})
 	read(h, route{method: http.MethodGet, path: base, id: "listGroups", summary: "List a tenant's groups", permission: "fe.secure.read.groups"},
-		func(ctx context.Context, s scope, q db.Queryer, in *TenantList) (out list[GroupBody], err error) {
-			after, err := h.position(s, "groups", in.Cursor)
+		func(ctx context.Context, s scope, q db.Queryer, in *listGroups) (out list[GroupBody], err error) {
+			name := "groups " + in.Query
+			after, err := h.position(s, name, in.Cursor)
 			if err != nil {
 				return out, err
 			}
-			found, next, err := h.Directory.Groups(ctx, q, s.tenant.ID, after, in.Limit)
-			return paged(found, showGroup, h.cursor(s, "groups", next)), err
+			found, next, err := h.Directory.FindGroups(ctx, q, s.tenant.ID, in.Query, after, in.Limit)
+			return paged(found, showGroup, h.cursor(s, name, next)), err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getGroup", summary: "Show a group with its roles", permission: "fe.secure.read.groups"},
 		func(ctx context.Context, s scope, q db.Queryer, in *GroupPath) (out groupDetail, err error) {
@@ -150,6 +160,9 @@ func (h *Handler) registerGroups() {
 				}
 				p.Metadata = &metadata
 			}
+			if _, err := h.holdGroup(ctx, s, q, in.Group); err != nil {
+				return out, err
+			}
 			g, err := h.Directory.UpdateGroup(ctx, s.actor, q, s.environment.ID, s.tenant.ID, in.Group, p)
 			if err != nil {
 				return out, err
@@ -158,6 +171,9 @@ func (h *Handler) registerGroups() {
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteGroup", summary: "Delete a group", permission: "fe.secure.delete.groups"},
 		func(ctx context.Context, s scope, q db.Queryer, in *GroupPath) error {
+			if _, err := h.holdGroup(ctx, s, q, in.Group); err != nil {
+				return err
+			}
 			if err := h.RBAC.CheckGroup(ctx, s.actor, q, s.tenant.ID, in.Group); err != nil {
 				return err
 			}
@@ -165,11 +181,17 @@ func (h *Handler) registerGroups() {
 		})
 	write(h, route{method: http.MethodPut, path: one + "/roles", id: "putGroupRoles", summary: "Replace the roles that a group gives", permission: "fe.secure.write.groupsRoles"},
 		func(ctx context.Context, s scope, q db.Queryer, in *putGroupRoles) (out groupDetail, err error) {
-			g, err := h.Directory.Group(ctx, q, s.tenant.ID, in.Group)
+			g, err := h.holdGroup(ctx, s, q, in.Group)
 			if err != nil {
 				return out, err
 			}
 			if err := h.RBAC.SetGroupRoles(ctx, s.actor, q, s.tenant.ID, g.ID, in.Body.RoleIDs); err != nil {
+				return out, err
+			}
+			if err := h.Directory.TouchGroup(ctx, q, s.tenant.ID, g.ID); err != nil {
+				return out, err
+			}
+			if g, err = h.Directory.Group(ctx, q, s.tenant.ID, g.ID); err != nil {
 				return out, err
 			}
 			return h.groupDetail(ctx, q, g)
@@ -199,21 +221,29 @@ func (h *Handler) registerGroups() {
 
 type memberChange func(ctx context.Context, a actor.Actor, q db.Queryer, environment, tenant, group string, memberships []string) ([]directory.GroupMember, error)
 
+// holdGroup locks a group that the request means at a version.
+func (h *Handler) holdGroup(ctx context.Context, s scope, q db.Queryer, group string) (directory.Group, error) {
+	g, err := h.Directory.HoldGroup(ctx, q, s.tenant.ID, group)
+	if err != nil {
+		return g, err
+	}
+	return g, s.match(g.Version)
+}
+
 func (h *Handler) changeMembers(ctx context.Context, s scope, q db.Queryer, in *changeMembers, do memberChange) (out list[memberBody], err error) {
-	if _, err := h.Directory.Group(ctx, q, s.tenant.ID, in.Group); err != nil {
+	if _, err := h.Directory.HoldGroup(ctx, q, s.tenant.ID, in.Group); err != nil {
 		return out, err
 	}
-	// Membership grants the group's roles (product 121).
+	// Membership grants the group's roles, and changes the person (product 121, 122).
 	if err := h.RBAC.CheckGroup(ctx, s.actor, q, s.tenant.ID, in.Group); err != nil {
 		return out, err
 	}
-	memberships := make([]string, 0, len(in.Body.UserIDs))
-	for _, u := range in.Body.UserIDs {
-		p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, u)
-		if err != nil {
-			return out, refused("unknown_member", "Only members of the tenant can be in its groups.", "user_ids")
-		}
-		memberships = append(memberships, p.Membership.ID)
+	memberships, err := h.Directory.MembershipsOf(ctx, q, s.tenant.ID, in.Body.UserIDs)
+	if err != nil {
+		return out, err
+	}
+	if err := h.RBAC.CheckTargets(ctx, s.actor, q, s.tenant.ID, memberships); err != nil {
+		return out, err
 	}
 	changed, err := do(ctx, s.actor, q, s.environment.ID, s.tenant.ID, in.Group, memberships)
 	return whole(changed, showMember), err

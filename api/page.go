@@ -17,6 +17,8 @@ type list[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor for the next page; null on the last"`
 }
 
+func (l list[T]) next() *string { return l.NextCursor }
+
 // PageQuery is what lists take.
 type PageQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many at most"`

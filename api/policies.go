@@ -92,15 +92,18 @@ func showSSOPolicy(r policy.SSORules) ssoPolicy {
 // registerSSOPolicy serves the enforcement switch, which is an operation of signin.
 func (h *Handler) registerSSOPolicy() {
 	const path = "/tenants/{t}/sso-policy"
-	read(h, route{method: http.MethodGet, path: path, id: "getSsoPolicy", summary: "Show a tenant's own choice: SSO enforcement", permission: ssoRead},
+	read(h, route{method: http.MethodGet, path: path, id: "getSsoPolicy", summary: "Show a tenant's own choice: SSO enforcement", permission: ssoRead, tagged: true},
 		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (ssoPolicy, error) {
-			_, own, err := h.Policy.Load(ctx, q, s.environment.ID, s.tenant.ID)
+			_, own, err := h.policies(ctx, s, q, s.tenant.ID, policy.SSO)
 			return showSSOPolicy(own.SSO), err
 		})
-	write(h, route{method: http.MethodPut, path: path, id: "putSsoPolicy", summary: "Replace a tenant's own choice: SSO enforcement", permission: ssoWrite},
+	write(h, route{method: http.MethodPut, path: path, id: "putSsoPolicy", summary: "Replace a tenant's own choice: SSO enforcement", permission: ssoWrite, tagged: true},
 		func(ctx context.Context, s scope, q db.Queryer, in *ofTenant[ssoPolicy]) (ssoPolicy, error) {
 			stored, err := h.Signin.Enforce(ctx, s.actor, q, s.environment, s.tenant.ID, policy.SSORules(in.Body))
-			return showSSOPolicy(stored), err
+			if err != nil {
+				return ssoPolicy{}, err
+			}
+			return showSSOPolicy(stored), h.matchPolicy(ctx, s, q, s.tenant.ID, policy.SSO)
 		})
 }
 
@@ -108,24 +111,24 @@ func (h *Handler) registerSSOPolicy() {
 func policyRoutes[T any](h *Handler, kind, name, about, canRead, canWrite string, show func(policy.Settings) T) {
 	tenantPolicy(h, "/tenants/{t}/policies/"+kind, name+"Policy", "the rules about "+about, kind, canRead, canWrite, show)
 	path := "/environment/policies/" + kind
-	read(h, route{method: http.MethodGet, path: path, id: "getEnvironment" + name + "Policy", summary: "Show the environment's rules about " + about, permission: staff.ReadEnvironment},
+	read(h, route{method: http.MethodGet, path: path, id: "getEnvironment" + name + "Policy", summary: "Show the environment's rules about " + about, permission: staff.ReadEnvironment, tagged: true},
 		func(ctx context.Context, s scope, q db.Queryer, _ *struct{}) (out T, err error) {
-			env, _, err := h.Policy.Load(ctx, q, s.environment.ID, "")
+			env, _, err := h.policies(ctx, s, q, "", kind)
 			return show(env), err
 		})
-	write(h, route{method: http.MethodPut, path: path, id: "putEnvironment" + name + "Policy", summary: "Replace the environment's rules about " + about, permission: staff.WriteEnvironment},
+	write(h, route{method: http.MethodPut, path: path, id: "putEnvironment" + name + "Policy", summary: "Replace the environment's rules about " + about, permission: staff.WriteEnvironment, tagged: true},
 		func(ctx context.Context, s scope, q db.Queryer, in *ofEnvironment[T]) (T, error) {
 			return putPolicy(ctx, h, s, q, "", kind, in.Body, show)
 		})
 }
 
 func tenantPolicy[T any](h *Handler, path, name, about, kind, canRead, canWrite string, show func(policy.Settings) T) {
-	read(h, route{method: http.MethodGet, path: path, id: "get" + name, summary: "Show a tenant's own choice: " + about, permission: canRead},
+	read(h, route{method: http.MethodGet, path: path, id: "get" + name, summary: "Show a tenant's own choice: " + about, permission: canRead, tagged: true},
 		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (out T, err error) {
-			_, own, err := h.Policy.Load(ctx, q, s.environment.ID, s.tenant.ID)
+			_, own, err := h.policies(ctx, s, q, s.tenant.ID, kind)
 			return show(own), err
 		})
-	write(h, route{method: http.MethodPut, path: path, id: "put" + name, summary: "Replace a tenant's own choice: " + about, permission: canWrite},
+	write(h, route{method: http.MethodPut, path: path, id: "put" + name, summary: "Replace a tenant's own choice: " + about, permission: canWrite, tagged: true},
 		func(ctx context.Context, s scope, q db.Queryer, in *ofTenant[T]) (T, error) {
 			return putPolicy(ctx, h, s, q, s.tenant.ID, kind, in.Body, show)
 		})
@@ -137,7 +140,31 @@ func putPolicy[T any](ctx context.Context, h *Handler, s scope, q db.Queryer, te
 		return out, err
 	}
 	stored, err := h.Policy.Put(ctx, s.actor, q, s.environment.ID, tenant, kind, text)
-	return show(stored), err
+	if err != nil {
+		return out, err
+	}
+	return show(stored), h.matchPolicy(ctx, s, q, tenant, kind)
+}
+
+// policies loads the policies, and tags the answer with the version of one kind.
+func (h *Handler) policies(ctx context.Context, s scope, q db.Queryer, tenant, kind string) (env, own policy.Settings, err error) {
+	version, err := h.Policy.Version(ctx, q, s.environment.ID, tenant, kind)
+	if err != nil {
+		return env, own, err
+	}
+	s.tag(versionTag(version))
+	return h.Policy.Load(ctx, q, s.environment.ID, tenant)
+}
+
+// matchPolicy compares If-Match with the version before the change that has just
+// been made, and tags the answer.
+func (h *Handler) matchPolicy(ctx context.Context, s scope, q db.Queryer, tenant, kind string) error {
+	version, err := h.Policy.Version(ctx, q, s.environment.ID, tenant, kind)
+	if err != nil {
+		return err
+	}
+	s.tag(versionTag(version))
+	return s.match(version - 1)
 }
 
 // mode shows the mode of a list that nobody set.

@@ -22,7 +22,11 @@ type SCIMBody struct {
 	UpdatedAt     time.Time  `json:"updated_at"`
 	// Suggested is a hint: it changes nothing by itself.
 	Suggested *string `json:"suggested_profile" doc:"The profile that the client looks like, when that is not the connection's; null otherwise"`
+
+	version int64
 }
+
+func (b SCIMBody) etag() string { return versionTag(b.version) }
 
 type scimCreated struct {
 	SCIMBody
@@ -33,7 +37,7 @@ func showSCIM(env tenants.Environment) func(tenants.SCIMConnection) SCIMBody {
 	return func(c tenants.SCIMConnection) SCIMBody {
 		return SCIMBody{
 			ID: c.ID, Name: c.Name, Profile: c.Profile, BaseURL: env.SCIMBaseURL(c.ID), Status: c.Status, DeleteMode: c.DeleteMode,
-			LastRequestAt: optional(c.LastRequestAt), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+			LastRequestAt: optional(c.LastRequestAt), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, version: c.Version,
 		}
 	}
 }
@@ -141,12 +145,19 @@ func (h *Handler) registerSCIM() {
 			if err != nil {
 				return SCIMBody{}, err
 			}
+			if err := s.match(c.Version - 1); err != nil {
+				return SCIMBody{}, err
+			}
 			out := showSCIM(s.environment)(c)
 			return out, h.suggestProfile(ctx, q, s.tenant.ID, &out)
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteSCIMConnection", summary: "Delete a SCIM connection with the people and groups that it provisioned", permission: canDelete},
 		func(ctx context.Context, s scope, q db.Queryer, in *deleteSCIM) error {
-			if _, err := h.Tenants.SCIMConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+			c, err := h.Tenants.HoldSCIMConnection(ctx, q, s.tenant.ID, in.Connection)
+			if err != nil {
+				return err
+			}
+			if err := s.match(c.Version); err != nil {
 				return err
 			}
 			if err := h.Directory.ReleaseDirectory(ctx, s.actor, q, s.environment.ID, s.tenant.ID, in.Connection, !in.KeepPeople); err != nil {

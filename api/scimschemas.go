@@ -72,6 +72,8 @@ func showCharacteristics(a tenants.SCIMAttribute) SCIMCharacteristics {
 	}
 }
 
+func (b SCIMSchemaBody) etag() string { return versionTag(b.Version) }
+
 func showSCIMSchema(x tenants.SCIMSchema) SCIMSchemaBody {
 	out := SCIMSchemaBody{URN: x.URN, Version: x.Version, CreatedAt: x.CreatedAt, UpdatedAt: x.UpdatedAt}
 	out.Name, out.Description, out.ResourceType = x.Name, x.Description, x.ResourceType
@@ -121,10 +123,27 @@ func (h *Handler) registerSCIMSchemas() {
 	write(h, route{method: http.MethodPut, path: one, id: "putSCIMSchema", summary: "Define an extension schema, or define it anew", permission: canWrite, maxBody: tenants.MaxSCIMSchemaSize},
 		func(ctx context.Context, s scope, q db.Queryer, in *putSCIMSchema) (SCIMSchemaBody, error) {
 			x, err := h.Tenants.PutSCIMSchema(ctx, s.actor, q, s.tenant.ID, in.schema(), scim.CheckSchema)
-			return showSCIMSchema(x), err
+			if err != nil {
+				return SCIMSchemaBody{}, err
+			}
+			before := x.Version - 1
+			if before == 0 {
+				before = absent
+			}
+			return showSCIMSchema(x), s.match(before)
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteSCIMSchema", summary: "Remove an extension schema; values that were provisioned stay stored, out of sight", permission: canDelete},
 		func(ctx context.Context, s scope, q db.Queryer, in *SchemaPath) error {
+			if err := h.Tenants.HoldSCIMSchemas(ctx, q, s.environment.ID, s.tenant.ID); err != nil {
+				return err
+			}
+			x, err := h.Tenants.SCIMSchema(ctx, q, s.tenant.ID, in.URN)
+			if err != nil {
+				return err
+			}
+			if err := s.match(x.Version); err != nil {
+				return err
+			}
 			return h.Tenants.DeleteSCIMSchema(ctx, s.actor, q, s.tenant.ID, in.URN)
 		})
 }

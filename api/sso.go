@@ -91,6 +91,16 @@ func (h *Handler) registerSSO() {
 	read(h, route{method: http.MethodPatch, path: ssoOne, id: "updateSSOConnection", summary: "Change an SSO connection; disabling ends its sessions", permission: ssoWrite, maxBody: ssoMaxBody}, h.updateSSO)
 	remove(h, route{method: http.MethodDelete, path: ssoOne, id: "deleteSSOConnection", summary: "Delete an SSO connection; ends its sessions", permission: ssoDelete},
 		func(ctx context.Context, s scope, q db.Queryer, in *SSOPath) error {
+			if err := h.Tenants.HoldSSOConnection(ctx, q, s.tenant.ID, in.Connection); err != nil {
+				return err
+			}
+			c, err := h.Tenants.SSOConnection(ctx, q, s.tenant.ID, in.Connection)
+			if err != nil {
+				return err
+			}
+			if err := s.match(c.Version); err != nil {
+				return err
+			}
 			if err := h.Tenants.DeleteSSOConnection(ctx, s.actor, q, s.tenant.ID, in.Connection); err != nil {
 				return err
 			}
@@ -169,18 +179,16 @@ func (h *Handler) createSSO(ctx context.Context, s scope, _ db.Queryer, in *crea
 			return out, err
 		}
 	}
-	err = h.DB.Tx(ctx, func(q db.Queryer) error {
+	return commit(ctx, h, s, func(q db.Queryer) (out ssoBody, err error) {
 		c, err := h.Tenants.CreateSSOConnection(ctx, s.actor, q, s.tenant.ID, n)
 		if err != nil {
-			return err
+			return out, err
 		}
 		if err := h.follow(ctx, s, q, c, f, found); err != nil {
-			return err
+			return out, err
 		}
-		out, err = h.showWhole(ctx, s, q, c, f.DefaultRoleIDs)
-		return err
+		return h.showWhole(ctx, s, q, c, f.DefaultRoleIDs)
 	})
-	return out, err
 }
 
 func (h *Handler) updateSSO(ctx context.Context, s scope, q db.Queryer, in *updateSSO) (out ssoBody, err error) {
@@ -211,6 +219,9 @@ func (h *Handler) updateSSO(ctx context.Context, s scope, q db.Queryer, in *upda
 		}
 		current, err := h.Tenants.SSOConnection(ctx, q, s.tenant.ID, in.Connection)
 		if err != nil {
+			return err
+		}
+		if err := s.match(current.Version); err != nil {
 			return err
 		}
 		p := tenants.SSOPatch{

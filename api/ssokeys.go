@@ -55,12 +55,10 @@ func (h *Handler) registerSSOKeys() {
 			if err := h.Tenants.ReadySPKey(); err != nil {
 				return out, err
 			}
-			err = h.DB.Tx(ctx, func(q db.Queryer) error {
+			return commit(ctx, h, s, func(q db.Queryer) (spKeyBody, error) {
 				k, err := h.Tenants.RotateSPKey(ctx, s.actor, q, s.tenant.ID, in.Connection)
-				out = showSPKey(k)
-				return err
+				return showSPKey(k), err
 			})
-			return out, err
 		})
 	write(h, route{method: http.MethodPost, path: ssoOne + "/sp-keys/{key}:activate", id: "activateSPKey", summary: "Sign with the next key from now on; the one before still decrypts", permission: ssoWrite},
 		func(ctx context.Context, s scope, q db.Queryer, in *spKeyPath) (out list[spKeyBody], err error) {

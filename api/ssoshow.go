@@ -30,7 +30,11 @@ type ssoBody struct {
 	LastLoginAt            *time.Time       `json:"last_login_at"`
 	CreatedAt              time.Time        `json:"created_at"`
 	UpdatedAt              time.Time        `json:"updated_at"`
+
+	version int64
 }
+
+func (b ssoBody) etag() string { return versionTag(b.version) }
 
 type samlBody struct {
 	EntityID           string        `json:"entity_id" doc:"Ours, for the identity provider: audience"`
@@ -125,6 +129,7 @@ func showSSO(env tenants.Environment, roles map[string][]string) func(tenants.SS
 			TrustIdPMFA: c.TrustIdPMFA, AttributeMapping: attributeMapping(c.Mapping), DefaultRoleIDs: texts(roles[c.ID]), SCIMConnectionIDs: texts(c.SCIMConnectionIDs),
 			Pairing: c.Pairing, RevocationURL: env.RevocationURL(c.ID), SPKeys: []spKeyBody{},
 			LastTestOKAt: optional(c.LastTestOKAt), LastLoginAt: optional(c.LastLoginAt), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+			version: c.Version,
 		}
 		if s := c.SAML; s != nil {
 			out.RevocationIssuer = s.RevocationIssuer

@@ -2,13 +2,16 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // UserBody is a person as lists show him.
@@ -25,29 +28,45 @@ type UserBody struct {
 	Usable       bool       `json:"usable" doc:"Whether the user may log in now"`
 	ManagedBy    string     `json:"managed_by" enum:"local,sso,scim"`
 	ConnectionID *string    `json:"connection_id" doc:"The connection that made the user"`
+	Guest        bool       `json:"guest" doc:"The user has an access period"`
 	ExpiresAt    *time.Time `json:"expires_at" doc:"Of a guest"`
+	Expired      bool       `json:"expired" doc:"The access period is over"`
+	Resendable   bool       `json:"resend_activation" doc:"Whether the activation mail can be sent again"`
 	CreatedAt    time.Time  `json:"created_at"`
 	UpdatedAt    time.Time  `json:"updated_at"`
 }
 
 type userDetail struct {
 	UserBody
-	RoleIDs []string `json:"role_ids" doc:"Direct roles only; effective-roles shows all"`
+	RoleIDs  []string       `json:"role_ids" doc:"Direct roles only; effective-roles shows all"`
+	Metadata map[string]any `json:"metadata" doc:"What applications keep of the user in this tenant; tokens carry it"`
+
+	version int64
 }
+
+func (b userDetail) etag() string { return versionTag(b.version) }
 
 func (h *Handler) showUser(p directory.Person) UserBody {
 	m := p.Membership
 	err := m.Usable(h.Clock.Now())
 	return UserBody{
 		ID: m.UserID, MembershipID: m.ID, Email: m.Email, FirstName: m.FirstName, LastName: m.LastName, DisplayName: m.DisplayName,
-		Status: string(m.Status), Disabled: !m.DisabledAt.IsZero(), Deactivated: err == directory.ErrDeprovisioned, Usable: err == nil && p.User.LockedAt.IsZero(),
-		ManagedBy: string(m.ManagedBy), ConnectionID: optionalText(m.Connection), ExpiresAt: optional(m.ExpiresAt), CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
+		Status: string(m.Status), Disabled: !m.DisabledAt.IsZero(), Deactivated: err == directory.ErrDeprovisioned, Usable: err == nil && p.User.LockedAt.IsZero() && m.Status != directory.StatusInvited,
+		ManagedBy: string(m.ManagedBy), ConnectionID: optionalText(m.Connection), ExpiresAt: optional(m.ExpiresAt), Guest: m.Guest(), Expired: m.Guest() && !h.Clock.Now().Before(m.ExpiresAt),
+		Resendable: m.Status == directory.StatusInvited && m.ManagedBy == directory.Local && m.DisabledAt.IsZero(), CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
 	}
 }
 
 func (h *Handler) userDetail(ctx context.Context, q db.Queryer, p directory.Person) (userDetail, error) {
 	roles, err := h.RBAC.MembershipRoles(ctx, q, p.Membership.Tenant, p.Membership.ID)
-	return userDetail{UserBody: h.showUser(p), RoleIDs: roles}, err
+	if err != nil {
+		return userDetail{}, err
+	}
+	out := userDetail{UserBody: h.showUser(p), RoleIDs: roles, Metadata: map[string]any{}, version: p.Membership.Version}
+	if text := p.Membership.Metadata; text != "" {
+		err = json.Unmarshal([]byte(text), &out.Metadata)
+	}
+	return out, err
 }
 
 // UserPath names a person.
@@ -59,28 +78,36 @@ type UserPath struct {
 type createUser struct {
 	TenantPath
 	Body struct {
-		Email          string    `json:"email" maxLength:"320"`
-		FirstName      string    `json:"first_name,omitempty" maxLength:"1024"`
-		LastName       string    `json:"last_name,omitempty" maxLength:"1024"`
-		DisplayName    string    `json:"display_name,omitempty" maxLength:"1024"`
-		RoleIDs        *[]string `json:"role_ids,omitempty" maxItems:"100" doc:"The default roles when left out"`
-		Password       *string   `json:"password,omitempty" maxLength:"256" doc:"Not available yet"`
-		SendInvitation bool      `json:"send_invitation,omitempty" doc:"true is not available yet"`
+		Email          string         `json:"email,omitempty" maxLength:"320" doc:"Required, but with user_id"`
+		UserID         string         `json:"user_id,omitempty" maxLength:"63" doc:"A user of the environment who joins this tenant too; by the vendor only"`
+		FirstName      string         `json:"first_name,omitempty" maxLength:"1024"`
+		LastName       string         `json:"last_name,omitempty" maxLength:"1024"`
+		DisplayName    string         `json:"display_name,omitempty" maxLength:"1024"`
+		RoleIDs        *[]string      `json:"role_ids,omitempty" maxItems:"100" doc:"The default roles when left out"`
+		Metadata       map[string]any `json:"metadata,omitempty" doc:"At most 50 keys and 8 KiB"`
+		ExpiresIn      int64          `json:"expires_in_seconds,omitempty" minimum:"300" maximum:"315360000" doc:"The access period of a guest"`
+		Password       *string        `json:"password,omitempty" maxLength:"256" doc:"Not available yet"`
+		SendInvitation bool           `json:"send_invitation,omitempty" doc:"Invite by mail: the user is a member once he accepts"`
 	}
 }
 
 type listUsers struct {
 	TenantList
-	Email string `query:"email" maxLength:"320" doc:"Only users of this address"`
+	Email    string `query:"email" maxLength:"320" doc:"Only users of this address"`
+	Q        string `query:"q" maxLength:"320" doc:"Only users whose address, name or last name begins with it"`
+	Status   string `query:"status" enum:"invited,pending_approval,pending_login,active"`
+	Guests   string `query:"guests" enum:"true,false" doc:"Only users with an access period, expired ones included; or only those without"`
+	Disabled string `query:"disabled" enum:"true,false"`
 }
 
 type updateUser struct {
 	UserPath
 	Body struct {
-		Email       *string `json:"email,omitempty" maxLength:"320"`
-		FirstName   *string `json:"first_name,omitempty" maxLength:"1024"`
-		LastName    *string `json:"last_name,omitempty" maxLength:"1024"`
-		DisplayName *string `json:"display_name,omitempty" maxLength:"1024"`
+		Email       *string         `json:"email,omitempty" maxLength:"320"`
+		FirstName   *string         `json:"first_name,omitempty" maxLength:"1024"`
+		LastName    *string         `json:"last_name,omitempty" maxLength:"1024"`
+		DisplayName *string         `json:"display_name,omitempty" maxLength:"1024"`
+		Metadata    *map[string]any `json:"metadata,omitempty" doc:"Replaces; at most 50 keys and 8 KiB"`
 	}
 }
 
@@ -130,7 +157,9 @@ func (h *Handler) registerUsers() {
 			if err != nil {
 				return out, err
 			}
-			found, next, err := h.Directory.People(ctx, q, s.tenant.ID, directory.Filter{Email: in.Email, Cursor: after, Limit: in.Limit})
+			found, next, err := h.Directory.People(ctx, q, s.tenant.ID, directory.Filter{
+				Email: in.Email, Search: in.Q, Status: directory.Status(in.Status), Guests: yesNo(in.Guests), Disabled: yesNo(in.Disabled), Cursor: after, Limit: in.Limit,
+			})
 			return paged(found, h.showUser, h.cursor(s, "users", next)), err
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getUser", summary: "Show a person with his direct roles", permission: "fe.secure.read.users"},
@@ -143,16 +172,25 @@ func (h *Handler) registerUsers() {
 		})
 	write(h, route{method: http.MethodPatch, path: one, id: "updateUser", summary: "Change what the tenant knows of a person", permission: "fe.secure.write.updateUser"},
 		func(ctx context.Context, s scope, q db.Queryer, in *updateUser) (userDetail, error) {
+			patch := directory.UserPatch{Email: in.Body.Email, FirstName: in.Body.FirstName, LastName: in.Body.LastName, DisplayName: in.Body.DisplayName}
+			if in.Body.Metadata != nil {
+				text, err := metadataText(*in.Body.Metadata)
+				if err != nil {
+					return userDetail{}, err
+				}
+				patch.Metadata = &text
+			}
 			return h.onUser(ctx, s, q, in.User, func() (directory.Person, error) {
-				return h.Directory.UpdateUser(ctx, s.actor, q, s.tenant.ID, in.User, directory.UserPatch{
-					Email: in.Body.Email, FirstName: in.Body.FirstName, LastName: in.Body.LastName, DisplayName: in.Body.DisplayName,
-				})
+				return h.Directory.UpdateUser(ctx, s.actor, q, s.tenant.ID, in.User, patch)
 			})
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteUser", summary: "Take a person out of a tenant", permission: "fe.secure.delete.users"},
 		func(ctx context.Context, s scope, q db.Queryer, in *UserPath) error {
 			p, err := h.target(ctx, s, q, in.User)
 			if err != nil {
+				return err
+			}
+			if withdrawn, err := h.Onboarding.RevokeOf(ctx, s.actor, q, p.Membership); err != nil || withdrawn {
 				return err
 			}
 			return h.Directory.RemoveUser(ctx, s.actor, q, s.tenant.ID, p.Membership.UserID)
@@ -179,7 +217,7 @@ func (h *Handler) registerUsers() {
 		})
 	write(h, route{method: http.MethodPut, path: one + "/roles", id: "putUserRoles", summary: "Replace a person's direct roles", permission: "fe.secure.write.usersRoles"},
 		func(ctx context.Context, s scope, q db.Queryer, in *putUserRoles) (out userDetail, err error) {
-			p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, in.User)
+			p, err := h.target(ctx, s, q, in.User)
 			if err != nil {
 				return out, err
 			}
@@ -200,28 +238,64 @@ func (h *Handler) registerUsers() {
 }
 
 func (h *Handler) createUser(ctx context.Context, s scope, q db.Queryer, in *createUser) (out userDetail, err error) {
-	if in.Body.Password != nil {
+	b := in.Body
+	metadata, err := metadataText(b.Metadata)
+	switch {
+	case err != nil:
+		return out, err
+	case b.Password != nil:
 		return out, notSupported("password")
+	case b.UserID != "" && s.actor.Tenant != "": // a tenant does not learn whom the environment knows
+		return out, refused("vendor_only", "Only the vendor adds users by their id.", "user_id")
+	case b.UserID != "" && b.SendInvitation:
+		return out, refused("invalid_combination", "Invite by e-mail address, or add the user at once.", "send_invitation")
+	case b.ExpiresIn > 0 && !s.environment.Settings.FeatureOn(tenants.FeatureGuests):
+		return out, errGuests
+	case b.SendInvitation:
+		return h.inviteUser(ctx, s, q, in, metadata)
 	}
-	if in.Body.SendInvitation {
-		return out, notSupported("send_invitation")
+	n := directory.NewUser{
+		Environment: s.environment.ID, Tenant: s.tenant.ID, UserID: b.UserID, Email: b.Email, Metadata: metadata,
+		FirstName: b.FirstName, LastName: b.LastName, DisplayName: b.DisplayName,
 	}
-	p, err := h.Directory.CreateUser(ctx, s.actor, q, directory.NewUser{
-		Environment: s.environment.ID, Tenant: s.tenant.ID, Email: in.Body.Email,
-		FirstName: in.Body.FirstName, LastName: in.Body.LastName, DisplayName: in.Body.DisplayName,
-	})
+	if b.ExpiresIn > 0 {
+		n.ExpiresAt = h.Clock.Now().Add(time.Duration(b.ExpiresIn) * time.Second)
+	}
+	if b.UserID != "" {
+		u, err := h.Directory.User(ctx, q, s.environment.ID, b.UserID)
+		if err != nil {
+			return out, err
+		}
+		if n.Email == "" {
+			n.Email = u.Email
+		}
+	}
+	p, err := h.Directory.CreateUser(ctx, s.actor, q, n)
 	if err != nil {
 		return out, err
 	}
-	if in.Body.RoleIDs != nil {
-		err = h.RBAC.AssignRoles(ctx, s.actor, q, s.tenant.ID, p.Membership.ID, *in.Body.RoleIDs)
-	} else {
-		stmts := h.RBAC.DefaultRoleStmts(s.tenant.ID, s.environment.ID, p.Membership.ID)
-		if s.actor.Tenant == "" { // the vendor opens the account; its first person runs it
-			stmts = append(stmts, h.RBAC.FirstUserRoleStmts(q, s.tenant.ID, s.environment.ID, p.Membership.ID)...)
-		}
-		err = q.Batch(ctx, stmts)
+	if b.RoleIDs != nil {
+		err = h.RBAC.AssignRoles(ctx, s.actor, q, s.tenant.ID, p.Membership.ID, *b.RoleIDs)
+	} else if err = h.RBAC.AssignDefaults(ctx, s.actor, q, s.tenant.ID, p.Membership.ID); err == nil && s.actor.Tenant == "" {
+		// The vendor opens the account; its first person runs it.
+		err = q.Batch(ctx, h.RBAC.FirstUserRoleStmts(q, s.tenant.ID, s.environment.ID, p.Membership.ID))
 	}
+	if err != nil {
+		return out, err
+	}
+	return h.userDetail(ctx, q, p)
+}
+
+func (h *Handler) inviteUser(ctx context.Context, s scope, q db.Queryer, in *createUser, metadata string) (out userDetail, err error) {
+	b := in.Body
+	rows, err := h.Onboarding.Invite(ctx, s.actor, q, s.environment, s.tenant, onboarding.NewInvitations{
+		People:  []onboarding.Invitee{{Email: b.Email, FirstName: b.FirstName, LastName: b.LastName, DisplayName: b.DisplayName, Metadata: metadata}},
+		RoleIDs: b.RoleIDs, Access: time.Duration(b.ExpiresIn) * time.Second,
+	})
+	if err != nil {
+		return out, inField(err, "emails[0]", "email")
+	}
+	p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, rows[0].Invitation.UserID)
 	if err != nil {
 		return out, err
 	}
@@ -235,11 +309,19 @@ func (h *Handler) target(ctx context.Context, s scope, q db.Queryer, userID stri
 	if err != nil {
 		return p, err
 	}
-	return p, h.RBAC.CheckTarget(ctx, s.actor, q, s.tenant.ID, p.Membership.ID)
+	if err := h.RBAC.CheckTarget(ctx, s.actor, q, s.tenant.ID, p.Membership.ID); err != nil {
+		return p, err
+	}
+	return p, h.Onboarding.CheckInvited(ctx, s.actor, q, p.Membership)
 }
 
+// onUser changes a person whom the actor may change, as If-Match wants him.
 func (h *Handler) onUser(ctx context.Context, s scope, q db.Queryer, userID string, do func() (directory.Person, error)) (userDetail, error) {
-	if _, err := h.target(ctx, s, q, userID); err != nil {
+	before, err := h.target(ctx, s, q, userID)
+	if err != nil {
+		return userDetail{}, err
+	}
+	if err := s.match(before.Membership.Version); err != nil {
 		return userDetail{}, err
 	}
 	p, err := do()

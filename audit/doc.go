@@ -1,7 +1,8 @@
 // Package audit is the event: the only source of the audit log, of webhooks and
 // of every other account of what happened.
 //
-// It owns audit_events, audit_seals, audit_interest and outbox. Record writes
+// It owns audit_events, audit_seals, audit_checkpoints, audit_event_keys,
+// audit_interest and outbox. Record writes
 // an event in the transaction of the change that it tells of, and beside it an
 // outbox row where audit_interest says that somebody subscribes. Outbox rows are
 // claimed and deleted by webhooks, never read by a cursor, because rows commit
@@ -19,4 +20,21 @@
 // recomputes a chain and says which rows were changed, which are missing and how
 // many wait to be sealed. Whoever can write to both tables can rewrite a chain
 // from some point on: keep a copy of the newest hash elsewhere to notice it.
+//
+// # Retention
+//
+// Purge deletes the old beginning of each chain and leaves a checkpoint: the
+// place and the hash from which the rest verifies. The checkpoint carries a
+// digest of itself, and the chain tells of it in an event of its own,
+// audit.purged, so that neither is changed alone without Verify seeing it. The
+// limit is that of the chain: who rewrites the checkpoint, that event and all
+// seals behind it leaves nothing to compare but the copy of a hash kept
+// elsewhere. Before the event is sealed, and for a chain of which nothing else
+// is left, the digest is the only witness, and it has no key.
+//
+// # Reading
+//
+// List reads at most 10,000 events along one index for a page, whatever the
+// filter asks for, in at most two statements; see search.go. An export is the
+// same search in pieces, of which one is in memory at a time.
 package audit

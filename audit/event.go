@@ -88,11 +88,16 @@ func Stmts(e Event) ([]db.Stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	stmts := []db.Stmt{row.insert()}
-	if row.Visible {
-		stmts = append(stmts, db.Stmt{SQL: sqlInsertOutbox, Args: []any{row.Tenant, row.ID, row.Recorded, row.Action}})
+	return row.stmts(), nil
+}
+
+// stmts stores the row, and tells those who wait for what tenants may see.
+func (r *row) stmts() []db.Stmt {
+	stmts := []db.Stmt{r.insert()}
+	if r.Visible {
+		stmts = append(stmts, db.Stmt{SQL: sqlInsertOutbox, Args: []any{r.Tenant, r.ID, r.Recorded, r.Action}})
 	}
-	return stmts, nil
+	return stmts
 }
 
 func newRow(e Event) (row, error) {
@@ -125,7 +130,7 @@ func newRow(e Event) (row, error) {
 		at = clock.System{}.Now()
 	}
 	row.Occurred, row.Recorded = db.At(at), db.At(at)
-	return row, row.documents(e)
+	return row, row.documents(e, origin{})
 }
 
 // Who is the actor as the log shows it.
@@ -135,6 +140,9 @@ type Who struct {
 	Name       string `json:"name,omitempty"`
 	Email      string `json:"email,omitempty"`
 	Connection string `json:"connection_id,omitempty"`
+	// Impersonator is the vendor's person who acted as this actor; nil when nobody
+	// did, or where the environment does not show it to tenants.
+	Impersonator *actor.Impersonator `json:"-"`
 }
 
 // Where is the circumstances of an event.
@@ -144,11 +152,40 @@ type Where struct {
 	Session    string `json:"session_id,omitempty"`
 	RequestID  string `json:"request_id,omitempty"`
 	Connection string `json:"connection_id,omitempty"`
+	Location   string `json:"location,omitempty"` // of a custom event, where it is no address
 }
 
-func (r *row) documents(e Event) error {
+// Sender is the credential that vouches for a custom event.
+type Sender struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
+}
+
+// origin is what the context document holds beside the circumstances. It stands
+// there and not with the actor so that a search for an actor does not find it.
+type origin struct {
+	Impersonator *impersonator `json:"impersonator,omitempty"`
+	SentBy       *Sender       `json:"sent_by,omitempty"`
+	location     string
+}
+
+type impersonator struct {
+	ID    string `json:"id"`
+	Email string `json:"email,omitempty"`
+}
+
+type contextDocument struct {
+	Where
+	origin
+}
+
+func (r *row) documents(e Event, o origin) error {
 	where := Where{
-		UserAgent: e.Actor.UserAgent, Session: e.Session, RequestID: e.Actor.RequestID, Connection: e.Connection,
+		UserAgent: e.Actor.UserAgent, Session: e.Session, RequestID: e.Actor.RequestID, Connection: e.Connection, Location: cut(o.location),
+	}
+	if by := e.Actor.Impersonator; by != (actor.Impersonator{}) {
+		o.Impersonator = &impersonator{ID: by.ID, Email: cut(by.Email)}
 	}
 	if e.Actor.IP.IsValid() {
 		where.IP = e.Actor.IP.String()
@@ -193,7 +230,7 @@ func (r *row) documents(e Event) error {
 	}{
 		{&r.Actor, Who{Name: cut(e.Actor.Name), Email: cut(e.Actor.Email), Connection: e.Actor.Connection}, Who{}},
 		{&r.Targets, targets, targets[:min(1, len(targets))]},
-		{&r.Context, where, Where{}},
+		{&r.Context, contextDocument{where, o}, Where{}},
 		{&r.Changes, changes, map[string]Change{"truncated": {nil, true}}},
 		{&r.Metadata, metadata, map[string]any{"truncated": true}},
 	} {

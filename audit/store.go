@@ -46,34 +46,25 @@ func (r *row) scan(rows db.Rows, more ...any) error {
 	}, more...)...)
 }
 
-// The lists go backwards along the index of what they are asked for. $2 bounds
-// the id from above, $3 and $4 the time; $5 lets hidden events
-// through; $7 is the environment, as events above tenants of all of them stand
-// together.
-const (
-	sqlList = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7
-ORDER BY e.id DESC LIMIT $6`
-
-	sqlListAction = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7 AND e.action = $8
-ORDER BY e.id DESC LIMIT $6`
-
-	sqlListActor = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7 AND e.actor_id = $8
-ORDER BY e.id DESC LIMIT $6`
-
-	sqlListActionActor = `SELECT ` + eventColumns + ` FROM audit_events e
-WHERE e.tenant_id = $1 AND e.id < $2 AND e.occurred_at >= $3 AND e.occurred_at < $4 AND (e.visible OR $5) AND e.environment_id = $7 AND e.action = $8 AND e.actor_id = $9
-ORDER BY e.id DESC LIMIT $6`
-)
-
 // sqlUnsealedTenants crosses tenants: the sealer serves all of them.
-const sqlUnsealedTenants = `SELECT DISTINCT e.tenant_id FROM audit_events e
-WHERE e.recorded_at >= $1 AND NOT EXISTS (
+// It goes through the index by environment and time of recording; CROSS JOIN and
+// the concatenation keep SQLite from reading the whole log in the order of tenants.
+const sqlUnsealedTenants = environments + ` SELECT DISTINCT e.tenant_id || '' FROM env v CROSS JOIN audit_events e
+WHERE e.environment_id = v.id AND e.recorded_at >= $1 AND NOT EXISTS (
   SELECT 1 FROM audit_seals s WHERE s.tenant_id = e.tenant_id AND s.event_id = e.id)`
 
-const sqlHead = `SELECT seq, hash FROM audit_seals WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1`
+// environments finds the environments that have events by stepping from one to
+// the next along the index, of which there are a few, instead of reading it.
+const environments = `WITH RECURSIVE env (id) AS (
+  SELECT MIN(environment_id) FROM audit_events
+  UNION ALL
+  SELECT (SELECT MIN(n.environment_id) FROM audit_events n WHERE n.environment_id > env.id) FROM env WHERE env.id IS NOT NULL)`
+
+// sqlHead gives the newest place of a chain; where retention took every place,
+// the one that the checkpoint holds.
+const sqlHead = `SELECT seq, hash FROM (
+  SELECT * FROM (SELECT seq, hash FROM audit_seals WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1) newest
+  UNION ALL SELECT seq, hash FROM audit_checkpoints WHERE tenant_id = $1) heads ORDER BY seq DESC LIMIT 1`
 
 const sqlUnsealed = `SELECT ` + eventColumns + ` FROM audit_events e
 WHERE e.tenant_id = $1 AND e.id > $2 AND NOT EXISTS (
@@ -90,9 +81,13 @@ WHERE e.tenant_id = $1 AND NOT EXISTS (
 
 // sqlChain reads a stretch of a chain; a seal whose event is gone has NULLs,
 // which COALESCE turns into an event without an id.
-const sqlChain = `SELECT COALESCE(e.tenant_id, ''), COALESCE(e.id, ''), COALESCE(e.environment_id, ''), e.occurred_at, e.recorded_at,
+const sqlChain = chainColumns + chainTables
+
+const chainColumns = `SELECT COALESCE(e.tenant_id, ''), COALESCE(e.id, ''), COALESCE(e.environment_id, ''), e.occurred_at, e.recorded_at,
  COALESCE(e.action, ''), COALESCE(e.outcome, ''), COALESCE(e.severity, ''), COALESCE(e.actor_type, ''), COALESCE(e.actor_id, ''),
  COALESCE(e.actor, ''), COALESCE(e.targets, ''), COALESCE(e.context, ''), COALESCE(e.changes, ''), COALESCE(e.metadata, ''),
- COALESCE(e.source, ''), COALESCE(e.visible, FALSE), s.seq, s.event_id, s.hash
+ COALESCE(e.source, ''), COALESCE(e.visible, FALSE), s.seq, s.event_id, s.hash`
+
+const chainTables = `
 FROM audit_seals s LEFT JOIN audit_events e ON e.tenant_id = s.tenant_id AND e.id = s.event_id
 WHERE s.tenant_id = $1 AND s.seq > $2 ORDER BY s.seq LIMIT $3`

@@ -17,13 +17,13 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // fixture is an environment "env" with tenants "a" and "b"; each has an SSO
 // connection sso_<tenant> and a SCIM connection dir_<tenant>.
 type fixture struct {
-	t     *testing.T
+	t     testing.TB
 	d     db.DB
 	s     *Service
 	clock *clock.Fake
 }
 
-func newFixture(t *testing.T, d db.DB) *fixture {
+func newFixture(t testing.TB, d db.DB) *fixture {
 	t.Helper()
 	c := clock.NewFake(start)
 	f := &fixture{t: t, d: d, clock: c, s: New(c, sessions.New(nil, c))}

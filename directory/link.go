@@ -55,6 +55,9 @@ type LinkResult struct {
 	Identity   Identity
 	Membership Membership // with LinkKnown and LinkMembership
 	UserID     string     // with LinkUser, and with a membership its user
+	// Person is, with an invited membership, the user of the environment whom an
+	// e-mail in a domain of this tenant matches: the membership is to become his.
+	Person string
 	// DomainVerified: this tenant holds the e-mail's domain (identity rule 4).
 	DomainVerified bool
 	Err            error // with LinkRefused: one of the refusals of this package
@@ -94,7 +97,11 @@ func decideLink(now time.Time, q LinkQuery, f linkFindings) LinkResult {
 			continue
 		}
 		if hits := distinct(f.hits, step); len(hits) > 0 {
-			return r.take(now, step, hits)
+			r = r.take(now, step, hits)
+			if r.Outcome == LinkMembership && r.Membership.Status == StatusInvited && f.domainVerified && mailCounts {
+				r.Person = f.elsewhere()
+			}
+			return r
 		}
 	}
 	if f.tombstone {
@@ -116,6 +123,15 @@ func decideLink(now time.Time, q LinkQuery, f linkFindings) LinkResult {
 		r.Outcome, r.Step, r.UserID = LinkUser, StepOtherEmail, f.users[0].id
 	}
 	return r
+}
+
+// elsewhere is the one user of the environment with the e-mail, when he has no
+// membership of this tenant; empty when there is none, or are several.
+func (f linkFindings) elsewhere() string {
+	if len(f.users) != 1 || f.users[0].here {
+		return ""
+	}
+	return f.users[0].id
 }
 
 func (r LinkResult) take(now time.Time, step string, hits []linkHit) LinkResult {

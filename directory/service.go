@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -50,12 +49,17 @@ type NewUser struct {
 	PasswordHash        string // not empty: a local login
 	LocalLogin          bool   // may get a password later
 	ExpiresAt           time.Time
+	Metadata            string // a JSON object; empty: none
+	Invitation          string // inv_…, of who is invited
 }
 
 // CreateUser adds a person to a tenant. A local user joins an existing user of
 // the environment with the same e-mail only when the tenant holds its domain
 // (identity rule 4); else, and for just-in-time users without UserID, a new user
-// is made. Roles are the caller's to assign.
+// is made. Roles are the caller's to assign. Whoever is invited (StatusInvited)
+// is on a user of his own, without an address, whom no search by e-mail finds,
+// until he accepts: nobody becomes a member unasked, and nothing tells whether the
+// address is known elsewhere.
 //
 // Faults: user_exists (conflict) for a second local one of the address,
 // invalid_email, too_long, invalid_characters.
@@ -73,15 +77,19 @@ func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n
 	localTaken := false
 	if n.ManagedBy == Local && n.UserID == "" {
 		var err error
-		if n.UserID, localTaken, err = s.localMatch(ctx, q, n); err != nil {
+		var known string
+		if known, localTaken, err = s.localMatch(ctx, q, n); err != nil {
 			return Person{}, err
+		}
+		if n.Status != StatusInvited {
+			n.UserID = known
 		}
 	}
 	var stmts []db.Stmt
 	p := Person{Membership: Membership{
 		ID: id.New(id.Membership), Tenant: n.Tenant, Environment: n.Environment, UserID: n.UserID, Status: n.Status, ExpiresAt: n.ExpiresAt,
 		ManagedBy: n.ManagedBy, Connection: n.Connection, Email: n.Email, UserName: NameKey(n.UserName),
-		FirstName: n.FirstName, LastName: n.LastName, DisplayName: n.DisplayName, Version: 1, CreatedAt: now, UpdatedAt: now,
+		FirstName: n.FirstName, LastName: n.LastName, DisplayName: n.DisplayName, Metadata: n.Metadata, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}}
 	action := "membership.created"
 	if n.UserID == "" {
@@ -93,13 +101,16 @@ func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n
 		if n.PasswordHash != "" && localTaken {
 			return Person{}, fault.New(fault.Conflict, "login_exists", "Another user of this address already has a password.").In("password")
 		}
+		if n.Status == StatusInvited {
+			action, p.User.Email, p.User.LocalLogin = "invitation.created", "", false
+		}
 		p.Membership.UserID = p.User.ID
 		stmts = append(stmts, insertUser(p.User, now))
 	}
 	stmts = append(stmts, insertMembership(p.Membership, now))
 	events, err := audit.Stmts(audit.Event{
 		Environment: n.Environment, Tenant: n.Tenant, Action: action, Actor: a, At: now, Connection: n.Connection,
-		Targets: []audit.Target{{Type: "user", ID: p.Membership.UserID, Name: n.Email}},
+		Targets: n.targets(p.Membership.UserID),
 	})
 	if err != nil {
 		return Person{}, err
@@ -116,6 +127,14 @@ func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n
 	return p, nil
 }
 
+func (n *NewUser) targets(user string) []audit.Target {
+	list := []audit.Target{{Type: "user", ID: user, Name: n.Email}}
+	if n.Invitation != "" {
+		list = append(list, audit.Target{Type: "invitation", ID: n.Invitation, Name: n.Email})
+	}
+	return list
+}
+
 func (n *NewUser) check(now time.Time) error {
 	if n.ManagedBy == Local || n.Email != "" {
 		if err := validEmail(n.Email); err != nil {
@@ -124,6 +143,10 @@ func (n *NewUser) check(now time.Time) error {
 	}
 	if !n.ExpiresAt.IsZero() && n.ExpiresAt.Before(now.Add(MinAccess)) {
 		return errAccess
+	}
+	var err error
+	if n.Metadata, err = checkMetadata(n.Metadata); err != nil {
+		return err
 	}
 	for field, v := range map[string]string{"first_name": n.FirstName, "last_name": n.LastName, "display_name": n.DisplayName, "user_name": n.UserName} {
 		if err := checkText(field, v, maxName); err != nil {
@@ -175,58 +198,11 @@ func (s *Service) person(ctx context.Context, q db.Queryer, sql, tenant, key str
 	return p, err
 }
 
-// Filter chooses from the list of a tenant's people.
-type Filter struct {
-	Email  string // exact, folded; empty: all
-	Cursor string // of the page before; empty: the first
-	Limit  int    // 1–200; 0: 50
-}
-
-// People lists a tenant's members, oldest first. next is empty at the end. People
-// whom a directory deleted softly are left out.
-func (s *Service) People(ctx context.Context, q db.Queryer, tenant string, f Filter) (list []Person, next string, err error) {
-	if f.Limit <= 0 {
-		f.Limit = 50
-	}
-	f.Limit = min(f.Limit, 200)
-	var since int64
-	var after string
-	if f.Cursor != "" {
-		if _, err := fmt.Sscanf(f.Cursor, "%d~%s", &since, &after); err != nil {
-			return nil, "", fault.New(fault.Invalid, "invalid_cursor", "The cursor is not one of ours.").In("cursor")
-		}
-	}
-	sql, args := sqlPeople, []any{tenant, since, after, int64(f.Limit) + 1}
-	if f.Email != "" {
-		sql, args = sqlPeopleByEmail, append(args, EmailKey(f.Email))
-	}
-	rows, err := q.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, "", err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var p Person
-		if err := scanMembership(rows, &p.Membership, userDest(&p.User)...); err != nil {
-			return nil, "", err
-		}
-		list = append(list, p)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, "", err
-	}
-	if len(list) > f.Limit {
-		list = list[:f.Limit]
-		m := list[f.Limit-1].Membership
-		next = fmt.Sprintf("%d~%s", m.CreatedAt.UnixMicro(), m.ID)
-	}
-	return list, next, nil
-}
-
 // UserPatch is a change by hand; nil leaves alone.
 type UserPatch struct {
 	Email, FirstName, LastName, DisplayName *string
 	ExpiresAt                               *time.Time // the zero time makes a guest permanent
+	Metadata                                *string    // a JSON object; empty: none
 }
 
 // UpdateUser changes what this tenant knows of a member. People whom a directory
@@ -242,7 +218,7 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 	if edited && m.ManagedBy == SCIM {
 		return p, errUserManaged
 	}
-	changes := map[string]audit.Change{}
+	changes, action := map[string]audit.Change{}, "user.updated"
 	set := func(field string, to *string, from *string) error {
 		if to == nil || *to == *from {
 			return nil
@@ -251,9 +227,22 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 		*from = *to
 		return checkText(field, *to, maxName)
 	}
-	if u.Email != nil {
+	if u.Email != nil && *u.Email != m.Email {
+		if m.Status == StatusInvited {
+			return p, errInvitedEmail
+		}
 		if err := validEmail(*u.Email); err != nil {
 			return p, err
+		}
+	}
+	if u.Metadata != nil {
+		text, err := checkMetadata(*u.Metadata)
+		if err != nil {
+			return p, err
+		}
+		if text != m.Metadata {
+			changes["metadata"] = audit.Change{From: m.Metadata, To: text}
+			m.Metadata = text
 		}
 	}
 	if err := errors.Join(set("email", u.Email, &m.Email), set("first_name", u.FirstName, &m.FirstName),
@@ -264,15 +253,16 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 		if !u.ExpiresAt.IsZero() && u.ExpiresAt.Before(now.Add(MinAccess)) {
 			return p, errAccess
 		}
-		changes["expires_at"] = audit.Change{From: m.ExpiresAt, To: *u.ExpiresAt}
+		changes["expires_at"] = audit.Change{From: shownTime(m.ExpiresAt), To: shownTime(*u.ExpiresAt)}
+		action = accessAction(m.ExpiresAt, *u.ExpiresAt)
 		m.ExpiresAt = *u.ExpiresAt
 	}
 	if len(changes) == 0 {
 		return p, nil
 	}
 	m.Version, m.UpdatedAt = m.Version+1, now
-	return p, s.write(ctx, q, s.event(a, *m, "user.updated", now, changes), db.Stmt{SQL: sqlUpdateMembership, Args: []any{
-		tenant, m.ID, m.Email, EmailKey(m.Email), m.FirstName, m.LastName, m.DisplayName, db.At(m.ExpiresAt), db.At(now),
+	return p, s.write(ctx, q, s.event(a, *m, action, now, changes), db.Stmt{SQL: sqlUpdateMembership, Args: []any{
+		tenant, m.ID, m.Email, EmailKey(m.Email), m.FirstName, m.LastName, m.DisplayName, db.At(m.ExpiresAt), db.At(now), m.Metadata,
 	}})
 }
 
@@ -303,15 +293,6 @@ func (s *Service) Enable(ctx context.Context, a actor.Actor, q db.Queryer, tenan
 	p.Membership.DisabledAt = time.Time{}
 	return p, s.write(ctx, q, s.event(a, p.Membership, "user.enabled", now, nil),
 		db.Stmt{SQL: sqlSetDisabled, Args: []any{tenant, p.Membership.ID, db.Time{}, db.At(now)}})
-}
-
-// Activate marks that an invited or waiting member has logged in.
-func (s *Service) Activate(ctx context.Context, q db.Queryer, m Membership) error {
-	if m.Status == StatusActive {
-		return nil
-	}
-	_, err := q.Exec(ctx, sqlActivate, m.Tenant, m.ID, db.At(s.clock.Now()))
-	return err
 }
 
 // RemoveUser takes a member out of a tenant; with his last membership the user

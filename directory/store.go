@@ -9,14 +9,14 @@ import (
 
 const membershipColumns = `m.id, m.tenant_id, m.environment_id, m.user_id, m.status, m.disabled_at, m.hidden_at, m.expires_at,
  m.managed_by, m.connection_id, m.email, m.user_name_key, m.first_name, m.last_name, m.display_name,
- m.scim_resources, m.scim_active, m.version, m.created_at, m.updated_at`
+ m.scim_resources, m.scim_active, m.version, m.created_at, m.updated_at, m.metadata`
 
 // scanMembership reads membershipColumns and then more.
 func scanMembership(row db.Row, m *Membership, more ...any) error {
 	return row.Scan(append([]any{
 		&m.ID, &m.Tenant, &m.Environment, &m.UserID, (*string)(&m.Status), at(&m.DisabledAt), at(&m.HiddenAt), at(&m.ExpiresAt),
 		(*string)(&m.ManagedBy), &m.Connection, &m.Email, &m.UserName, &m.FirstName, &m.LastName, &m.DisplayName,
-		&m.SCIMResources, &m.SCIMActive, &m.Version, at(&m.CreatedAt), at(&m.UpdatedAt),
+		&m.SCIMResources, &m.SCIMActive, &m.Version, at(&m.CreatedAt), at(&m.UpdatedAt), &m.Metadata,
 	}, more...)...)
 }
 
@@ -54,13 +54,13 @@ func insertUser(u User, now time.Time) db.Stmt {
 
 const sqlInsertMembership = `INSERT INTO memberships
 (tenant_id, id, environment_id, user_id, status, expires_at, managed_by, connection_id, email, email_key, user_name_key,
- first_name, last_name, display_name, scim_resources, scim_active, version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $17)`
+ first_name, last_name, display_name, scim_resources, scim_active, version, created_at, updated_at, metadata)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $17, $18)`
 
 func insertMembership(m Membership, now time.Time) db.Stmt {
 	return db.Stmt{SQL: sqlInsertMembership, Args: []any{
 		m.Tenant, m.ID, m.Environment, m.UserID, string(m.Status), db.At(m.ExpiresAt), string(m.ManagedBy), m.Connection, m.Email, EmailKey(m.Email), m.UserName,
-		m.FirstName, m.LastName, m.DisplayName, m.SCIMResources, m.SCIMActive, db.At(now),
+		m.FirstName, m.LastName, m.DisplayName, m.SCIMResources, m.SCIMActive, db.At(now), m.Metadata,
 	}}
 }
 
@@ -185,17 +185,10 @@ FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id 
 	sqlPersonByUser       = sqlPerson + ` AND m.user_id = $2`
 	sqlPersonByMembership = sqlPerson + ` AND m.id = $2`
 
-	sqlPeople = sqlPerson + ` AND m.hidden_at IS NULL AND (m.created_at, m.id) > ($2, $3) ORDER BY m.created_at, m.id LIMIT $4`
-
-	sqlPeopleByEmail = sqlPerson + ` AND m.hidden_at IS NULL AND (m.created_at, m.id) > ($2, $3) AND m.email_key = $5
-ORDER BY m.created_at, m.id LIMIT $4`
-
 	sqlUpdateMembership = `UPDATE memberships SET email = $3, email_key = $4, first_name = $5, last_name = $6, display_name = $7,
- expires_at = $8, version = version + 1, updated_at = $9 WHERE tenant_id = $1 AND id = $2`
+ expires_at = $8, metadata = $10, version = version + 1, updated_at = $9 WHERE tenant_id = $1 AND id = $2`
 
 	sqlSetDisabled = `UPDATE memberships SET disabled_at = $3, version = version + 1, updated_at = $4 WHERE tenant_id = $1 AND id = $2`
-
-	sqlActivate = `UPDATE memberships SET status = 'active', version = version + 1, updated_at = $3 WHERE tenant_id = $1 AND id = $2`
 
 	sqlUsersOf = `SELECT m.user_id FROM memberships m WHERE m.tenant_id = $1 UNION SELECT t.user_id FROM tombstones t WHERE t.tenant_id = $1`
 

@@ -9,7 +9,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10)`
 
 	sqlGroup = `SELECT ` + groupColumns + ` FROM groups g WHERE g.tenant_id = $1 AND g.id = $2`
 
-	sqlGroups = `SELECT ` + groupColumns + ` FROM groups g WHERE g.tenant_id = $1 AND (g.name, g.id) > ($2, $3) ORDER BY g.name, g.id LIMIT $4`
+	sqlGroups = `SELECT ` + groupColumns + ` FROM groups g WHERE g.tenant_id = $1
+AND g.name_key >= $2 AND g.name_key < $3 AND (g.name_key, g.id) > ($4, $5) ORDER BY g.name_key, g.id LIMIT $6`
+
+	sqlTouchGroup = `UPDATE groups SET version = version + 1, updated_at = $3 WHERE tenant_id = $1 AND id = $2`
+
+	// The memberships of people who are named by their user ids.
+	sqlMembershipsOfUsers = `SELECT m.id, m.user_id FROM memberships m WHERE m.tenant_id = $1 AND m.user_id IN (SELECT key FROM json_each($2)) ORDER BY m.id`
 
 	sqlUpdateGroup = `UPDATE groups SET name = $3, name_key = $4, description = $5, color = $6, metadata = $7, version = version + 1, updated_at = $8
 WHERE tenant_id = $1 AND id = $2`

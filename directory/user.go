@@ -55,7 +55,8 @@ type Membership struct {
 	UserName                        string // folded
 	FirstName, LastName             string
 	DisplayName                     string
-	SCIMResources, SCIMActive       int64 // live SCIM resources, and how many of them are active
+	Metadata                        string // what applications keep of the member, a JSON object; empty: nothing
+	SCIMResources, SCIMActive       int64  // live SCIM resources, and how many of them are active
 	Version                         int64
 	CreatedAt, UpdatedAt            time.Time
 }

@@ -72,7 +72,7 @@ func New(t testing.TB, o Options) *Gateway {
 	})
 	err = o.DB.Tx(t.Context(), func(q db.Queryer) error {
 		system := actor.Actor{Environment: g.Main.ID, Kind: actor.System, Name: "gatewaytest"}
-		_, g.Key, err = g.Staff.CreateKey(t.Context(), system, q, staff.NewKey{Environment: g.Main.ID, Name: "test", Role: "admin"})
+		_, g.Key, err = g.Staff.CreateKey(t.Context(), system, q, staff.NewKey{Environment: g.Main.ID, Name: "test"})
 		return err
 	})
 	if err != nil {

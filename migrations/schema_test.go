@@ -77,6 +77,8 @@ var aboveTenants = map[string]string{
 	"locators":     "found before environment and tenant are known",
 	"jobs":         "claimed across tenants; the tenant is data",
 	"key_checks":   "of the instance",
+	"staff":        "the vendor's people stand above environments",
+	"staff_roles":  "in one environment or in all of them",
 }
 
 // otherUnique are unique keys that lead with something else.

@@ -48,6 +48,18 @@ func (s *Service) Load(ctx context.Context, q db.Queryer, environment, tenant st
 	return env, own, rows.Err()
 }
 
+// Version counts the changes of a policy; 0: nobody has set it. Read it before the
+// policy itself where a change is to be refused that was made in between, and
+// after Put where the version before is asked for.
+func (s *Service) Version(ctx context.Context, q db.Queryer, environment, tenant, kind string) (int64, error) {
+	var v int64
+	err := q.QueryRow(ctx, sqlVersion, environment, tenant, kind).Scan(&v)
+	if errors.Is(err, db.ErrNotFound) {
+		return 0, nil
+	}
+	return v, err
+}
+
 // Put validates and stores a policy of a tenant, or of the environment when
 // tenant is empty, and gives it as stored. Unknown fields are refused.
 func (s *Service) Put(ctx context.Context, a actor.Actor, q db.Queryer, environment, tenant, kind string, body []byte) (Settings, error) {

@@ -15,100 +15,26 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
 
-// RoleRef names a role with its owner, as assignments store it.
-type RoleRef struct {
-	ID    string
-	Owner string
-	Key   string
-	Level int
-}
-
-// CheckGrant finds the roles that the actor wants to give or take in a tenant and
-// refuses with ErrLevel when one is stronger than he is (product 105, 121). It
-// runs in the transaction of the grant, on locked roles.
-func (s *Service) CheckGrant(ctx context.Context, a actor.Actor, q db.Queryer, environment, tenant string, roleIDs []string) ([]RoleRef, error) {
-	ids := slices.Compact(slices.Sorted(slices.Values(roleIDs)))
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	if len(ids) > maxGranted {
-		return nil, fault.New(fault.TooLarge, "too_many", "Give at most 100 roles.").In("role_ids")
-	}
-	text := sqlGrantable
-	if !exempt(a) {
-		text += q.Dialect().ForUpdate
-	}
-	rows, err := q.Query(ctx, text, environment, tenant, db.Set(ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var refs []RoleRef
-	for rows.Next() {
-		var r RoleRef
-		if err := rows.Scan(&r.ID, &r.Owner, &r.Key, &r.Level); err != nil {
-			return nil, err
-		}
-		refs = append(refs, r)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	if len(refs) != len(ids) {
-		return nil, errUnknownRole
-	}
-	for _, r := range refs {
-		if !exempt(a) && r.Level < a.Level.Int() {
-			return nil, ErrLevel
-		}
-	}
-	return refs, nil
-}
-
-// CheckTarget refuses with ErrTargetLevel when the membership's strongest role is
-// stronger than the actor's (product 122). The membership is locked. A SCIM
-// connection is not bound: the customer's directory decides about its people.
-func (s *Service) CheckTarget(ctx context.Context, a actor.Actor, q db.Queryer, tenant, membership string) error {
-	if exempt(a) || a.Kind == actor.SCIM {
-		return nil
-	}
-	var locked string
-	err := q.QueryRow(ctx, sqlLockMembership+q.Dialect().ForUpdate, tenant, membership).Scan(&locked)
-	if errors.Is(err, db.ErrNotFound) {
-		return nil // what is absent has no level; the operation itself says so
-	}
-	if err != nil {
-		return err
-	}
-	e, err := s.Effective(ctx, q, tenant, membership)
-	if err != nil {
-		return err
-	}
-	if e.Level < a.Level.Int() {
-		return ErrTargetLevel
-	}
-	return nil
-}
-
-// CheckGroup refuses with ErrLevel when membership of the group brings a role
-// stronger than the actor (product 121: group membership grants roles).
-func (s *Service) CheckGroup(ctx context.Context, a actor.Actor, q db.Queryer, tenant, group string) error {
-	if exempt(a) || a.Kind == actor.SCIM {
-		return nil
-	}
-	var level *int64
-	if err := q.QueryRow(ctx, sqlGroupLevel, tenant, group).Scan(&level); err != nil {
-		return err
-	}
-	if level != nil && int(*level) < a.Level.Int() {
-		return ErrLevel
-	}
-	return nil
-}
-
-// DefaultRoleStmts gives a new membership the default roles (product 106).
+// DefaultRoleStmts gives a new membership the default roles (product 106), where
+// no actor gives them: people who come by SSO or SCIM. See AssignDefaults.
 func (s *Service) DefaultRoleStmts(tenant, environment, membership string) []db.Stmt {
 	return []db.Stmt{{SQL: sqlDefaultRoles, Args: []any{tenant, membership, environment, db.At(s.clock.Now())}}}
+}
+
+// AssignDefaults gives a new membership, which the actor adds without naming
+// roles, the default roles. They are what he grants, so that none may be stronger
+// than he is (product 106, 121).
+func (s *Service) AssignDefaults(ctx context.Context, a actor.Actor, q db.Queryer, tenant, membership string) error {
+	if !exempt(a) && a.Kind != actor.SCIM {
+		refs, err := scanRefs(q.Query(ctx, sqlGrantedDefaults+q.Dialect().ForKeyShare, a.Environment, tenant))
+		if err != nil {
+			return err
+		}
+		if err := notStronger(a, refs); err != nil {
+			return err
+		}
+	}
+	return q.Batch(ctx, s.DefaultRoleStmts(tenant, a.Environment, membership))
 }
 
 // FirstUserRoleStmts gives a membership the first-user roles when it is the only
@@ -127,6 +53,7 @@ func (s *Service) AssignRoles(ctx context.Context, a actor.Actor, q db.Queryer, 
 	return s.replace(ctx, a, q, replacement{
 		tenant: tenant, object: membership, roleIDs: roleIDs, read: sqlMembershipRoles, remove: sqlDeleteMembershipRole,
 		action: "membership.roles_updated", target: audit.Target{Type: "membership", ID: membership},
+		mayRemove: "fe.secure.delete.usersRoles",
 		add: func(r RoleRef) db.Stmt {
 			return db.Stmt{SQL: sqlInsertMembershipRole, Args: []any{tenant, membership, a.Environment, r.Owner, r.ID, db.At(s.clock.Now())}}
 		},
@@ -141,7 +68,7 @@ func (s *Service) MembershipRoles(ctx context.Context, q db.Queryer, tenant, mem
 // SetGroupRoles replaces the roles of a group.
 func (s *Service) SetGroupRoles(ctx context.Context, a actor.Actor, q db.Queryer, tenant, group string, roleIDs []string) error {
 	var name string
-	if err := q.QueryRow(ctx, sqlGroup, tenant, group).Scan(&name); err != nil {
+	if err := q.QueryRow(ctx, sqlGroup+q.Dialect().ForUpdate, tenant, group).Scan(&name); err != nil {
 		if errors.Is(err, db.ErrNotFound) {
 			return ErrGroupNotFound
 		}
@@ -150,6 +77,7 @@ func (s *Service) SetGroupRoles(ctx context.Context, a actor.Actor, q db.Queryer
 	return s.replace(ctx, a, q, replacement{
 		tenant: tenant, object: group, roleIDs: roleIDs, read: sqlGroupRoles, remove: sqlDeleteGroupRole,
 		action: "group.roles_updated", target: audit.Target{Type: "group", ID: group, Name: name},
+		mayAdd: "fe.secure.write.groupsRoles", mayRemove: "fe.secure.delete.groupsRoles",
 		add: func(r RoleRef) db.Stmt {
 			return db.Stmt{SQL: sqlInsertGroupRole, Args: []any{tenant, group, a.Environment, r.Owner, r.ID, db.At(s.clock.Now())}}
 		},
@@ -178,6 +106,7 @@ func (s *Service) SetConnectionRoles(ctx context.Context, a actor.Actor, q db.Qu
 	err = s.replace(ctx, a, q, replacement{
 		tenant: tenant, object: connection, roleIDs: roleIDs, current: current[connection], remove: sqlDeleteConnectionRole,
 		action: "sso_connection.updated", target: audit.Target{Type: "sso_connection", ID: connection, Name: name},
+		mayAdd: "fe.secure.write.samlDefaultRoles", mayRemove: "fe.secure.write.samlDefaultRoles",
 		add: func(r RoleRef) db.Stmt {
 			return db.Stmt{SQL: sqlInsertConnectionRole, Args: []any{tenant, connection, a.Environment, r.Owner, r.ID}}
 		},
@@ -214,7 +143,10 @@ type replacement struct {
 	current        []string // when read is empty
 	action         string
 	target         audit.Target
-	add            func(RoleRef) db.Stmt
+	// What an actor who is bound must hold to add and to remove, beyond what the
+	// operation asked for; empty: nothing.
+	mayAdd, mayRemove string
+	add               func(RoleRef) db.Stmt
 }
 
 func (s *Service) replace(ctx context.Context, a actor.Actor, q db.Queryer, r replacement) error {
@@ -239,6 +171,9 @@ func (s *Service) replace(ctx context.Context, a actor.Actor, q db.Queryer, r re
 	}
 	if len(added)+len(removed) == 0 {
 		return nil
+	}
+	if !exempt(a) && (len(added) > 0 && r.mayAdd != "" && !a.May(r.mayAdd) || len(removed) > 0 && r.mayRemove != "" && !a.May(r.mayRemove)) {
+		return errNeedsPermission.In("role_ids")
 	}
 	refs, err := s.CheckGrant(ctx, a, q, a.Environment, r.tenant, append(slices.Clone(added), removed...))
 	if err != nil {

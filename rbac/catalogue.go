@@ -28,14 +28,14 @@ Groups           | fe.secure            | groups                    | read write
 Groups           | fe.secure            | groupsUsers               | write delete
 Groups           | fe.secure            | groupsRoles               | write delete
 Roles            | fe.secure            | roles                     | read write delete
-Security         | fe.secure            | securityPolicy            | read write
+Security         | fe.secure            | securityPolicy            | read
 Security         | fe.secure            | emailDomainRestrictions   | read write delete
 Security         | fe.secure            | ipRestrictions            | read write delete
 SSO              | fe.secure            | samlConfiguration         | read write delete
 SSO              | fe.secure            | samlDefaultRoles          | read write
 Provisioning     | fe.secure            | provisioningConfiguration | read write delete
 Audit logs       | fe.secure            | audits                    | read
-API tokens       | fe.secure            | tenantApiTokens           | read write delete
+API tokens       | fe.secure            | tenantApiTokens           | read write
 Personal tokens  | fe.secure            | userApiTokens             | read write delete
 Webhooks         | fe.connectivity      | webhooks                  | read
 Webhooks         | fe.connectivity      | webhook                   | write delete

@@ -37,6 +37,13 @@ func (s *Service) Preview(ctx context.Context, q db.Queryer, in Preview) (Effect
 	return scanEffective(q.Query(ctx, sqlPreview, in.Tenant, in.Membership, in.Connection, db.Set(in.Groups), in.Environment, in.KeepGroups))
 }
 
+// OfRoles computes what a set of roles gives in a tenant, as Effective does for a
+// person: for API tokens, at each use (product 65, 115). Roles that are gone give
+// nothing.
+func (s *Service) OfRoles(ctx context.Context, q db.Queryer, environment, tenant string, roleIDs []string) (Effective, error) {
+	return scanEffective(q.Query(ctx, sqlOfRoles, environment, tenant, db.Set(roleIDs)))
+}
+
 // CheckConnection holds a caller's word for a connection to those of the tenant,
 // single sign-on and SCIM.
 //
@@ -58,7 +65,7 @@ func (s *Service) Holders(ctx context.Context, q db.Queryer, environment, tenant
 	}
 	var ids []string
 	for _, r := range roles {
-		if permission.NewSet(r.Permissions...).Has(key) {
+		if permission.NewSet(r.Effective...).Has(key) {
 			ids = append(ids, r.ID)
 		}
 	}

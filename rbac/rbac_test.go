@@ -131,9 +131,11 @@ func (f *fixture) assign(tenant, membership string, ids ...string) {
 	f.tx(func(q db.Queryer) error { return f.s.AssignRoles(f.Context(), f.admin, q, tenant, membership, ids) })
 }
 
-// user is an admin of the tenant with a level.
+// user is an admin of the tenant with a level and every built-in permission.
 func user(tenant string, level int) actor.Actor {
-	return actor.Actor{Environment: "env", Tenant: tenant, Kind: actor.User, Subject: "usr_1", Level: actor.LevelOf(level)}
+	return actor.Actor{
+		Environment: "env", Tenant: tenant, Kind: actor.User, Subject: "usr_1", Level: actor.LevelOf(level), Permissions: permission.NewSet("fe.*"),
+	}
 }
 
 // Product 79, 75, 3; trap C10.
@@ -238,6 +240,7 @@ func TestRolesRefused(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		f := newFixture(t, d)
 		f.role("billing", 4, "a")
+		f.role("billing-b", 4, "b")
 		base := f.roles[ReadOnlyKey].ID
 		for _, x := range []struct {
 			a    actor.Actor
@@ -257,7 +260,9 @@ func TestRolesRefused(t *testing.T) {
 			{f.admin, NewRole{Key: "x", Name: "x", Tenant: "a", FirstUser: true}, "invalid_field"},
 			{user("a", 0), NewRole{Key: "x", Name: "x"}, "environment_only"},
 			{user("a", 0), NewRole{Key: "x", Name: "x", Tenant: "b", BaseRoleID: base}, "environment_only"},
-			{user("a", 0), NewRole{Key: "x", Name: "x", Tenant: "a"}, "base_role_required"},
+			{user("a", 0), NewRole{Name: "No base", Tenant: "a"}, ""},
+			{user("a", 0), NewRole{Name: "No base", Tenant: "a"}, "key_taken"}, // no-base
+			{user("a", 0), NewRole{Key: "x", Name: "x", Tenant: "a", Level: 0, BaseRoleID: f.roles["billing-b"].ID}, "unknown_role"},
 			{user("a", 2), NewRole{Key: "x", Name: "x", Tenant: "a", BaseRoleID: base}, "role_level_too_strong"},
 			{user("a", 1), NewRole{Key: "x", Name: "x", Tenant: "a", BaseRoleID: base, Level: 0}, ""},
 		} {
@@ -269,8 +274,9 @@ func TestRolesRefused(t *testing.T) {
 			if got != x.want {
 				t.Errorf("%+v: %q, want %q", x.in, got, x.want)
 			}
-			if got == "" && x.in.BaseRoleID != "" && r.Level != 1 { // product 62: the level of the base
-				t.Errorf("level %d", r.Level)
+			// Product 62: the level of the base; of a tenant's people without one the weakest.
+			if want := map[bool]int{true: 1, false: MaxLevel}[x.in.BaseRoleID != ""]; got == "" && !exempt(x.a) && r.Level != want {
+				t.Errorf("level %d, want %d", r.Level, want)
 			}
 		}
 		if _, err := f.s.Role(t.Context(), d, "env", "b", f.roles["billing"].ID); err != ErrRoleNotFound {

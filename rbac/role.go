@@ -31,9 +31,12 @@ type Role struct {
 	FirstUser   bool // added to the first user of a tenant
 	BaseRoleID  string
 	Permissions []string // keys, sorted
-	Version     int64
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	// Effective is what the role gives: in a custom role without the permissions
+	// classified never and with those classified always (product 113, 120).
+	Effective []string // keys, sorted
+	Version   int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // Custom reports whether the role belongs to one tenant: permissions classified
@@ -42,16 +45,21 @@ func (r Role) Custom() bool { return r.Owner != "" }
 
 // NewRole is what CreateRole takes.
 type NewRole struct {
-	Key         string
+	Key         string // of a custom role: empty makes it of the name
 	Name        string
 	Description string
-	// Level is ignored with BaseRoleID, whose level the role gets (product 62).
-	Level       int
-	BaseRoleID  string
-	Permissions []string // keys
+	// Level is ignored with BaseRoleID, whose level the role gets (product 62), and
+	// from level-bound actors, whose roles are the weakest without a base.
+	Level      int
+	BaseRoleID string
+	// Permissions are keys; nil copies those of the base role, as far as the new
+	// role may hold them (product 62).
+	Permissions []string
 	Default     bool
 	FirstUser   bool
-	Tenant      string // empty: a system role, by actors above tenants only
+	// Migrate gives a default role to all who are there already (product 2.5).
+	Migrate bool
+	Tenant  string // empty: a system role, by actors above tenants only
 }
 
 // RolePatch changes what is not nil. The key never changes: tokens carry it.
@@ -62,6 +70,13 @@ type RolePatch struct {
 	Default     *bool
 	FirstUser   *bool
 	Permissions *[]string // replaces (product 2.5)
+	Migrate     bool      // gives a default role to all who are there already
+}
+
+// RoleFilter narrows a list of roles; the zero value takes all.
+type RoleFilter struct {
+	Level *int
+	Query string // part of the key or the name, ignoring case
 }
 
 // Classifications of a permission for custom roles (product 113).
@@ -82,9 +97,38 @@ type Permission struct {
 	Builtin        bool
 	Listed         bool // false: exists by the verb rule alone (product 79)
 	Classification string
+	Version        int64
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }
+
+// Makers of permissions, as lists are filtered by them (product 85).
+const (
+	ByVendor  = "vendor"
+	ByBuiltin = "builtin"
+)
+
+// PermissionFilter narrows a list of permissions; the zero value takes all.
+type PermissionFilter struct {
+	Query          string // part of the key, the name or the category, ignoring case (product 80)
+	Category       string // id or name
+	Creator        string // ByVendor or ByBuiltin
+	Classification string
+}
+
+// Category is a folder of permissions (product 83, 90).
+type Category struct {
+	ID          string
+	Name        string
+	Description string
+	Builtin     bool // holds built-in permissions: cannot be changed or deleted
+	Permissions int  // how many
+	Version     int64
+	CreatedAt   time.Time
+}
+
+// CategoryPatch changes what is not nil.
+type CategoryPatch struct{ Name, Description *string }
 
 // NewPermission is what CreatePermission takes.
 type NewPermission struct {
@@ -140,6 +184,7 @@ const (
 	maxDescription = 2000
 	maxRoles       = 1000 // per owner
 	maxPermissions = 5000 // per environment
+	maxCategories  = 500
 	maxPerRole     = 2000
 	maxMappings    = 2000
 	maxMapped      = 10000 // pairs of group and role
@@ -157,6 +202,12 @@ var (
 	ErrTargetLevel        = fault.New(fault.Forbidden, "target_level_too_strong", "The user has a stronger role than you.")
 	ErrLastDefault        = fault.New(fault.Conflict, "last_default_role", "At least one role must be a default role.")
 	ErrBuiltin            = fault.New(fault.Forbidden, "builtin_permission", "Built-in permissions cannot be changed or deleted.")
+	ErrCategoryNotFound   = fault.New(fault.NotFound, "category_not_found", "There is no such category.")
+	errCategoryBuiltin    = fault.New(fault.Forbidden, "builtin_category", "A category of built-in permissions cannot be changed or deleted.")
+	errCategoryInUse      = fault.New(fault.Conflict, "category_not_empty", "The category holds permissions. Move or delete them first.")
+	errSelfService        = fault.New(fault.Forbidden, "roles_not_enabled", "Roles of your own are not switched on here.")
+	errNotHeld            = fault.New(fault.Forbidden, "permission_not_held", "You cannot give a permission that you do not hold.")
+	errNeedsPermission    = fault.New(fault.Forbidden, "permission_required", "You may not do this.")
 	errEnvironmentOnly    = fault.New(fault.Forbidden, "environment_only", "Only the vendor may change this.")
 	errUnknownRole        = fault.New(fault.Invalid, "unknown_role", "A role does not exist here.").In("role_ids")
 )

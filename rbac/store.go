@@ -10,6 +10,25 @@ const (
 
 	sqlInsertCategory = `INSERT INTO permission_categories (environment_id, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
 
+	categoryColumns = `c.id, c.name, c.description, c.version, c.created_at,
+(SELECT COUNT(*) FROM permissions p WHERE p.environment_id = c.environment_id AND p.category_id = c.id),
+EXISTS (SELECT 1 FROM permissions p WHERE p.environment_id = c.environment_id AND p.category_id = c.id AND p.builtin)
+FROM permission_categories c WHERE c.environment_id = $1`
+
+	sqlCountCategories = `SELECT COUNT(*) FROM permission_categories WHERE environment_id = $1`
+
+	sqlCategories = `SELECT ` + categoryColumns + ` ORDER BY c.name`
+
+	sqlCategory = `SELECT ` + categoryColumns + ` AND c.id = $2`
+
+	sqlLockCategory = `SELECT c.id FROM permission_categories c WHERE c.environment_id = $1 AND c.id = $2`
+
+	sqlCreateCategory = `INSERT INTO permission_categories (environment_id, id, name, description, created_at) VALUES ($1, $2, $3, $4, $5)`
+
+	sqlUpdateCategory = `UPDATE permission_categories SET name = $3, description = $4, version = version + 1 WHERE environment_id = $1 AND id = $2`
+
+	sqlDeleteCategory = `DELETE FROM permission_categories WHERE environment_id = $1 AND id = $2`
+
 	sqlInsertPermission = `INSERT INTO permissions
 (environment_id, id, key, name, description, category_id, builtin, listed, classification, created_at, updated_at)
 SELECT c.environment_id, $2, $3, $4, $5, c.id, CAST($6 AS BOOLEAN), CAST($7 AS BOOLEAN), $8, CAST($9 AS BIGINT), CAST($9 AS BIGINT)
@@ -17,7 +36,7 @@ FROM permission_categories c WHERE c.environment_id = $1 AND c.name = $10`
 
 	sqlEnsurePermission = sqlInsertPermission + ` ON CONFLICT DO NOTHING`
 
-	permissionColumns = `p.id, p.key, p.name, p.description, p.category_id, c.name, p.builtin, p.listed, p.classification, p.created_at, p.updated_at`
+	permissionColumns = `p.id, p.key, p.name, p.description, p.category_id, c.name, p.builtin, p.listed, p.classification, p.version, p.created_at, p.updated_at`
 
 	permissionFrom = ` FROM permissions p
 JOIN permission_categories c ON c.environment_id = p.environment_id AND c.id = p.category_id
@@ -25,28 +44,41 @@ WHERE p.environment_id = $1`
 
 	sqlPermissions = `SELECT ` + permissionColumns + permissionFrom + ` ORDER BY c.name, p.key`
 
+	sqlLockPermission = `SELECT p.id FROM permissions p WHERE p.environment_id = $1 AND p.id = $2`
+
 	sqlPermission = `SELECT ` + permissionColumns + permissionFrom + ` AND p.id = $2`
 
 	sqlPermissionsByKey = `SELECT ` + permissionColumns + permissionFrom + ` AND p.key IN (SELECT key FROM json_each($2)) ORDER BY p.key`
 
 	sqlPermissionsByID = `SELECT ` + permissionColumns + permissionFrom + ` AND p.id IN (SELECT key FROM json_each($2)) ORDER BY p.key`
 
-	sqlUpdatePermission = `UPDATE permissions SET name = $3, description = $4, updated_at = $5,
+	sqlUpdatePermission = `UPDATE permissions SET name = $3, description = $4, updated_at = $5, version = version + 1,
 category_id = (SELECT c.id FROM permission_categories c WHERE c.environment_id = $1 AND c.name = $6)
 WHERE environment_id = $1 AND id = $2`
 
-	sqlClassifyPermissions = `UPDATE permissions SET classification = $3, updated_at = $4
+	sqlClassifyPermissions = `UPDATE permissions SET classification = $3, updated_at = $4, version = version + 1
 WHERE environment_id = $1 AND id IN (SELECT key FROM json_each($2))`
 
 	sqlDeletePermission = `DELETE FROM permissions WHERE environment_id = $1 AND id = $2`
 
-	// How many custom roles a classification touches.
 	sqlCountCustomRoles = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND owner_tenant_id <> ''`
+
+	// How many custom roles hold one of a set of permissions.
+	sqlCountCustomRolesWith = `SELECT COUNT(DISTINCT rp.role_id) FROM role_permissions rp
+WHERE rp.environment_id = $1 AND rp.owner_tenant_id <> '' AND rp.permission_id IN (SELECT key FROM json_each($2))`
+
+	sqlAlways = `SELECT p.key FROM permissions p WHERE p.environment_id = $1 AND p.classification = 'always' ORDER BY p.key`
+
+	// The roles that hold a permission, those of one tenant's own apart.
+	sqlRolesWith = `SELECT rp.role_id FROM role_permissions rp
+WHERE rp.environment_id = $1 AND rp.permission_id = $2 AND rp.owner_tenant_id = '' ORDER BY rp.role_id`
 )
 
 const (
 	roleColumns = `r.id, r.environment_id, r.owner_tenant_id, r.key, r.name, r.description, r.level, r.is_default, r.is_first_user, r.base_role_id,
 r.version, r.created_at, r.updated_at`
+
+	rolePermissionColumns = `, COALESCE(p.key, ''), COALESCE(p.classification, '')`
 
 	sqlCountRoles = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND owner_tenant_id = $2`
 
@@ -54,20 +86,35 @@ r.version, r.created_at, r.updated_at`
 	// tenant's, and a new system role's key none that a tenant uses.
 	sqlKeyTaken = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND key = $2 AND ($3 = '' OR owner_tenant_id IN ('', $3))`
 
-	sqlRoles = `SELECT ` + roleColumns + `, COALESCE(p.key, '') FROM roles r
+	sqlRoles = `SELECT ` + roleColumns + rolePermissionColumns + ` FROM roles r
 LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
 LEFT JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
 WHERE r.environment_id = $1 AND r.owner_tenant_id IN ('', $2)
 ORDER BY r.level, r.key, r.id, p.key`
 
+	sqlRolesByID = `SELECT ` + roleColumns + rolePermissionColumns + ` FROM roles r
+LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
+LEFT JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
+WHERE r.environment_id = $1 AND r.id IN (SELECT key FROM json_each($2))
+ORDER BY r.id, p.key`
+
 	// Every owner's role by its id: for actors above tenants.
-	sqlRole = `SELECT ` + roleColumns + `, COALESCE(p.key, '') FROM roles r
+	sqlRole = `SELECT ` + roleColumns + rolePermissionColumns + ` FROM roles r
 LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
 LEFT JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
 WHERE r.environment_id = $1 AND r.id = $2 AND ($3 = '' OR r.owner_tenant_id IN ('', $3))
 ORDER BY r.id, p.key`
 
 	sqlLockRole = `SELECT r.id FROM roles r WHERE r.environment_id = $1 AND r.owner_tenant_id = $2 AND r.id = $3`
+
+	sqlLockRoles = `SELECT r.id FROM roles r WHERE r.environment_id = $1 AND r.id IN (SELECT key FROM json_each($2)) ORDER BY r.id`
+
+	sqlAddPermissionToRoles = `INSERT INTO role_permissions (environment_id, owner_tenant_id, role_id, permission_id)
+SELECT r.environment_id, r.owner_tenant_id, r.id, $2 FROM roles r WHERE r.environment_id = $1 AND r.id IN (SELECT key FROM json_each($3))
+ON CONFLICT DO NOTHING`
+
+	sqlTouchRoles = `UPDATE roles SET version = version + 1, updated_at = $3
+WHERE environment_id = $1 AND id IN (SELECT key FROM json_each($2))`
 
 	sqlLockDefaults = `SELECT r.id FROM roles r WHERE r.environment_id = $1 AND r.owner_tenant_id = '' AND r.is_default ORDER BY r.id`
 
@@ -108,6 +155,16 @@ const (
 SELECT $1, $2, r.environment_id, r.owner_tenant_id, r.id, CAST($4 AS BIGINT) FROM roles r
 WHERE r.environment_id = $3 AND r.owner_tenant_id IN ('', $1) AND r.is_default ON CONFLICT DO NOTHING`
 
+	sqlGrantedDefaults = `SELECT r.id, r.owner_tenant_id, r.key, r.level FROM roles r
+WHERE r.environment_id = $1 AND r.owner_tenant_id IN ('', $2) AND r.is_default ORDER BY r.id`
+
+	// Everybody of one tenant, or of the environment, gets a default role.
+	sqlMigrateOwn = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
+SELECT $1, m.id, m.environment_id, CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT) FROM memberships m WHERE m.tenant_id = $1 ON CONFLICT DO NOTHING`
+
+	sqlMigrateSystem = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
+SELECT m.tenant_id, m.id, m.environment_id, '', CAST($2 AS TEXT), CAST($3 AS BIGINT) FROM memberships m WHERE m.environment_id = $1 ON CONFLICT DO NOTHING`
+
 	sqlFirstUserRoles = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
 SELECT $1, $2, r.environment_id, r.owner_tenant_id, r.id, CAST($4 AS BIGINT) FROM roles r
 WHERE r.environment_id = $3 AND r.owner_tenant_id = '' AND r.is_first_user
@@ -120,7 +177,7 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
 
 	sqlMembershipRoles = `SELECT role_id FROM membership_roles WHERE tenant_id = $1 AND membership_id = $2 ORDER BY role_id`
 
-	sqlLockMembership = `SELECT id FROM memberships WHERE tenant_id = $1 AND id = $2`
+	sqlLockMemberships = `SELECT id FROM memberships WHERE tenant_id = $1 AND id IN (SELECT key FROM json_each($2)) ORDER BY id`
 
 	sqlGroup = `SELECT name FROM groups WHERE tenant_id = $1 AND id = $2`
 

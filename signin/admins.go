@@ -21,7 +21,13 @@ const PermissionConnections = "fe.secure.write.samlConfiguration"
 // Admins gives the tenant's people who may mend its connections: at most 50, the
 // longest-standing first, each address once.
 func (s *Service) Admins(ctx context.Context, q db.Queryer, environment, tenant string) ([]Recipient, error) {
-	members, err := s.rbac.Holders(ctx, q, environment, tenant, PermissionConnections, maxAdmins)
+	return s.Recipients(ctx, q, environment, tenant, PermissionConnections)
+}
+
+// Recipients gives the tenant's people who hold the permission: at most 50, the
+// longest-standing first, each address once.
+func (s *Service) Recipients(ctx context.Context, q db.Queryer, environment, tenant, permission string) ([]Recipient, error) {
+	members, err := s.rbac.Holders(ctx, q, environment, tenant, permission, maxAdmins)
 	if err != nil || len(members) == 0 {
 		return nil, err
 	}

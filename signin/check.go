@@ -27,6 +27,8 @@ type Person struct {
 	Name          string
 	Locale        string
 	Picture       string
+	// Metadata is what applications keep of the member, a JSON object; empty: nothing.
+	Metadata string
 	// TenantIDs are the tenants that the person can enter, this one included.
 	TenantIDs []string
 }
@@ -75,7 +77,7 @@ func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, 
 			for rows.Next() {
 				found = true
 				if err := rows.Scan(&tenantStatus, &p.TenantKey, &p.Membership, &m.Status, &disabled, &hidden, &expires, &m.SCIMResources, &m.SCIMActive,
-					&p.Email, &p.FirstName, &p.LastName, &p.Name, &ownName, &p.Locale, &p.Picture, &ownEmail, &ownVerified, &l, &connStatus); err != nil {
+					&p.Email, &p.FirstName, &p.LastName, &p.Name, &ownName, &p.Locale, &p.Picture, &ownEmail, &ownVerified, &l, &connStatus, &p.Metadata); err != nil {
 					return err
 				}
 			}

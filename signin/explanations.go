@@ -153,6 +153,9 @@ var explanations = map[string]explained{
 	"POLICY_REAUTHENTICATION":      {"The application asked for a fresh sign-in, and the identity provider answered from an old one.", WhoIdPAdmin, idpPolicy, "Let the identity provider honour ForceAuthn or max_age."},
 	"POLICY_SESSION_ENDED":         {"The identity provider's session had already ended.", WhoPerson, nowhere, "Sign in there again."},
 
+	// Applications.
+	"POLICY_APPLICATION_NOT_ASSIGNED": {"The application is not open to the organization, or not to the person.", WhoTenantAdmin, portalPeople, "Assign the application to the person; if the organization does not list it, ask the application's vendor."},
+
 	// The way through the browser.
 	"SIGNIN_NO_FLOW":                {"Nobody began a sign-in.", WhoPerson, nowhere, again},
 	"SIGNIN_BAD_FORM":               {"A form did not arrive whole.", WhoPerson, nowhere, "Send it again."},

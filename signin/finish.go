@@ -38,6 +38,7 @@ type Outcome struct {
 	// up; Continue goes on when Arrival says Confirmed.
 	Confirm string
 	Test    bool         // see Service.TestShown
+	Waiting bool         // the person is a member now, and waits for approval
 	Refusal *fault.Error // nil: signed in
 	Cookie  string       // the session's new secret
 	Session sessions.Session
@@ -130,6 +131,16 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 		return out, err
 	}
 	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, userID, identity.Email, identity.Tenant
+	if v.admission != nil {
+		if err := s.joiner.Join(ctx, a, q, *v.admission, Joined{
+			Environment: f.Environment, Tenant: identity.Tenant, UserID: userID, Membership: membership, Email: identity.Email,
+		}); err != nil {
+			return out, err
+		}
+	}
+	if v.status() == directory.StatusPendingApproval {
+		return s.finishWaiting(ctx, a, q, f, identity, login)
+	}
 	if out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, identity, v, userID, membership, in.SessionCookie); err != nil {
 		return out, err
 	}
@@ -145,6 +156,26 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 	}
 	stmts = append(stmts, s.tenants.LoginStmt(identity.Tenant, identity.Connection, s.clock.Now()))
 	return out, s.close(ctx, q, f, identity, out.Session.ID, stmts)
+}
+
+// status is that of a person whom the login adds.
+func (v verdict) status() directory.Status {
+	if v.admission != nil && v.admission.Approval && v.joins() {
+		return directory.StatusPendingApproval
+	}
+	return directory.StatusActive
+}
+
+// finishWaiting ends the sign-in of a member who waits for approval, without a
+// session.
+func (s *Service) finishWaiting(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, login Login) (Outcome, error) {
+	out := Outcome{FlowID: f.ID, Waiting: true}
+	login.Outcome, login.Code = OutcomeDenied, directory.ErrPendingApproval.Code
+	stmts, err := s.loginStmts(a, f.Environment, identity.Tenant, login, nil)
+	if err != nil {
+		return out, err
+	}
+	return out, s.close(ctx, q, f, identity, "", stmts)
 }
 
 // close runs the last statements of a sign-in and ends its flow, which ends once:
@@ -167,6 +198,7 @@ func (s *Service) close(ctx context.Context, q db.Queryer, f Flow, identity Iden
 type verdict struct {
 	connection connectionState
 	link       directory.LinkResult
+	admission  *Admission // of who was invited
 	decision   policy.Decision
 	checks     []Check
 	refusal    *fault.Error
@@ -200,12 +232,15 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if err != nil {
 		return v, err
 	}
+	if err := s.admit(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
+		return v, err
+	}
 	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
 		return v, err
 	}
 	v.decision, err = s.evaluate(ctx, q, f.Environment, identity.Tenant, policy.Input{
-		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins(),
-		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified,
+		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins() || v.invited(),
+		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified || v.held(),
 		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR),
 	})
 	for _, c := range v.decision.Checks {
@@ -233,22 +268,21 @@ func (s *Service) judgeLink(ctx context.Context, q db.Queryer, f Flow, identity 
 		if err != nil && fault.KindOf(err) == 0 {
 			return err
 		}
+		if err == nil && v.link.Person != "" {
+			err = s.personUsable(ctx, q, f.Environment, v.link.Person)
+		}
 		if err != nil {
 			return v.refuse("account", "usable", err)
 		}
 	default:
-		if !v.connection.JIT {
+		if !v.connection.JIT && !v.held() {
 			return v.refuse("account", "an account, because new ones are not made at sign-in", errJITDisabled)
 		}
 		if v.link.Outcome != directory.LinkUser {
 			break
 		}
-		var locked db.Time
-		if err := q.QueryRow(ctx, sqlUserLocked+q.Dialect().ForUpdate, f.Environment, v.link.UserID).Scan(&locked); err != nil {
-			return err
-		}
-		if !locked.IsZero() {
-			return v.refuse("account", "usable", errUserLocked)
+		if err := s.personUsable(ctx, q, f.Environment, v.link.UserID); err != nil {
+			return v.refuse("account", "usable", err)
 		}
 	}
 	how := v.link.Step
@@ -281,16 +315,18 @@ func (s *Service) link(ctx context.Context, a actor.Actor, q db.Queryer, f Flow,
 		p, err := s.directory.CreateUser(ctx, a, q, directory.NewUser{
 			Environment: f.Environment, Tenant: identity.Tenant, UserID: v.link.UserID, Email: identity.Email, UserName: identity.UserName,
 			FirstName: identity.FirstName, LastName: identity.LastName, DisplayName: identity.DisplayName,
-			ManagedBy: directory.SSO, Connection: identity.Connection,
+			ManagedBy: directory.SSO, Connection: identity.Connection, Status: v.status(),
 		})
 		if err != nil {
 			return "", "", err
 		}
 		m = p.Membership
-		if err := q.Batch(ctx, s.rbac.DefaultRoleStmts(identity.Tenant, f.Environment, m.ID)); err != nil {
-			return "", "", err
+		if v.admission == nil { // who was invited gets what he was invited to
+			if err := q.Batch(ctx, s.rbac.DefaultRoleStmts(identity.Tenant, f.Environment, m.ID)); err != nil {
+				return "", "", err
+			}
 		}
-	} else if err := s.refresh(ctx, a, q, identity, v, m); err != nil {
+	} else if m, err = s.refresh(ctx, a, q, identity, v, m); err != nil {
 		return "", "", err
 	}
 	profile, err := json.Marshal(identity.Attributes)
@@ -325,14 +361,15 @@ func (s *Service) link(ctx context.Context, a actor.Actor, q db.Queryer, f Flow,
 
 // refresh lets a member that only SSO keeps follow what his provider says. His
 // e-mail follows only inside the domains that the tenant verified.
-func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, identity Identity, v verdict, m directory.Membership) error {
-	if m.Status != directory.StatusActive {
-		if err := s.directory.Activate(ctx, q, m); err != nil {
-			return err
-		}
+func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, identity Identity, v verdict, m directory.Membership) (directory.Membership, error) {
+	var err error
+	if v.link.Person != "" {
+		m, err = s.directory.Move(ctx, a, q, m, v.link.Person, directory.StatusActive)
+	} else {
+		err = s.directory.Activate(ctx, a, q, m, v.held())
 	}
-	if m.ManagedBy != directory.SSO {
-		return nil
+	if err != nil || m.ManagedBy != directory.SSO {
+		return m, err
 	}
 	var p directory.UserPatch
 	changed := false
@@ -348,10 +385,10 @@ func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, iden
 		follow(&p.Email, m.Email, identity.Email)
 	}
 	if !changed {
-		return nil
+		return m, nil
 	}
-	_, err := s.directory.UpdateUser(ctx, a, q, identity.Tenant, m.UserID, p)
-	return err
+	_, err = s.directory.UpdateUser(ctx, a, q, identity.Tenant, m.UserID, p)
+	return m, err
 }
 
 // startSession adds the tenant to the session that the browser already has, if

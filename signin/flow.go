@@ -27,6 +27,7 @@ const (
 	PurposeAuthorize = "authorize" // an application's authorization request began it
 	PurposeTest      = "test"      // an admin tries the connection: nobody is signed in
 	PurposeStart     = "start"     // the identity provider began it
+	PurposeJoin      = "join"      // an invitation or a link began it: it adds its person to the tenant
 )
 
 // Refusals of a flow. Their codes are shown to people.
@@ -204,7 +205,7 @@ func (s *Service) Flow(ctx context.Context, q db.Queryer, environment, flowID, b
 // test has no choice: it is of one connection.
 func (s *Service) ChoosableFlow(ctx context.Context, q db.Queryer, environment, flowID, browserID string) (Flow, error) {
 	f, err := s.Flow(ctx, q, environment, flowID, browserID)
-	if err == nil && f.Purpose != PurposeAuthorize {
+	if err == nil && f.Purpose != PurposeAuthorize && f.Purpose != PurposeJoin {
 		err = errFlowUnknown
 	}
 	return f, err

@@ -21,6 +21,7 @@ type Service struct {
 	rbac      *rbac.Service
 	sessions  *sessions.Service
 	clock     clock.Clock
+	joiner    Joiner // nil: nobody is invited
 }
 
 // Deps are what signing in stands on.

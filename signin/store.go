@@ -75,7 +75,7 @@ const (
 	sqlVerifiedDomains = `SELECT domain FROM domains WHERE tenant_id = $1 AND verified_at IS NOT NULL`
 
 	sqlPerson = `SELECT t.status, t.key, m.id, m.status, m.disabled_at, m.hidden_at, m.expires_at, m.scim_resources, m.scim_active,
-			m.email, m.first_name, m.last_name, m.display_name, u.name, u.locale, u.picture, u.email_key, u.email_verified, u.locked_at, c.status
+			m.email, m.first_name, m.last_name, m.display_name, u.name, u.locale, u.picture, u.email_key, u.email_verified, u.locked_at, c.status, m.metadata
 		FROM memberships m
 		JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
 		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id

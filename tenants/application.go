@@ -26,6 +26,9 @@ type Application struct {
 	Type        string
 	ApplicationSettings
 	SecretHash string // of the client secret; empty: none
+	// TenantAccess and UserAccess say who may use the application: everybody, or
+	// the tenants, and in each the people, that it is assigned to (product 39).
+	TenantAccess, UserAccess Access
 	// IsDefault marks where a login ends that no application began.
 	IsDefault bool
 	Version   int64
@@ -45,10 +48,20 @@ type ApplicationSettings struct {
 	AuthMethod             string   `json:"auth_method"`
 }
 
+// Access to an application.
+type Access string
+
+// Who has it.
+const (
+	AccessAll      Access = "all"
+	AccessAssigned Access = "assigned"
+)
+
 // NewApplication is what CreateApplication takes; empty fields take the defaults.
 type NewApplication struct {
-	Name string
-	Type string
+	Name                     string
+	Type                     string
+	TenantAccess, UserAccess Access // empty: all
 	ApplicationSettings
 }
 
@@ -61,6 +74,8 @@ type ApplicationPatch struct {
 	InitiateLoginURI       *string
 	RequirePKCE            *bool
 	IDTokenAlg             *string
+	TenantAccess           *Access
+	UserAccess             *Access
 	IsDefault              *bool // true only: another application takes it over
 }
 

@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ func (s *Service) CreateApplication(ctx context.Context, a actor.Actor, q db.Que
 	now := s.clock.Now()
 	app := Application{
 		ID: id.New(id.Application), Environment: a.Environment, Type: in.Type,
+		TenantAccess: cmp.Or(in.TenantAccess, AccessAll), UserAccess: cmp.Or(in.UserAccess, AccessAll),
 		ApplicationSettings: in.ApplicationSettings, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	var err error
@@ -64,7 +66,7 @@ func (s *Service) CreateApplication(ctx context.Context, a actor.Actor, q db.Que
 	if err := lockEnvironment(ctx, q, app.Environment); err != nil {
 		return Application{}, "", err
 	}
-	row := q.QueryRow(ctx, sqlInsertApplication, app.Environment, app.ID, app.Name, app.Type, app.SecretHash, string(settings), db.At(now))
+	row := q.QueryRow(ctx, sqlInsertApplication, app.Environment, app.ID, app.Name, app.Type, app.SecretHash, string(settings), db.At(now), string(app.TenantAccess), string(app.UserAccess))
 	if err := row.Scan(&app.IsDefault); err != nil {
 		return Application{}, "", err
 	}
@@ -88,6 +90,11 @@ func (s *Service) DefaultApplication(ctx context.Context, q db.Queryer, environm
 func (s *Service) Applications(ctx context.Context, q db.Queryer, environment string, after Position, limit int) ([]Application, *Position, error) {
 	limit = page(limit)
 	rows, err := q.Query(ctx, sqlApplications, environment, after.At.UnixMicro(), after.ID, limit+1)
+	return scanApplications(rows, err, limit)
+}
+
+// scanApplications reads a page, of which there may be one row more.
+func scanApplications(rows db.Rows, err error, limit int) ([]Application, *Position, error) {
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,6 +114,12 @@ func (s *Service) Applications(ctx context.Context, q db.Queryer, environment st
 	return list, nil, rows.Err()
 }
 
+// HoldApplication finds an application that nobody else changes until the end of
+// the transaction.
+func (s *Service) HoldApplication(ctx context.Context, q db.Queryer, environment, clientID string) (Application, error) {
+	return scanApplication(q.QueryRow(ctx, sqlApplication+q.Dialect().ForUpdate, environment, clientID))
+}
+
 // UpdateApplication changes what the patch names.
 func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Queryer, clientID string, p ApplicationPatch) (Application, error) {
 	if p.IsDefault != nil {
@@ -114,7 +127,7 @@ func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Que
 			return Application{}, err
 		}
 	}
-	before, err := scanApplication(q.QueryRow(ctx, sqlApplication+q.Dialect().ForUpdate, a.Environment, clientID))
+	before, err := s.HoldApplication(ctx, q, a.Environment, clientID)
 	if err != nil {
 		return Application{}, err
 	}
@@ -130,6 +143,8 @@ func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Que
 	set(&app.InitiateLoginURI, p.InitiateLoginURI)
 	set(&app.RequirePKCE, p.RequirePKCE)
 	set(&app.IDTokenAlg, p.IDTokenAlg)
+	set(&app.TenantAccess, p.TenantAccess)
+	set(&app.UserAccess, p.UserAccess)
 	if p.IsDefault != nil {
 		if !*p.IsDefault && app.IsDefault {
 			return Application{}, invalid("default_application", "Make another application the default instead.", "is_default")
@@ -152,7 +167,7 @@ func lockEnvironment(ctx context.Context, q db.Queryer, environment string) erro
 
 // RotateApplicationSecret gives an application a new secret; the old one ends at once.
 func (s *Service) RotateApplicationSecret(ctx context.Context, a actor.Actor, q db.Queryer, clientID string) (Application, string, error) {
-	before, err := scanApplication(q.QueryRow(ctx, sqlApplication+q.Dialect().ForUpdate, a.Environment, clientID))
+	before, err := s.HoldApplication(ctx, q, a.Environment, clientID)
 	if err != nil {
 		return Application{}, "", err
 	}
@@ -184,6 +199,8 @@ func (s *Service) putApplication(ctx context.Context, a actor.Actor, q db.Querye
 	changed(changes, "initiate_login_uri", before.InitiateLoginURI, app.InitiateLoginURI)
 	changed(changes, "require_pkce", before.RequirePKCE, app.RequirePKCE)
 	changed(changes, "id_token_alg", before.IDTokenAlg, app.IDTokenAlg)
+	changed(changes, "tenant_access", before.TenantAccess, app.TenantAccess)
+	changed(changes, "user_access", before.UserAccess, app.UserAccess)
 	changed(changes, "is_default", before.IsDefault, app.IsDefault)
 	changed(changes, "client_secret", before.SecretHash, app.SecretHash)
 	if !slices.Equal(before.RedirectURIs, app.RedirectURIs) {
@@ -200,7 +217,7 @@ func (s *Service) putApplication(ctx context.Context, a actor.Actor, q db.Querye
 		return err
 	}
 	now := s.clock.Now()
-	stmts := []db.Stmt{{SQL: sqlUpdateApplication, Args: []any{app.Environment, app.ID, app.Name, app.SecretHash, string(settings), app.IsDefault, db.At(now)}}}
+	stmts := []db.Stmt{{SQL: sqlUpdateApplication, Args: []any{app.Environment, app.ID, app.Name, app.SecretHash, string(settings), app.IsDefault, db.At(now), string(app.TenantAccess), string(app.UserAccess)}}}
 	if app.IsDefault && !before.IsDefault {
 		stmts = slices.Insert(stmts, 0, db.Stmt{SQL: sqlClearDefaultApplication, Args: []any{app.Environment, app.ID}})
 	}
@@ -245,6 +262,14 @@ func (a *Application) check() error {
 			return invalid("invalid_algorithm", "Choose ES256, RS256 or EdDSA.", alg.field)
 		}
 	}
+	for _, access := range []struct {
+		value Access
+		field string
+	}{{a.TenantAccess, "tenant_access"}, {a.UserAccess, "user_access"}} {
+		if access.value != AccessAll && access.value != AccessAssigned {
+			return invalid("invalid_value", "Choose all or assigned.", access.field)
+		}
+	}
 	methods := []string{AuthBasic, AuthPost, AuthNone}
 	if a.Type == Machine {
 		methods = methods[:2]
@@ -270,7 +295,7 @@ func scanApplication(r db.Row) (Application, error) {
 	var a Application
 	var settings string
 	var created, updated db.Time
-	err := r.Scan(&a.ID, &a.Environment, &a.Name, &a.Type, &a.SecretHash, &settings, &a.IsDefault, &a.Version, &created, &updated)
+	err := r.Scan(&a.ID, &a.Environment, &a.Name, &a.Type, &a.SecretHash, &settings, (*string)(&a.TenantAccess), (*string)(&a.UserAccess), &a.IsDefault, &a.Version, &created, &updated)
 	if errors.Is(err, db.ErrNotFound) {
 		return Application{}, ErrApplicationNotFound
 	}

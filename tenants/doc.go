@@ -3,7 +3,7 @@
 // a tenant with their credentials.
 //
 // Tables: environments, locators, tenants, tenant_closure, domains, applications,
-// sso_connections, sso_idp_keys, sso_sp_keys, sso_metadata, sso_scim_pairs,
+// application_tenants, application_users, sso_connections, sso_idp_keys, sso_sp_keys, sso_metadata, sso_scim_pairs,
 // scim_connections, scim_tokens, scim_clients, scim_schemas.
 //
 // Locators say to which tenant something belongs that arrives before the tenant

@@ -1,8 +1,10 @@
 package tenants
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +17,9 @@ type Environment struct {
 	BaseURL   string // the issuer, without a slash at its end
 	IsDefault bool
 	Settings  EnvironmentSettings
+	Version   int64
 	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // EnvironmentSettings are the choices of an environment that are not policies.
@@ -84,6 +88,9 @@ var featureDefaults = map[Feature]bool{
 	FeatureInvitations: true, FeatureInviteLinks: true, FeatureGuests: true, FeatureSocialLogin: true, FeatureRoles: true,
 	FeatureUserTokens: true, FeatureUserAccessKeys: true, FeatureEntitlementsAPI: false, FeatureShowImpersonate: true,
 }
+
+// Features lists every feature, sorted.
+func Features() []Feature { return slices.Sorted(maps.Keys(featureDefaults)) }
 
 // ModuleOn reports whether the vendor lets tenants have the module.
 func (s EnvironmentSettings) ModuleOn(m Module) bool {

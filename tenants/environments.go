@@ -3,7 +3,6 @@ package tenants
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"sync"
 	"time"
 
@@ -15,6 +14,9 @@ import (
 
 // ErrUnknownHost answers a request for a host that is no environment's.
 var ErrUnknownHost = fault.New(fault.NotFound, "unknown_host", "No environment answers this host.")
+
+// ErrEnvironmentNotFound answers for an environment that is not there.
+var ErrEnvironmentNotFound = fault.New(fault.NotFound, "environment_not_found", "There is no such environment.")
 
 // How long the cache of environments holds, and how often a host that it does
 // not know makes it read again.
@@ -77,9 +79,10 @@ func (e *Environments) ByHost(ctx context.Context, host string) (Environment, er
 		switch {
 		case ok:
 			return env, nil
+		case !fresh: // it may be of an environment that was just made
 		case main.ID != "" && loopbackHTTP(e.baseURL):
 			return main, nil
-		case fresh:
+		default:
 			return Environment{}, ErrUnknownHost
 		}
 	}
@@ -98,7 +101,7 @@ func (e *Environments) ByID(ctx context.Context, environmentID string) (Environm
 			return env, nil
 		}
 		if fresh {
-			return Environment{}, fault.New(fault.NotFound, "environment_not_found", "There is no such environment.")
+			return Environment{}, ErrEnvironmentNotFound
 		}
 	}
 }
@@ -143,8 +146,8 @@ func (e *Environments) load(ctx context.Context, unknown bool) error {
 	var main Environment
 	for _, env := range all {
 		byID[env.ID] = env
-		if u, err := url.Parse(env.BaseURL); err == nil && u.Host != "" {
-			byHost[hostOf(u.Host)] = env
+		if host := urlHost(env.BaseURL); host != "" {
+			byHost[host] = env
 		}
 		if env.IsDefault {
 			main = env
@@ -164,20 +167,25 @@ func readEnvironments(ctx context.Context, q db.Queryer, baseURL string) ([]Envi
 	defer rows.Close()
 	var all []Environment
 	for rows.Next() {
-		var e Environment
-		var settings string
-		var created db.Time
-		if err := rows.Scan(&e.ID, &e.Name, &e.BaseURL, &e.IsDefault, &settings, &created); err != nil {
+		e, err := scanEnvironment(rows, baseURL)
+		if err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal([]byte(settings), &e.Settings); err != nil {
-			return nil, err
-		}
-		if e.IsDefault && e.BaseURL == "" {
-			e.BaseURL = baseURL
-		}
-		e.CreatedAt = created.Time
 		all = append(all, e)
 	}
 	return all, rows.Err()
+}
+
+func scanEnvironment(r db.Row, baseURL string) (Environment, error) {
+	var e Environment
+	var settings string
+	var created, updated db.Time
+	if err := r.Scan(&e.ID, &e.Name, &e.BaseURL, &e.IsDefault, &settings, &e.Version, &created, &updated); err != nil {
+		return Environment{}, err
+	}
+	if e.IsDefault && e.BaseURL == "" {
+		e.BaseURL = baseURL
+	}
+	e.CreatedAt, e.UpdatedAt = created.Time, updated.Time
+	return e, json.Unmarshal([]byte(settings), &e.Settings)
 }

@@ -86,9 +86,17 @@ func (s *Service) SCIMConnections(ctx context.Context, q db.Queryer, tenant stri
 	return list, rows.Err()
 }
 
+// HoldSCIMConnection gives a connection that nobody else changes until the end of
+// the transaction.
+//
+// Fault: connection_not_found.
+func (s *Service) HoldSCIMConnection(ctx context.Context, q db.Queryer, tenant, connectionID string) (SCIMConnection, error) {
+	return scanSCIM(q.QueryRow(ctx, sqlSCIMConnection+q.Dialect().ForUpdate, tenant, connectionID))
+}
+
 // UpdateSCIMConnection changes what the patch names.
 func (s *Service) UpdateSCIMConnection(ctx context.Context, a actor.Actor, q db.Queryer, tenant, connectionID string, p SCIMPatch) (SCIMConnection, error) {
-	before, err := scanSCIM(q.QueryRow(ctx, sqlSCIMConnection+q.Dialect().ForUpdate, tenant, connectionID))
+	before, err := s.HoldSCIMConnection(ctx, q, tenant, connectionID)
 	if err != nil {
 		return SCIMConnection{}, err
 	}

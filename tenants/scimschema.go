@@ -130,6 +130,13 @@ func (s *Service) PutSCIMSchema(ctx context.Context, a actor.Actor, q db.Queryer
 	return in, s.record(ctx, a, q, tenant, "scim_schema.updated", schemaTarget(in), changes)
 }
 
+// HoldSCIMSchemas makes other changes of a tenant's schemas wait until the end of
+// the transaction.
+func (s *Service) HoldSCIMSchemas(ctx context.Context, q db.Queryer, environment, tenant string) error {
+	_, err := q.Exec(ctx, sqlBumpSCIMSchemas, environment, tenant)
+	return err
+}
+
 // DeleteSCIMSchema removes an extension schema. Stored values stay, out of sight,
 // until a schema has its URN again.
 func (s *Service) DeleteSCIMSchema(ctx context.Context, a actor.Actor, q db.Queryer, tenant, urn string) error {

@@ -32,6 +32,8 @@ var (
 type Options struct {
 	// AllowHTTP accepts plain http addresses of identity providers, for development.
 	AllowHTTP bool
+	// BaseURL is that of the default environment, which no other may take.
+	BaseURL string
 }
 
 // Service holds the operations of the package. It is safe for concurrent use.

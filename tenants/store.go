@@ -5,7 +5,20 @@ package tenants
 // why.
 
 const (
-	sqlEnvironments = `SELECT id, name, base_url, is_default, settings, created_at FROM environments ORDER BY created_at, id`
+	environmentColumns = `id, name, base_url, is_default, settings, version, created_at, updated_at`
+
+	sqlEnvironments = `SELECT ` + environmentColumns + ` FROM environments WHERE deleted_at IS NULL ORDER BY created_at, id`
+
+	sqlEnvironment = `SELECT ` + environmentColumns + ` FROM environments WHERE id = $1 AND deleted_at IS NULL`
+
+	sqlInsertEnvironment = `INSERT INTO environments (id, name, base_url, host, is_default, settings, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, FALSE, $5, 1, $6, $6)`
+
+	sqlUpdateEnvironment = `UPDATE environments SET name = $2, base_url = $3, host = $4, settings = $5, version = version + 1, updated_at = $6 WHERE id = $1`
+
+	sqlHasTenants = `SELECT COUNT(*) FROM (SELECT id FROM tenants WHERE environment_id = $1 LIMIT 1) t`
+
+	sqlDeleteEnvironment = `UPDATE environments SET deleted_at = $2, host = '', version = version + 1, updated_at = $2 WHERE id = $1`
 
 	sqlEnsureDefault = `INSERT INTO environments (id, name, base_url, is_default, settings, created_at, updated_at)
 SELECT $1, $2, '', TRUE, '{}', CAST($3 AS BIGINT), CAST($3 AS BIGINT) WHERE TRUE ON CONFLICT DO NOTHING`
@@ -30,33 +43,15 @@ const (
 
 	sqlTenantByKey = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND key = $2`
 
-	sqlTenants = `SELECT ` + tenantColumns + ` FROM tenants
-WHERE environment_id = $1 AND (created_at, id) > ($2, $3) AND ($4 = '' OR parent_id = $4)
-ORDER BY created_at, id LIMIT $5`
-
 	sqlInsertTenant = `INSERT INTO tenants
-(environment_id, id, key, parent_id, name, status, subaccounts_enabled, subaccount_access, details, version, created_at, updated_at)
-VALUES ($1, $2, $3, NULLIF($4, ''), $5, 'active', $6, $7, $8, 1, $9, $9)`
+(environment_id, id, key, parent_id, name, name_key, status, subaccounts_enabled, subaccount_access, details, version, created_at, updated_at)
+VALUES ($1, $2, $3, NULLIF($4, ''), $5, $10, 'active', $6, $7, $8, 1, $9, $9)`
 
 	sqlUpdateTenant = `UPDATE tenants
-SET name = $3, status = $4, subaccounts_enabled = $5, subaccount_access = $6, details = $7, version = version + 1, updated_at = $8
+SET name = $3, status = $4, subaccounts_enabled = $5, subaccount_access = $6, details = $7, name_key = $9, version = version + 1, updated_at = $8
 WHERE environment_id = $1 AND id = $2`
 
 	sqlDeleteTenant = `DELETE FROM tenants WHERE environment_id = $1 AND id = $2`
-
-	sqlReparent = `UPDATE tenants SET parent_id = NULLIF($3, ''), version = version + 1, updated_at = $4
-WHERE environment_id = $1 AND parent_id = $2`
-
-	sqlInsertClosure = `INSERT INTO tenant_closure (environment_id, ancestor_id, descendant_id, depth)
-SELECT environment_id, ancestor_id, CAST($2 AS TEXT), depth + 1 FROM tenant_closure WHERE environment_id = $1 AND descendant_id = $3
-UNION ALL SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($2 AS TEXT), 0`
-
-	// Between what stood above and what stood below a deleted tenant, one step falls away.
-	sqlShortenClosure = `UPDATE tenant_closure SET depth = depth - 1 WHERE environment_id = $1
-AND ancestor_id IN (SELECT u.ancestor_id FROM tenant_closure u WHERE u.environment_id = $1 AND u.descendant_id = $2 AND u.depth > 0)
-AND descendant_id IN (SELECT d.descendant_id FROM tenant_closure d WHERE d.environment_id = $1 AND d.ancestor_id = $2 AND d.depth > 0)`
-
-	sqlIsDescendant = `SELECT depth FROM tenant_closure WHERE environment_id = $1 AND ancestor_id = $2 AND descendant_id = $3`
 )
 
 const (
@@ -79,32 +74,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8)`
 	// The daily check goes over every tenant's domains; those longest unchecked come first.
 	sqlDomainsToCheck = `SELECT ` + domainColumns + ` FROM domains
 WHERE verified_by = 'dns' AND checked_at < $1 AND (checked_at, id) > ($2, $3) ORDER BY checked_at, id LIMIT $4`
-)
-
-const (
-	applicationColumns = `id, environment_id, name, type, secret_hash, settings, is_default, version, created_at, updated_at`
-
-	sqlApplication = `SELECT ` + applicationColumns + ` FROM applications WHERE environment_id = $1 AND id = $2`
-
-	sqlDefaultApplication = `SELECT ` + applicationColumns + ` FROM applications WHERE environment_id = $1 AND is_default`
-
-	// Two applications that become the default at once wait for each other here.
-	sqlLockEnvironment = `SELECT id FROM environments WHERE id = $1`
-
-	sqlApplications = `SELECT ` + applicationColumns + ` FROM applications
-WHERE environment_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`
-
-	sqlInsertApplication = `INSERT INTO applications
-(environment_id, id, name, type, secret_hash, settings, is_default, version, created_at, updated_at)
-SELECT $1, $2, $3, $4, $5, $6, NOT EXISTS (SELECT 1 FROM applications a WHERE a.environment_id = $1 AND a.is_default), 1, CAST($7 AS BIGINT), CAST($7 AS BIGINT)
-RETURNING is_default`
-
-	sqlUpdateApplication = `UPDATE applications SET name = $3, secret_hash = $4, settings = $5, is_default = $6, version = version + 1, updated_at = $7
-WHERE environment_id = $1 AND id = $2`
-
-	sqlClearDefaultApplication = `UPDATE applications SET is_default = FALSE WHERE environment_id = $1 AND is_default AND id <> $2`
-
-	sqlDeleteApplication = `DELETE FROM applications WHERE environment_id = $1 AND id = $2`
 )
 
 const (

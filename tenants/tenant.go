@@ -44,6 +44,7 @@ type Details struct {
 	Website  string `json:"website,omitempty"`
 	Timezone string `json:"timezone,omitempty"` // IANA name
 	Currency string `json:"currency,omitempty"` // ISO 4217
+	Logo     string `json:"logo,omitempty"`     // https address
 }
 
 // NewTenant is what CreateTenant takes.
@@ -51,8 +52,9 @@ type NewTenant struct {
 	Key      string // empty: made of the name
 	ParentID string // id or key; empty: at the top
 	Name     string
-	// SubaccountsEnabled may be set by actors above tenants only.
-	SubaccountsEnabled bool
+	// SubaccountsEnabled may be set by actors above tenants only. nil: a sub-account
+	// has the capability that its parent has, a tenant at the top has none.
+	SubaccountsEnabled *bool
 	SubaccountAccess   string // empty: default_off
 	Details            Details
 }
@@ -69,7 +71,8 @@ type TenantPatch struct {
 // Filter selects tenants in List.
 type Filter struct {
 	ParentID string // id; empty: any
-	Query    string // part of key or name, case-insensitive in ASCII
+	Status   string // empty: any
+	Query    string // beginning of the name, in any case, or of the key; empty: any
 	After    Position
 	Limit    int // 1 to 200; 0: 50
 }
@@ -93,6 +96,10 @@ const (
 	maxDetail  = 1000
 	maxSetting = 2000
 )
+
+// maxDepth bounds how deep tenants stand below each other; it bounds the rows of
+// tenant_closure that one tenant has.
+const maxDepth = 50
 
 func page(limit int) int {
 	switch {
@@ -165,24 +172,35 @@ func (d Details) check() error {
 		{d.Website, "website"},
 		{d.Timezone, "timezone"},
 		{d.Currency, "currency"},
+		{d.Logo, "logo"},
 	} {
 		if len(f.value) > maxDetail {
-			return invalid("too_long", "The value is longer than 1000 bytes.", f.name)
+			return invalid("too_long", "The value is longer than 1000 bytes.", "details."+f.name)
+		}
+		if hasControl(strings.ReplaceAll(f.value, "\n", "")) {
+			return invalid("invalid_characters", "The value has control characters.", "details."+f.name)
 		}
 	}
 	if d.Timezone != "" {
 		if _, err := time.LoadLocation(d.Timezone); err != nil || d.Timezone == "Local" {
-			return invalid("invalid_timezone", "Give the IANA name of a time zone, such as Europe/Berlin.", "timezone")
+			return invalid("invalid_timezone", "Give the IANA name of a time zone, such as Europe/Berlin.", "details.timezone")
 		}
 	}
 	if d.Website != "" && !httpURL(d.Website) {
-		return invalid("invalid_url", "Give an http or https address.", "website")
+		return invalid("invalid_url", "Give an http or https address.", "details.website")
 	}
-	if d.Currency != "" && (len(d.Currency) != 3 || strings.ToUpper(d.Currency) != d.Currency) {
-		return invalid("invalid_currency", "Give the three letters of ISO 4217, such as EUR.", "currency")
+	if d.Logo != "" && (!httpURL(d.Logo) || !strings.HasPrefix(d.Logo, "https://")) {
+		return invalid("invalid_url", "Give an https address.", "details.logo")
+	}
+	notLetter := func(r rune) bool { return r < 'A' || r > 'Z' }
+	if d.Currency != "" && (len(d.Currency) != 3 || strings.ContainsFunc(d.Currency, notLetter)) {
+		return invalid("invalid_currency", "Give the three letters of ISO 4217, such as EUR.", "details.currency")
 	}
 	return nil
 }
+
+// nameKey is the form in which names are searched.
+func nameKey(name string) string { return strings.ToLower(name) }
 
 func checkAccess(s string) error {
 	switch s {

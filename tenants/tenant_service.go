@@ -1,9 +1,11 @@
 package tenants
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -13,11 +15,20 @@ import (
 	"github.com/gatehouse-id/gatehouse/sessions"
 )
 
+const writeSubaccountAccess = "fe.account-hierarchy.write.subAccountAccess"
+
+var errAccessPermission = fault.New(fault.Forbidden, "permission_missing", "This needs the permission "+writeSubaccountAccess+".").In("subaccount_access")
+
 var errKeyTaken = fault.New(fault.Conflict, "key_taken", "Another tenant has this key.").In("key")
 
 // CreateTenant makes a tenant, or a sub-account of a tenant that has the
-// capability (product 7, 139). An actor of a tenant makes sub-accounts of its own
-// tenant and those below it only.
+// capability (product 7, 139). A sub-account has the capability too, so that
+// accounts nest to any depth (maxDepth) until the vendor switches it off for one.
+// An actor of a tenant makes sub-accounts of its own tenant and those below it
+// only.
+//
+// Faults: invalid_*, key_taken, parent_not_found, sub_accounts_disabled,
+// environment_only, too_deep.
 func (s *Service) CreateTenant(ctx context.Context, a actor.Actor, q db.Queryer, in NewTenant) (Tenant, error) {
 	name, err := checkName(in.Name, "name")
 	if err != nil {
@@ -26,11 +37,7 @@ func (s *Service) CreateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 	now := s.clock.Now()
 	t := Tenant{
 		ID: id.New(id.Tenant), Environment: a.Environment, Key: in.Key, Name: name, Status: StatusActive,
-		SubaccountsEnabled: in.SubaccountsEnabled, SubaccountAccess: in.SubaccountAccess, Details: in.Details,
-		Version: 1, CreatedAt: now, UpdatedAt: now,
-	}
-	if t.SubaccountAccess == "" {
-		t.SubaccountAccess = AccessDefaultOff
+		SubaccountAccess: cmp.Or(in.SubaccountAccess, AccessDefaultOff), Details: in.Details, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	if t.Key == "" {
 		t.Key = keyOf(name, t.ID)
@@ -44,30 +51,26 @@ func (s *Service) CreateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 	if err := t.Details.check(); err != nil {
 		return Tenant{}, err
 	}
-	if a.Tenant != "" && in.SubaccountsEnabled {
+	if a.Tenant != "" && in.SubaccountsEnabled != nil {
 		return Tenant{}, errEnvironmentOnly.In("subaccounts_enabled")
 	}
 	if a.Tenant != "" && in.ParentID == "" {
 		return Tenant{}, errEnvironmentOnly.In("parent_id")
 	}
 	if in.ParentID != "" {
-		parent, err := s.lock(ctx, q, a.Environment, in.ParentID)
-		if errors.Is(err, ErrTenantNotFound) || err == nil && !s.reaches(ctx, q, a, parent.ID) {
-			return Tenant{}, invalid("parent_not_found", "There is no such parent.", "parent_id")
-		}
+		parent, err := s.newParent(ctx, a, q, in.ParentID, "")
 		if err != nil {
 			return Tenant{}, err
 		}
-		if !parent.SubaccountsEnabled {
-			return Tenant{}, fault.New(fault.Forbidden, "subaccounts_disabled", "The parent may not have sub-accounts.").In("parent_id")
-		}
-		t.ParentID = parent.ID
+		t.ParentID, t.SubaccountsEnabled = parent.ID, true
 	}
+	set(&t.SubaccountsEnabled, in.SubaccountsEnabled)
 	details, err := json.Marshal(t.Details)
 	if err != nil {
 		return Tenant{}, err
 	}
-	if _, err := q.Exec(ctx, sqlInsertTenant, t.Environment, t.ID, t.Key, t.ParentID, t.Name, t.SubaccountsEnabled, t.SubaccountAccess, string(details), db.At(now)); err != nil {
+	_, err = q.Exec(ctx, sqlInsertTenant, t.Environment, t.ID, t.Key, t.ParentID, t.Name, t.SubaccountsEnabled, t.SubaccountAccess, string(details), db.At(now), nameKey(t.Name))
+	if err != nil {
 		return Tenant{}, conflict(err, "tenants_environment_id_key_key", errKeyTaken)
 	}
 	if _, err := q.Exec(ctx, sqlInsertClosure, t.Environment, t.ID, t.ParentID); err != nil {
@@ -86,10 +89,22 @@ func (s *Service) Get(ctx context.Context, q db.Queryer, environment, idOrKey st
 }
 
 // List gives a page of tenants in the order of their creation, and the position
-// after which the next page begins; nil on the last.
+// after which the next page begins; nil on the last. A page costs the same
+// however many tenants there are; with Query, as much as there are hits.
 func (s *Service) List(ctx context.Context, q db.Queryer, environment string, f Filter) ([]Tenant, *Position, error) {
 	limit := page(f.Limit)
-	rows, err := q.Query(ctx, sqlTenants, environment, f.After.At.UnixMicro(), f.After.ID, f.ParentID, limit+1)
+	args := []any{environment, f.After.At.UnixMicro(), f.After.ID, limit + 1}
+	sql := sqlTenants
+	switch {
+	case f.Query != "":
+		from := nameKey(f.Query)
+		sql, args = sqlTenantsNamed, append(args, f.Status, f.ParentID, from, from+string(utf8.MaxRune))
+	case f.ParentID != "":
+		sql, args = sqlTenantsBelow, append(args, f.Status, f.ParentID)
+	case f.Status != "":
+		sql, args = sqlTenantsOfStatus, append(args, f.Status)
+	}
+	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,8 +137,13 @@ func (s *Service) Descends(ctx context.Context, q db.Queryer, environment, ances
 // UpdateTenant changes what the patch names. Suspending ends every session in
 // the tenant (identity rule 9).
 func (s *Service) UpdateTenant(ctx context.Context, a actor.Actor, q db.Queryer, tenantID string, p TenantPatch) (Tenant, error) {
-	if a.Tenant != "" && (p.Status != nil || p.SubaccountsEnabled != nil) {
-		return Tenant{}, errEnvironmentOnly
+	switch {
+	case a.Tenant != "" && p.Status != nil:
+		return Tenant{}, errEnvironmentOnly.In("status")
+	case a.Tenant != "" && p.SubaccountsEnabled != nil:
+		return Tenant{}, errEnvironmentOnly.In("subaccounts_enabled")
+	case a.Tenant != "" && p.SubaccountAccess != nil && !a.May(writeSubaccountAccess):
+		return Tenant{}, errAccessPermission
 	}
 	before, err := s.lock(ctx, q, a.Environment, tenantID)
 	if err != nil {
@@ -169,7 +189,8 @@ func (s *Service) UpdateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 	if err != nil {
 		return Tenant{}, err
 	}
-	if _, err := q.Exec(ctx, sqlUpdateTenant, t.Environment, t.ID, t.Name, t.Status, t.SubaccountsEnabled, t.SubaccountAccess, string(details), db.At(now)); err != nil {
+	_, err = q.Exec(ctx, sqlUpdateTenant, t.Environment, t.ID, t.Name, t.Status, t.SubaccountsEnabled, t.SubaccountAccess, string(details), db.At(now), nameKey(t.Name))
+	if err != nil {
 		return Tenant{}, err
 	}
 	t.Version, t.UpdatedAt = t.Version+1, now
@@ -190,6 +211,9 @@ func (s *Service) UpdateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 // sub-accounts move up to its parent (product 2.10). The caller has dropped
 // before what packages above this one own: memberships, roles and policies.
 func (s *Service) DeleteTenant(ctx context.Context, a actor.Actor, q db.Queryer, tenantID string) error {
+	if err := lockEnvironment(ctx, q, a.Environment); err != nil {
+		return err
+	}
 	t, err := s.lock(ctx, q, a.Environment, tenantID)
 	if err != nil {
 		return err
@@ -207,8 +231,14 @@ func (s *Service) DeleteTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 	if err != nil {
 		return err
 	}
-	// The event outlives the tenant in the log of the environment.
-	return s.record(ctx, a, q, "", "tenant.deleted", target(t), nil)
+	// The event outlives the tenant, in its parent's log or the environment's.
+	return s.record(ctx, a, q, t.ParentID, "tenant.deleted", target(t), nil)
+}
+
+// Hold finds a tenant by id or key that nobody else changes until the end of the
+// transaction.
+func (s *Service) Hold(ctx context.Context, q db.Queryer, environment, idOrKey string) (Tenant, error) {
+	return s.lock(ctx, q, environment, idOrKey)
 }
 
 // lock reads a tenant for a change.
@@ -231,11 +261,14 @@ func (s *Service) reaches(ctx context.Context, q db.Queryer, a actor.Actor, tena
 
 func target(t Tenant) audit.Target { return audit.Target{Type: "tenant", ID: t.ID, Name: t.Name} }
 
-func scanTenant(r db.Row) (Tenant, error) {
+// scanTenant reads tenantColumns and then more.
+func scanTenant(r db.Row, more ...any) (Tenant, error) {
 	var t Tenant
 	var details string
 	var created, updated db.Time
-	err := r.Scan(&t.ID, &t.Environment, &t.Key, &t.ParentID, &t.Name, &t.Status, &t.SubaccountsEnabled, &t.SubaccountAccess, &details, &t.Version, &created, &updated)
+	err := r.Scan(append([]any{
+		&t.ID, &t.Environment, &t.Key, &t.ParentID, &t.Name, &t.Status, &t.SubaccountsEnabled, &t.SubaccountAccess, &details, &t.Version, &created, &updated,
+	}, more...)...)
 	if errors.Is(err, db.ErrNotFound) {
 		return Tenant{}, ErrTenantNotFound
 	}

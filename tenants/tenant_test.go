@@ -95,7 +95,7 @@ func TestSubaccounts(t *testing.T) {
 		f := newFixture(t, d)
 		ctx := t.Context()
 		a := f.tenant(NewTenant{Name: "A", Key: "a"})
-		f.want("subaccounts_disabled", func(q db.Queryer) error {
+		f.want("sub_accounts_disabled", func(q db.Queryer) error {
 			_, err := f.s.CreateTenant(ctx, f.admin, q, NewTenant{Name: "B", ParentID: a.ID})
 			return err
 		})
@@ -104,10 +104,10 @@ func TestSubaccounts(t *testing.T) {
 			_, err := f.s.UpdateTenant(ctx, f.admin, q, a.ID, TenantPatch{SubaccountsEnabled: &on})
 			return err
 		})
-		b := f.tenant(NewTenant{Name: "B", Key: "b", ParentID: "a", SubaccountsEnabled: true})
-		c := f.tenant(NewTenant{Name: "C", Key: "c", ParentID: b.ID, SubaccountsEnabled: true})
+		b := f.tenant(NewTenant{Name: "B", Key: "b", ParentID: "a"})
+		c := f.tenant(NewTenant{Name: "C", Key: "c", ParentID: b.ID})
 		e := f.tenant(NewTenant{Name: "E", Key: "e", ParentID: c.ID})
-		other := f.tenant(NewTenant{Name: "Other", Key: "other", SubaccountsEnabled: true})
+		other := f.tenant(NewTenant{Name: "Other", Key: "other", SubaccountsEnabled: &on})
 		f.want("parent_not_found", func(q db.Queryer) error {
 			_, err := f.s.CreateTenant(ctx, f.user(a.ID), q, NewTenant{Name: "X", ParentID: other.ID})
 			return err

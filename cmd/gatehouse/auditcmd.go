@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/clock"
@@ -45,6 +46,15 @@ func (c *auditVerifyCmd) Run(e *env) error {
 			name = "(above tenants)"
 		}
 		fmt.Fprintf(e.stdout, "%s: %d events sealed, %d not sealed yet\n", name, r.Events, r.Unsealed)
+		if r.Purged > 0 {
+			fmt.Fprintf(e.stdout, "  verified from a checkpoint of %s on: retention deleted %d events before it\n", r.PurgedAt.UTC().Format(time.RFC3339), r.Purged)
+		}
+		if r.PurgedFaults > 0 {
+			fmt.Fprintf(e.stdout, "  %d of those did not verify when they were deleted\n", r.PurgedFaults)
+		}
+		if r.Head != "" {
+			fmt.Fprintf(e.stdout, "  newest hash %s\n", r.Head)
+		}
 		for _, f := range r.Faults {
 			bad = true
 			fmt.Fprintf(e.stdout, "  seq %d, event %s: %s\n", f.Seq, f.Event, f.Kind)

@@ -62,7 +62,7 @@ func newDemoWorld(ctx context.Context, a *gateway.Gateway, idpURL, appURL string
 		if err := w.createGlobex(ctx, a, vendor, q, oidcClient, oidcSecret); err != nil {
 			return err
 		}
-		_, w.key, err = a.Staff.CreateKey(ctx, vendor, q, staff.NewKey{Environment: a.Main.ID, Name: "demo", Role: "admin"})
+		_, w.key, err = a.Staff.CreateKey(ctx, vendor, q, staff.NewKey{Environment: a.Main.ID, Name: "demo"})
 		return err
 	})
 	if err != nil {

@@ -15,10 +15,10 @@ type keyCmd struct {
 
 type keyCreateCmd struct {
 	storeConfig
-	Name        string `required:"" help:"What the key is for."`
-	Environment string `help:"Environment id (env_…). Empty: the default environment."`
-	Role        string `default:"admin" help:"Back-office role of the key."`
-	JSON        bool   `name:"json" help:"Print JSON."`
+	Name        string   `required:"" help:"What the key is for."`
+	Environment string   `help:"Environment id (env_…). Empty: the default environment."`
+	Role        []string `default:"admin" help:"Back-office roles of the key, separated by commas: admin, backoffice-editor, backoffice-viewer, entitlements-editor, entitlements-viewer, impersonator."`
+	JSON        bool     `name:"json" help:"Print JSON."`
 }
 
 // Run mints a key on the store directly; it works while a server runs.
@@ -32,7 +32,7 @@ func (c *keyCreateCmd) Run(e *env) error {
 	var shown string
 	err = m.DB.Tx(e.ctx, func(q db.Queryer) error {
 		operator := actor.Actor{Environment: environment.ID, Kind: actor.System, Name: "gatehouse key create"}
-		key, shown, err = m.Staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment.ID, Name: c.Name, Role: c.Role})
+		key, shown, err = m.Staff.CreateKey(e.ctx, operator, q, staff.NewKey{Environment: environment.ID, Name: c.Name, Roles: c.Role})
 		return err
 	})
 	if err != nil {

@@ -10,11 +10,14 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/gatehouse-id/gatehouse/client"
 )
 
 //go:embed page.html app.css
@@ -30,17 +33,21 @@ type Config struct {
 	// Organizations are offered on the first page, key and name.
 	Organizations [][2]string
 	HTTP          *http.Client // nil: http.DefaultClient
+	// WebhookSecret is that of the endpoint which sends to /webhooks; empty: none does.
+	WebhookSecret string
 }
 
 // App is the application. Sessions are kept in memory, at most maxSessions.
 type App struct {
 	Config
-	oauth *oauth2.Config
-	page  *template.Template
-	mux   *http.ServeMux
+	oauth    *oauth2.Config
+	verifier *client.Verifier
+	page     *template.Template
+	mux      *http.ServeMux
 
 	mu       sync.Mutex
 	sessions map[string]*session
+	events   []client.Webhook // the latest maxEvents, the newest first
 }
 
 const (
@@ -66,8 +73,12 @@ func New(c Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifier, err := client.NewVerifier(client.VerifierConfig{Issuer: c.Issuer, Audience: c.ClientID, HTTP: c.HTTP})
+	if err != nil {
+		return nil, err
+	}
 	a := &App{
-		Config: c, page: page, mux: http.NewServeMux(), sessions: map[string]*session{},
+		Config: c, verifier: verifier, page: page, mux: http.NewServeMux(), sessions: map[string]*session{},
 		oauth: &oauth2.Config{
 			ClientID: c.ClientID, ClientSecret: c.ClientSecret, RedirectURL: c.BaseURL + "/callback",
 			Scopes: []string{"openid", "profile", "email", "offline_access"},
@@ -83,6 +94,9 @@ func New(c Config) (*App, error) {
 	a.mux.HandleFunc("GET /callback", a.callback)
 	a.mux.Handle("POST /refresh", csrf.Handler(http.HandlerFunc(a.refresh)))
 	a.mux.Handle("POST /logout", csrf.Handler(http.HandlerFunc(a.logout)))
+	a.mux.HandleFunc("GET /projects", a.projects)
+	a.mux.Handle("GET /api/projects", verifier.Protect(client.RequirePermission(readProjects))(http.HandlerFunc(a.listProjects)))
+	a.mux.HandleFunc("POST /webhooks", a.webhook)
 	a.mux.HandleFunc("GET /app.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "app.css") })
 	return a, nil
 }
@@ -205,6 +219,8 @@ type view struct {
 	Roles, Perms  []string
 	Refreshed     int
 	Access, ID    string // decoded, as indented JSON
+	MayProjects   bool
+	Events        []client.Webhook
 }
 
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
@@ -214,14 +230,18 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) {
 		defer s.mu.Unlock()
 		v.Problem, v.Refreshed = s.problem, s.refreshed
 		if s.token != nil {
-			access := claims(s.token.AccessToken)
 			v.SignedIn = true
-			v.Who, _ = access["email"].(string)
-			v.Org, _ = access["tenantId"].(string)
-			v.Roles, v.Perms = list(access["roles"]), list(access["permissions"])
+			if who, err := a.verifier.Verify(r.Context(), s.token.AccessToken); err != nil {
+				v.Problem = err.Error()
+			} else {
+				v.Who, v.Org, v.Roles, v.Perms, v.MayProjects = who.Email, who.TenantID, who.Roles, who.Permissions, who.HasPermission(readProjects)
+			}
 			v.Access, v.ID = pretty(s.token.AccessToken), pretty(s.idToken)
 		}
 	}
+	a.mu.Lock()
+	v.Events = slices.Clone(a.events)
+	a.mu.Unlock()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if err := a.page.Execute(w, v); err != nil {
 		http.Error(w, "page failed", http.StatusInternalServerError)
@@ -292,15 +312,4 @@ func pretty(token string) string {
 		return ""
 	}
 	return string(b)
-}
-
-func list(v any) []string {
-	items, _ := v.([]any)
-	out := make([]string, 0, len(items))
-	for _, i := range items {
-		if s, ok := i.(string); ok {
-			out = append(out, s)
-		}
-	}
-	return out
 }

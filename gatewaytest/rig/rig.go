@@ -24,10 +24,12 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/safehttp"
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/oidc/client"
+	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/portal/login"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
 	"github.com/gatehouse-id/gatehouse/saml"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
@@ -50,6 +52,7 @@ type Rig struct {
 	Policy    *policy.Service
 	RBAC      *rbac.Service
 	Signin    *signin.Service
+	People    *onboarding.Service
 	Env       tenants.Environment
 	SAML      *saml.Handler
 	OIDC      *client.Handler
@@ -71,6 +74,9 @@ func New(t testing.TB, d db.DB) *Rig {
 	r.Directory = directory.New(c, r.Sessions)
 	r.Signin = signin.New(signin.Deps{
 		DB: d, Vault: vault, Tenants: r.Tenants, Directory: r.Directory, Policy: r.Policy, RBAC: r.RBAC, Sessions: r.Sessions, Clock: c,
+	})
+	r.People = onboarding.New(onboarding.Deps{
+		DB: d, Tenants: r.Tenants, Directory: r.Directory, Policy: r.Policy, RBAC: r.RBAC, Tokens: apitoken.New(r.RBAC, c), Sessions: r.Sessions, Signin: r.Signin, Clock: c,
 	})
 	router := chi.NewRouter()
 	server := httptest.NewServer(router)
@@ -101,7 +107,7 @@ func (r *Rig) mount(router chi.Router) {
 	r.SAML = saml.New(saml.Deps{
 		DB: r.DB, Environments: environments, Tenants: r.Tenants, Signin: r.Signin, Sessions: r.Sessions, Pages: pages, Fetch: fetch, Clock: r.Clock, Log: log,
 	})
-	login.New(r.DB, environments, r.Signin, r.Sessions, r.SAML, pages, log).Mount(router)
+	login.New(r.DB, environments, r.Signin, r.Sessions, r.People, r.SAML, pages, log).Mount(router)
 	r.SAML.Mount(router)
 	r.OIDC = client.New(r.DB, environments, r.Tenants, r.Signin, r.Sessions, &played, pages, r.Clock, log)
 	r.OIDC.Mount(router)

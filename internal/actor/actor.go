@@ -69,6 +69,8 @@ type Actor struct {
 	// Home is the tenant that the actor's permissions come from, when he acts in a
 	// sub-account of it, which is Tenant then (product 8); empty otherwise.
 	Home string
+	// Owner is the person whose personal API token the actor is (usr_…); empty otherwise.
+	Owner string
 	// Impersonator is the vendor's person behind a User who is impersonated.
 	Impersonator Impersonator
 	RequestID    string

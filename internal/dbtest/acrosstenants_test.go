@@ -3,13 +3,33 @@ package dbtest_test
 // acrossTenants names the statements that do not stay within the tenant $1, each with its reason.
 // Whoever adds one answers for it in review: everything else cannot see another tenant's rows.
 var acrossTenants = map[string]string{
-	"audit.sqlChains":          "the operator's audit verify goes through every tenant",
-	"audit.sqlUnsealedTenants": "the sealer finds the tenants that have work; it then seals one at a time",
+	"audit.sqlChains":                "the operator's audit verify goes through every tenant",
+	"audit.sqlOutbox":                "the dispatcher of webhooks serves all tenants; it then reads one tenant's events at a time",
+	"audit.sqlOutboxWaits":           "whether the dispatcher has work",
+	"audit.sqlDropKeys":              "retention",
+	"audit.sqlEndEnvironmentNewest":  "the vendor's log over all tenants of his environment",
+	"audit.sqlEndEnvironmentOldest":  "the vendor's log over all tenants of his environment",
+	"audit.sqlEnvironments":          "retention finds the environments; it then goes along them",
+	"audit.sqlExpired":               "retention finds the tenants that have old events; it then cuts one chain at a time",
+	"audit.sqlListEnvironmentNewest": "the vendor's log over all tenants of his environment",
+	"audit.sqlListEnvironmentOldest": "the vendor's log over all tenants of his environment",
+	"audit.sqlUnsealedTenants":       "the sealer finds the tenants that have work; it then seals one at a time",
 
 	"directory.sqlDropUsers":     "a user goes when no tenant knows him any more",
 	"directory.sqlExpiredHidden": "retention",
+	"directory.sqlExpiredGuests": "whose access period is over has no session, in any tenant; each is then ended within its tenant",
+	"directory.sqlTenantsOf":     "a person's tenants, for the vendor",
 
 	"oidc/client.sqlPurgeReplays": "retention",
+
+	"rbac.sqlHeldByConnections": "the vendor asks who holds a role",
+	"rbac.sqlHeldByGroups":      "the vendor asks who holds a role",
+	"rbac.sqlHeldByMappings":    "the vendor asks who holds a role",
+	"rbac.sqlHeldByUsers":       "the vendor asks who holds a role",
+	"rbac.sqlMigrateSystem":     "the vendor gives everybody a default role",
+
+	"rbac/apitoken.sqlFind":    "a token is found by its id, before the tenant is known",
+	"rbac/apitoken.sqlOrphans": "retention: each locator is then dropped within its tenant",
 
 	"saml.sqlPurgeReplays": "retention",
 
@@ -43,6 +63,12 @@ var acrossTenants = map[string]string{
 	"tenants.sqlDomainsToCheck":         "the daily check of all domains",
 	"tenants.sqlExpiringCertificates":   "the warnings before certificates end; each is then marked within its tenant",
 	"tenants.sqlMetadataDue":            "the daily refresh of all metadata; each row is then claimed within its tenant",
+
+	"webhooks.sqlAnyDue":            "whether the senders have work",
+	"webhooks.sqlDueQueues":         "the claim of queues; each is then leased and worked at within its tenant",
+	"webhooks.sqlForgottenInterest": "what tenants that are gone wanted to hear of",
+	"webhooks.sqlPurge":             "retention",
+	"webhooks.sqlPurgeSecrets":      "retention",
 }
 
 // ofOneEngine names the statements that only one engine is asked, by what asks it.

@@ -30,16 +30,20 @@ import (
 	"github.com/gatehouse-id/gatehouse/migrations"
 	"github.com/gatehouse-id/gatehouse/oidc/client"
 	"github.com/gatehouse-id/gatehouse/oidc/provider"
+	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/portal/login"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
+	"github.com/gatehouse-id/gatehouse/rbac/entitlement"
 	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/saml"
 	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
+	"github.com/gatehouse-id/gatehouse/webhooks"
 )
 
 // Domain is everything below the surfaces, built in the order of the layers.
@@ -56,7 +60,10 @@ type Domain struct {
 	Policy       *policy.Service
 	RBAC         *rbac.Service
 	Staff        *staff.Service
+	APITokens    *apitoken.Service
+	Entitlements *entitlement.Service
 	Signin       *signin.Service
+	Onboarding   *onboarding.Service
 	Main         tenants.Environment // the default environment
 }
 
@@ -71,14 +78,19 @@ func NewDomain(ctx context.Context, d db.DB, v *keys.Vault, c clock.Clock, baseU
 	m.Audit = audit.NewLog(d, c)
 	m.Ring = keys.NewRing(d, v, c)
 	m.Sessions = sessions.New(v, c)
-	m.Tenants = tenants.New(v, m.Sessions, c, tenants.Options{AllowHTTP: allowHTTP})
+	m.Tenants = tenants.New(v, m.Sessions, c, tenants.Options{AllowHTTP: allowHTTP, BaseURL: baseURL})
 	m.Environments = tenants.NewEnvironments(d, c, baseURL)
 	m.Directory = directory.New(c, m.Sessions)
 	m.Policy = policy.New(c)
 	m.RBAC = rbac.New(c)
 	m.Staff = staff.New(c)
+	m.APITokens = apitoken.New(m.RBAC, c)
+	m.Entitlements = entitlement.New(m.Tenants, m.Directory, m.RBAC, c)
 	m.Signin = signin.New(signin.Deps{
 		DB: d, Vault: v, Tenants: m.Tenants, Directory: m.Directory, Policy: m.Policy, RBAC: m.RBAC, Sessions: m.Sessions, Clock: c,
+	})
+	m.Onboarding = onboarding.New(onboarding.Deps{
+		DB: d, Tenants: m.Tenants, Directory: m.Directory, Policy: m.Policy, RBAC: m.RBAC, Tokens: m.APITokens, Sessions: m.Sessions, Signin: m.Signin, Clock: c,
 	})
 	err := d.Tx(ctx, func(q db.Queryer) error {
 		var err error
@@ -117,6 +129,7 @@ type Gateway struct {
 	*Domain
 	Handler  http.Handler
 	Jobs     *jobs.Runner
+	Webhooks *webhooks.Service
 	scimLog  *scim.Log
 	log      *slog.Logger
 	migrated atomic.Bool
@@ -135,6 +148,9 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	fetch := safehttp.New(safehttp.Options{AllowPrivate: c.AllowPrivateNetworks})
 
 	a := &Gateway{Domain: m, Jobs: jobs.NewRunner(d, m.Clock, log), log: log}
+	a.Webhooks = webhooks.New(webhooks.Deps{
+		DB: d, Clock: m.Clock, Vault: v, Fetch: webhooks.NewFetch(c.AllowPrivateNetworks), Admins: m.webhookAdmins, Log: log,
+	})
 	scimLog := scim.NewLog(d, m.Clock, log)
 	a.scimLog = scimLog
 	directories := scim.New(scim.Deps{
@@ -150,11 +166,11 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	})
 	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
-		DB: d, Clock: m.Clock, Logger: log, Vault: v, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
-		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories,
+		DB: d, Clock: m.Clock, Logger: log, Vault: v, Ring: m.Ring, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
+		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
-		Resolver: net.DefaultResolver, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		Resolver: net.DefaultResolver, UserActor: op.UserActor, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {
@@ -176,7 +192,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		r.Head(path, probe) // as load balancers ask
 	}
 	r.Handle("/assets/*", pages.Assets())
-	login.New(d, m.Environments, m.Signin, m.Sessions, sp, pages, log).Mount(r)
+	login.New(d, m.Environments, m.Signin, m.Sessions, m.Onboarding, sp, pages, log).Mount(r)
 	sp.Mount(r)
 	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)
 	rp.Mount(r)
@@ -191,6 +207,17 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		run   func(context.Context) error
 	}{
 		{audit.JobSeal, 5 * time.Second, m.Audit.Seal},
+		{audit.JobPurge, time.Hour, func(ctx context.Context) error {
+			list, err := m.Environments.All(ctx)
+			if err != nil {
+				return err
+			}
+			days := map[string]int{}
+			for _, e := range list {
+				days[e.ID] = e.Settings.AuditDays
+			}
+			return m.Audit.Purge(ctx, days)
+		}},
 		{keys.JobRotate, time.Hour, m.Ring.RotateDue},
 		{"domains.recheck", 5 * time.Minute, func(ctx context.Context) error { return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver) }},
 		{saml.JobRefresh, 5 * time.Minute, sp.RefreshDue},
@@ -200,6 +227,10 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 			return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx), rp.Purge(ctx))
 		}},
 		{"scim.purge", time.Hour, scimLog.Purge},
+		{webhooks.JobPurge, time.Hour, a.Webhooks.Purge},
+		{api.PurgeJob, time.Hour, management.Purge},
+		{apitoken.PurgeKind, 24 * time.Hour, func(ctx context.Context) error { return m.APITokens.Purge(ctx, d) }},
+		{directory.JobExpired, time.Minute, func(ctx context.Context) error { return m.Directory.EndExpired(ctx, d) }},
 		{directory.PurgeKind, 24 * time.Hour, func(ctx context.Context) error { _, err := m.Directory.Purge(ctx, d); return err }},
 	} {
 		a.Jobs.Register(j.kind, func(ctx context.Context, _ jobs.Job) error { return j.run(ctx) })
@@ -215,12 +246,23 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	return a, nil
 }
 
+// webhookAdmins gives the people of a tenant who may change its webhooks.
+func (m *Domain) webhookAdmins(ctx context.Context, q db.Queryer, environment, tenant string) ([]mail.Address, error) {
+	people, err := m.Signin.Recipients(ctx, q, environment, tenant, webhooks.PermissionWrite)
+	list := make([]mail.Address, len(people))
+	for i, p := range people {
+		list[i] = mail.Address{Email: p.Email, Name: p.Name}
+	}
+	return list, err
+}
+
 // Run works off jobs and what the surfaces do beside requests, until ctx ends;
 // it then hands leased jobs back and returns.
 func (a *Gateway) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { a.Jobs.Run(ctx) })
 	work.Go(func() { a.scimLog.Run(ctx) })
+	work.Go(func() { a.Webhooks.Run(ctx) })
 	work.Wait()
 }
 
@@ -233,7 +275,7 @@ func deadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(httpx.WithConnection(ctx, r.Context())))
 	})
 }
 

@@ -26,6 +26,7 @@ const (
 	Session     = "ses"
 	Event       = "evt"
 	Invitation  = "inv"
+	InviteLink  = "lnk"
 	Webhook     = "whk"
 	Token       = "tok"
 	Key         = "key"

@@ -61,6 +61,24 @@ func (l *Limiter) Charge(key string, now time.Time, n int) {
 	}
 }
 
+// Left gives how many events the key's bucket holds, and when it will be full
+// again. A bucket that was never asked is full.
+func (l *Limiter) Left(key string, now time.Time) (events int, full time.Duration) {
+	l.mu.Lock()
+	b := l.buckets[key]
+	l.mu.Unlock()
+	if b == nil {
+		return l.burst, 0
+	}
+	tokens := b.TokensAt(now)
+	return max(int(tokens), 0), time.Duration(max(float64(l.burst)-tokens, 0) / float64(l.perSecond) * float64(time.Second))
+}
+
+// Size gives how many events a bucket holds, and in what time an empty one fills.
+func (l *Limiter) Size() (events int, window time.Duration) {
+	return l.burst, time.Duration(float64(l.burst) / float64(l.perSecond) * float64(time.Second))
+}
+
 func (l *Limiter) bucket(key string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,8 +11,31 @@ import "strings"
 // MaxKey is the greatest length of a permission key in bytes.
 const MaxKey = 200
 
-// Match reports whether the held key, which may contain *, covers key.
+// Match reports whether the held key, which may contain *, covers key. Of the
+// webhooks' keys, some of which are written with webhook and some with webhooks,
+// either covers the other (product 3, trap C4).
 func Match(held, key string) bool {
+	return covers(held, key) || covers(held, otherNumber(key))
+}
+
+const webhookArea, webhookNoun = "fe.connectivity.", ".webhook"
+
+// otherNumber gives a webhooks' key in the plural for the singular and the other
+// way round, and any other key as it is.
+func otherNumber(key string) string {
+	if !strings.HasPrefix(key, webhookArea) {
+		return key
+	}
+	if strings.HasSuffix(key, webhookNoun) {
+		return key + "s"
+	}
+	if strings.HasSuffix(key, webhookNoun+"s") {
+		return key[:len(key)-1]
+	}
+	return key
+}
+
+func covers(held, key string) bool {
 	first, rest, found := strings.Cut(held, "*")
 	if !found {
 		return held == key
@@ -57,6 +80,9 @@ func NewSet(keys ...string) Set {
 // Has reports whether a held key covers key.
 func (s Set) Has(key string) bool {
 	if _, ok := s.exact[key]; ok {
+		return true
+	}
+	if _, ok := s.exact[otherNumber(key)]; ok {
 		return true
 	}
 	for _, w := range s.wild {

@@ -22,6 +22,12 @@ func TestMatch(t *testing.T) {
 	good("*", "anything")
 	good("a*a", "aa")
 	good("a*b*c", "aXbYbZc")
+	good("fe.connectivity.read.webhooks", "fe.connectivity.read.webhook") // product 3, trap C4
+	good("fe.connectivity.write.webhook", "fe.connectivity.write.webhooks")
+	good("fe.connectivity.*.webhook", "fe.connectivity.read.webhooks")
+	bad("fe.connectivity.read.webhooks", "fe.connectivity.write.webhook")
+	bad("fe.secure.read.webhooks", "fe.secure.read.webhook")
+	bad("fe.connectivity.read.webhookss", "fe.connectivity.read.webhooks")
 	bad("fe.secure.*", "fe.secure")       // the dot is literal
 	bad("fe.secure.*", "xfe.secure.read") // anchored at the start
 	bad("fe.*.users", "fe.secure.users2") // anchored at the end

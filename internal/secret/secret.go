@@ -27,6 +27,7 @@ const (
 	ManagementKey = "gwm"
 	SCIMToken     = "gws"
 	Invitation    = "gwi"
+	InviteLink    = "gwj"
 	SetupLink     = "gwl"
 	ClientSecret  = "gwc" // an application's client secret
 	SCIMClient    = "gwd" // the client secret of a directory

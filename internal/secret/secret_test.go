@@ -1,7 +1,9 @@
 package secret
 
 import (
+	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/id"
@@ -33,6 +35,14 @@ func TestSecretRoundTrip(t *testing.T) {
 		if _, ok := Parse(SCIMToken, bad); ok {
 			t.Errorf("%q parses", bad)
 		}
+	}
+}
+
+// Scanners of leaked secrets are given the pattern that holds (product 7.4).
+func TestPatternIsPublished(t *testing.T) {
+	text, err := os.ReadFile("../../docs/flows.md")
+	if err != nil || !strings.Contains(string(text), "\n"+Pattern+"\n") {
+		t.Errorf("docs/flows.md does not name %s, %v", Pattern, err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	ses, proof, err := h.satisfied(r.Context(), env, req, httpx.SessionCookie(r))
 	switch {
 	case err == nil:
-		return h.issue(w, r, env, req, ses, proof)
+		return h.issue(w, r, env, app, req, ses, proof)
 	case !errors.Is(err, errLogin):
 		return h.answerError(w, r, env, req, err)
 	case req.none:
@@ -137,7 +137,8 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 		return err
 	}
 	// The application may have changed meanwhile.
-	if _, err := h.target(r.Context(), env, params{"client_id": req.ClientID, "redirect_uri": req.RedirectURI}, nil); err != nil {
+	app, err := h.target(r.Context(), env, params{"client_id": req.ClientID, "redirect_uri": req.RedirectURI}, nil)
+	if err != nil {
 		return err
 	}
 	ses, err := h.sessions.Find(r.Context(), h.db, env.ID, httpx.SessionCookie(r))
@@ -159,11 +160,15 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 	case req.MaxAge != nil && began.Sub(proof.AuthTime) > time.Duration(*req.MaxAge)*time.Second+loginSlack:
 		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The identity provider did not ask the person anew."))
 	}
-	return h.issue(w, r, env, req, ses, proof)
+	return h.issue(w, r, env, app, req, ses, proof)
 }
 
-// issue sends the browser back with a code.
-func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Environment, req authRequest, ses sessions.Session, proof sessions.Proof) error {
+// issue sends the browser back with a code, if the application is open to the
+// person.
+func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Environment, app tenants.Application, req authRequest, ses sessions.Session, proof sessions.Proof) error {
+	if err := h.tenants.CheckApplication(r.Context(), h.db, app, proof.Tenant, ses.UserID); err != nil {
+		return h.answerError(w, r, env, req, err)
+	}
 	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge})
 	if err != nil {
 		return err

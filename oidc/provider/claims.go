@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/id"
@@ -37,6 +38,8 @@ type accessClaims struct {
 	Type        string   `json:"type"`
 	Roles       []string `json:"roles"`
 	Permissions []string `json:"permissions"`
+	// Metadata is what applications keep of the member.
+	Metadata json.RawMessage `json:"metadata,omitempty"`
 	identityClaims
 }
 
@@ -72,7 +75,7 @@ func (g grant) accessClaims(env tenants.Environment, now time.Time, life time.Du
 	}
 	return accessClaims{
 		Issuer: env.BaseURL, Subject: g.session.UserID, Audience: g.app.ID, Expires: now.Add(life).Unix(), IssuedAt: now.Unix(), ID: id.Raw(),
-		ClientID: g.app.ID, Scope: g.scope, Type: userToken, Roles: roles, Permissions: permissions, identityClaims: g.identity(),
+		ClientID: g.app.ID, Scope: g.scope, Type: userToken, Roles: roles, Permissions: permissions, Metadata: json.RawMessage(g.person.Metadata), identityClaims: g.identity(),
 	}
 }
 

@@ -3,7 +3,9 @@ package provider
 import (
 	"context"
 
+	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/permission"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -24,4 +26,22 @@ func (h *Handler) UserToken(ctx context.Context, env tenants.Environment, token 
 		}
 	}
 	return c.TenantID, c.Subject, nil
+}
+
+// UserActor checks an access token for the management API and gives the actor
+// that it stands for: with the roles of this moment, not those of the token, and
+// only while session, tenant and person hold. Faults: those of an invalid token.
+func (h *Handler) UserActor(ctx context.Context, env tenants.Environment, token string) (actor.Actor, error) {
+	c, person, err := h.accessToken(ctx, env, token)
+	if err != nil {
+		return actor.Actor{}, err
+	}
+	roles, err := h.rbac.Effective(ctx, h.db, person.Tenant, person.Membership)
+	if err != nil {
+		return actor.Actor{}, err
+	}
+	return actor.Actor{
+		Environment: env.ID, Tenant: person.Tenant, Kind: actor.User, Subject: person.UserID, Name: person.Name, Email: person.Email,
+		Session: c.SessionID, Permissions: permission.NewSet(roles.Permissions...), Level: actor.LevelOf(roles.Level),
+	}, nil
 }

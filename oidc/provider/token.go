@@ -191,9 +191,13 @@ func narrowed(granted, wanted string) (string, error) {
 	return strings.Join(kept, " "), nil
 }
 
-// resolve runs the lifecycle check and computes the roles.
+// resolve runs the lifecycle check, asks whether the application is open to the
+// person, and computes the roles.
 func (h *Handler) resolve(ctx context.Context, env tenants.Environment, q db.Queryer, g *grant) (err error) {
 	if g.person, err = h.signin.Check(ctx, q, env.ID, g.proof.Tenant, g.session.UserID, g.proof.Connection); err != nil {
+		return err
+	}
+	if err = h.tenants.CheckApplication(ctx, q, g.app, g.proof.Tenant, g.session.UserID); err != nil {
 		return err
 	}
 	g.roles, err = h.rbac.Effective(ctx, q, g.proof.Tenant, g.person.Membership)

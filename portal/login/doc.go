@@ -9,6 +9,10 @@
 //	GET  /login/test/{flow}          what came of it, for the same browser
 //	GET  /login/break-glass/{token}  asks, and uses nothing up
 //	POST /login/break-glass/{token}  uses an operator's link up: signs in past SSO enforcement
+//	GET  /invitations/{token}        moves an invitation's token from the address to a cookie → 303 to /invitations
+//	GET  /join/{token}               the same for an invite link
+//	GET  /invitations                says who invites to what, and uses nothing up
+//	POST /invitations                begins the sign-in that accepts it, or accepts it for who is signed in
 //	GET  /logout                     asks
 //	POST /logout                     ends the browser's session, and then those at SAML identity providers
 //	GET  /logout/done                says so

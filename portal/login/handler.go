@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
@@ -36,6 +37,7 @@ type Handler struct {
 	environments *tenants.Environments
 	signin       *signin.Service
 	sessions     *sessions.Service
+	onboarding   *onboarding.Service
 	upstream     Upstream
 	ui           *ui.UI
 	log          *slog.Logger
@@ -43,8 +45,8 @@ type Handler struct {
 }
 
 // New wires the pages.
-func New(d db.DB, environments *tenants.Environments, s *signin.Service, ses *sessions.Service, up Upstream, u *ui.UI, log *slog.Logger) *Handler {
-	return &Handler{db: d, environments: environments, signin: s, sessions: ses, upstream: up, ui: u, log: log, csrf: http.NewCrossOriginProtection()}
+func New(d db.DB, environments *tenants.Environments, s *signin.Service, ses *sessions.Service, on *onboarding.Service, up Upstream, u *ui.UI, log *slog.Logger) *Handler {
+	return &Handler{db: d, environments: environments, signin: s, sessions: ses, onboarding: on, upstream: up, ui: u, log: log, csrf: http.NewCrossOriginProtection()}
 }
 
 // Mount adds the routes.
@@ -59,6 +61,10 @@ func (h *Handler) Mount(r chi.Router) {
 		r.Post("/login/break-glass/{token}", h.public(h.postBreakGlass))
 		r.Get("/signin/continue/{handle}", h.public(h.continueSignin))
 		r.Post("/signin/continue/{handle}", h.public(h.confirmSignin))
+		r.Get("/invitations/{token}", h.public(h.openInvitation))
+		r.Get("/join/{token}", h.public(h.openInvitation))
+		r.Get(invitationPath, h.public(h.showInvitation))
+		r.Post(invitationPath, h.public(h.postInvitation))
 		r.Get("/logout", h.public(h.showLogout))
 		r.Post("/logout", h.public(h.postLogout))
 		r.Get(logoutDone, h.public(h.showLoggedOut))
@@ -204,9 +210,19 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Env
 	case out.Refusal != nil:
 		h.ui.Fault(w, r, h.log, out.Refusal, out.FlowID)
 		return nil
+	case out.Waiting:
+		httpx.ClearInvitation(w)
+		h.waiting(w, r)
+		return nil
 	}
 	httpx.SetSessionCookie(w, out.Cookie)
-	if out.Purpose != signin.PurposeStart {
+	switch out.Purpose {
+	case signin.PurposeStart:
+	case signin.PurposeJoin:
+		httpx.ClearInvitation(w)
+		target, err := h.signin.TenantStartURL(r.Context(), h.db, env, out.Tenant)
+		return h.start(w, r, target, err)
+	default:
 		leave(w, r, "/oauth2/authorize?resume="+url.QueryEscape(out.FlowID))
 		return nil
 	}

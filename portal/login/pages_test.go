@@ -8,12 +8,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-id/gatehouse/gatewaytest/htmlcheck"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -125,6 +127,9 @@ func (h *Handler) fixtures(sink string) []fixture {
 	test := func(t signin.TestResult) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { h.test(w, r, t) }
 	}
+	invitation := func(s onboarding.Shown) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.invitation(w, r, s) }
+	}
 	const ok, unprocessable, forbidden = http.StatusOK, http.StatusUnprocessableEntity, http.StatusForbidden
 	return []fixture{
 		{"identifier empty", "identifier", ok, true, "Sign in", identifier(ok, "", "", "")},
@@ -156,6 +161,17 @@ func (h *Handler) fixtures(sink string) []fixture {
 		{"signedin hostile", "signedin", ok, false, "You are signed in", func(w http.ResponseWriter, r *http.Request) {
 			h.ui.Render(w, r, ok, "signedin", signedInPage{Page: ui.Page{Title: "You are signed in"}, Org: injection + unbroken})
 		}},
+
+		{"invitation empty", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{})},
+		{"invitation", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{
+			ID: "inv_01", TenantName: "Acme Corp", InvitedBy: "Grace Hopper", Email: "ada@acme.example", CanSignIn: true, AccessUntil: time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC),
+		})},
+		{"invitation link", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{ID: "lnk_01", TenantName: "Acme Corp", Approval: true, SignedInAs: "ada@acme.example", CanSignIn: true})},
+		{"invitation hostile", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{ID: injection, TenantName: rtl + unbroken, InvitedBy: injection, Email: longEmail, SignedInAs: injection + longEmail, CanSignIn: true})},
+
+		{"joined", "joined", ok, false, "Your request was sent", h.waiting},
+		{"joined member", "joined", ok, false, "You are a member now", func(w http.ResponseWriter, r *http.Request) { h.joined(w, r, "Acme Corp") }},
+		{"joined hostile", "joined", ok, false, "You are a member now", func(w http.ResponseWriter, r *http.Request) { h.joined(w, r, injection+unbroken) }},
 
 		{"test empty", "test", ok, false, "The test failed", test(signin.TestResult{})},
 		{"test pending", "test", ok, false, "The test is under way", test(signin.TestResult{FlowID: "flw_01", Status: signin.TestPending})},
@@ -247,6 +263,9 @@ func TestPageHeaders(t *testing.T) {
 			"X-Content-Type-Options":       "nosniff",
 			"X-Frame-Options":              "DENY",
 		} {
+			if name == "Referrer-Policy" && f.template == "invitation" {
+				want = "no-referrer" // a secret address led there (product 7.5)
+			}
 			if got := h.Get(name); got != want {
 				t.Errorf("%s: %s is %q, want %q", f.name, name, got, want)
 			}

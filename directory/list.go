@@ -1,0 +1,178 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+)
+
+// Filter chooses from the list of a tenant's people. What is set must match.
+type Filter struct {
+	Email    string // exact, folded; empty: all
+	Search   string // the beginning of the address, of the name or of the last name; empty: all
+	Status   Status // empty: any
+	Guests   *bool  // people with an access period, expired ones included; or those without
+	Disabled *bool
+	Cursor   string // of the page before; empty: the first
+	Limit    int    // 1–200; 0: 50
+}
+
+// Parts of the list's statement. Each filter has an index that leads to the few
+// whom it chooses.
+const (
+	sqlPeople = sqlPerson + ` AND m.hidden_at IS NULL AND (m.created_at, m.id) > ($2, $3)`
+
+	wherePeopleEmail = ` AND m.email_key = %s`
+	wherePeopleState = ` AND m.status = %s`
+	wherePeopleFound = ` AND m.id IN (SELECT key FROM json_each(%s))`
+	wherePeopleBegin = ` AND (m.email_key >= %[1]s AND m.email_key < %[2]s
+ OR LOWER(` + fullName + `) >= %[1]s AND LOWER(` + fullName + `) < %[2]s
+ OR LOWER(` + fullName + `) >= %[3]s AND LOWER(` + fullName + `) < %[4]s
+ OR LOWER(m.last_name) >= %[1]s AND LOWER(m.last_name) < %[2]s
+ OR LOWER(m.last_name) >= %[3]s AND LOWER(m.last_name) < %[4]s)`
+	fullName = `CASE WHEN m.display_name <> '' THEN m.display_name ELSE m.first_name || ' ' || m.last_name END`
+
+	orderPeople = ` ORDER BY m.created_at, m.id LIMIT %s`
+)
+
+// sqlBegins finds the members of a search, each from an index; one may come twice.
+// The second pair of names is the search with a capital: LOWER folds ASCII alone,
+// so that "émile" and "Émile" stay apart.
+const sqlBegins = `SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND m.email_key >= $2 AND m.email_key < $3
+UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND LOWER(` + fullName + `) >= $2 AND LOWER(` + fullName + `) < $3
+UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND LOWER(` + fullName + `) >= $4 AND LOWER(` + fullName + `) < $5
+UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND m.last_name <> '' AND LOWER(m.last_name) >= $2 AND LOWER(m.last_name) < $3
+UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND m.last_name <> '' AND LOWER(m.last_name) >= $4 AND LOWER(m.last_name) < $5
+LIMIT $6`
+
+// maxFound is how many a search may find before the list is walked in its order
+// instead, where so many fill a page soon.
+const maxFound = 5000
+
+const maxSearch = 320
+
+// People lists a tenant's members, oldest first. next is empty at the end. People
+// whom a directory deleted softly are left out.
+func (s *Service) People(ctx context.Context, q db.Queryer, tenant string, f Filter) (list []Person, next string, err error) {
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	f.Limit = min(f.Limit, 200)
+	var since int64
+	var after string
+	if f.Cursor != "" {
+		if _, err := fmt.Sscanf(f.Cursor, "%d~%s", &since, &after); err != nil {
+			return nil, "", fault.New(fault.Invalid, "invalid_cursor", "The cursor is not one of ours.").In("cursor")
+		}
+	}
+	var found []string
+	if f.Search != "" {
+		if err := checkText("q", f.Search, maxSearch); err != nil {
+			return nil, "", err
+		}
+		begins := append(append([]any{tenant}, ranges(f.Search)...), int64(maxFound)+1)
+		rows, err := q.Query(ctx, sqlBegins, begins...)
+		if err != nil {
+			return nil, "", err
+		}
+		err = scanStrings(&found)(rows)
+		rows.Close()
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	text, args, err := f.statement(tenant, since, after, found)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := q.Query(ctx, text, args...)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p Person
+		if err := scanMembership(rows, &p.Membership, userDest(&p.User)...); err != nil {
+			return nil, "", err
+		}
+		list = append(list, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", err
+	}
+	if len(list) > f.Limit {
+		list = list[:f.Limit]
+		m := list[f.Limit-1].Membership
+		next = fmt.Sprintf("%d~%s", m.CreatedAt.UnixMicro(), m.ID)
+	}
+	return list, next, nil
+}
+
+// statement makes the list's statement; found are the members of the search.
+func (f Filter) statement(tenant string, since int64, after string, found []string) (string, []any, error) {
+	text, args := sqlPeople, []any{tenant, since, after}
+	with := func(part string, values ...any) {
+		names := make([]any, len(values))
+		for i, v := range values {
+			args = append(args, v)
+			names[i] = fmt.Sprintf("$%d", len(args))
+		}
+		text += fmt.Sprintf(part, names...)
+	}
+	if f.Email != "" {
+		with(wherePeopleEmail, EmailKey(f.Email))
+	}
+	switch {
+	case f.Search == "":
+	case len(found) <= maxFound:
+		with(wherePeopleFound, db.Set(found))
+	default:
+		with(wherePeopleBegin, ranges(f.Search)...)
+	}
+	switch f.Status {
+	case "":
+	case StatusActive, StatusInvited, StatusPendingApproval, StatusPendingLogin:
+		with(wherePeopleState, string(f.Status))
+		if f.Status != StatusActive {
+			text += ` AND m.status <> 'active'` // by which PostgreSQL knows the partial index
+		}
+	default:
+		return "", nil, fault.New(fault.Invalid, "invalid_value", "Choose invited, pending_approval, pending_login or active.").In("status")
+	}
+	text += flag(f.Guests, "m.expires_at") + flag(f.Disabled, "m.disabled_at")
+	with(orderPeople, int64(f.Limit)+1)
+	return text, args, nil
+}
+
+func flag(wanted *bool, column string) string {
+	switch {
+	case wanted == nil:
+		return ""
+	case *wanted:
+		return " AND " + column + " IS NOT NULL"
+	}
+	return " AND " + column + " IS NULL"
+}
+
+// ranges are where the texts lie that begin with a search, and those that begin
+// with it and a capital; the latter is empty where LOWER folds the capital.
+func ranges(search string) []any {
+	key := NameKey(search)
+	r, n := utf8.DecodeRuneInString(key)
+	if r < utf8.RuneSelf || unicode.ToUpper(r) == r {
+		return []any{key, beyond(key), "", ""}
+	}
+	capital := string(unicode.ToUpper(r)) + key[n:]
+	return []any{key, beyond(key), capital, beyond(capital)}
+}
+
+// beyond is after every text that begins with the key: its bytes are UTF-8, in
+// which this character is the last.
+func beyond(key string) string {
+	return strings.TrimSuffix(key, string(utf8.MaxRune)) + string(utf8.MaxRune)
+}

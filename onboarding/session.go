@@ -1,0 +1,189 @@
+package onboarding
+
+import (
+	"context"
+
+	"github.com/gatehouse-id/gatehouse/directory"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// maxProofs bounds how many tenants of a session are asked for the address.
+const maxProofs = 20
+
+// somebody is the user of a browser's session, with the addresses that he proved
+// to us, or that a tenant which holds their domain knows him by (identity rule 5).
+// What another tenant's identity provider alone says is no proof: it might name
+// any address.
+type somebody struct {
+	user      string
+	addresses []string
+}
+
+func (s *Service) signedIn(ctx context.Context, q db.Queryer, env tenants.Environment, cookie string) (somebody, error) {
+	ses, err := s.sessions.Find(ctx, q, env.ID, cookie)
+	if err != nil {
+		return somebody{}, err
+	}
+	p := somebody{user: ses.UserID}
+	for i, proof := range ses.Tenants {
+		if i == maxProofs {
+			break
+		}
+		known, err := s.signin.Check(ctx, q, env.ID, proof.Tenant, ses.UserID, proof.Connection)
+		switch {
+		case err == nil && known.EmailVerified && known.Email != "":
+			p.addresses = append(p.addresses, known.Email)
+		case err != nil && fault.KindOf(err) == 0:
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// matches gives the address by which somebody may use what was found.
+//
+// Faults: INVITATION_ADDRESS_UNPROVED, INVITATION_OTHER_ADDRESS.
+func (f found) matches(p somebody) (string, error) {
+	if len(p.addresses) == 0 {
+		return "", errUnproved
+	}
+	if f.link != nil {
+		return p.addresses[0], nil
+	}
+	for _, a := range p.addresses {
+		if directory.EmailKey(a) == directory.EmailKey(f.invitation.Email) {
+			return a, nil
+		}
+	}
+	return "", errOtherAddress
+}
+
+// AcceptAs lets the user of the browser's session join: the token and his login
+// are there (identity rule 4). He is a member then, and signs in to the tenant as
+// the tenant demands; waiting says that somebody has to let him in first. It opens
+// its transaction.
+//
+// Faults: INVITATION_*, POLICY_*, no_session.
+func (s *Service) AcceptAs(ctx context.Context, a actor.Actor, env tenants.Environment, token, cookie string) (t tenants.Tenant, waiting bool, err error) {
+	err = s.db.Tx(ctx, func(q db.Queryer) error {
+		f, err := s.find(ctx, q, env, token)
+		if err != nil {
+			return err
+		}
+		t = f.tenant
+		p, err := s.signedIn(ctx, q, env, cookie)
+		if err != nil {
+			return err
+		}
+		email, err := f.matches(p)
+		if err != nil {
+			return err
+		}
+		if err := s.permitted(ctx, q, a, env.ID, t.ID, email); err != nil {
+			return err
+		}
+		waiting, err = s.accept(ctx, a, q, env, f, p.user, email)
+		return err
+	})
+	return t, waiting, err
+}
+
+func (s *Service) accept(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f found, user, email string) (waiting bool, err error) {
+	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, user, email, f.tenant.ID
+	joined := signin.Joined{Environment: env.ID, Tenant: f.tenant.ID, UserID: user, Email: email}
+	member, err := s.directory.PersonOf(ctx, q, f.tenant.ID, user)
+	here := err == nil
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return false, err
+	}
+	if here {
+		if err := member.Membership.Usable(s.clock.Now()); err != nil {
+			return false, err
+		}
+	}
+	if f.link != nil {
+		if here {
+			return false, nil // nothing to gain
+		}
+		return s.acceptLink(ctx, a, q, f, joined)
+	}
+	inv, err := s.locked(ctx, q, f.tenant.ID, f.invitation.ID)
+	if err != nil {
+		return false, unknown(err)
+	}
+	if inv.hash != f.invitation.hash {
+		return false, errUnknown
+	}
+	adm, err := s.admission(ctx, q, inv, true)
+	if err != nil {
+		return false, err
+	}
+	m := member.Membership
+	if !here {
+		if adm.Waiting.Status != directory.StatusInvited {
+			return false, errUnknown // a directory or a login has taken the place
+		}
+		if m, err = s.directory.Move(ctx, a, q, adm.Waiting, user, directory.StatusPendingLogin); err != nil {
+			return false, err
+		}
+	}
+	joined.Membership = m.ID
+	return false, s.Join(ctx, a, q, *adm, joined)
+}
+
+func (s *Service) acceptLink(ctx context.Context, a actor.Actor, q db.Queryer, f found, joined signin.Joined) (waiting bool, err error) {
+	l, err := s.lockedLink(ctx, q, f.tenant.ID, f.link.ID)
+	if err != nil {
+		return false, unknown(err)
+	}
+	if l.hash != f.link.hash {
+		return false, errUnknown
+	}
+	adm, err := s.linkAdmission(ctx, q, l)
+	if err != nil {
+		return false, err
+	}
+	known, _, err := s.directory.People(ctx, q, joined.Tenant, directory.Filter{Email: joined.Email, Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	if len(known) > 0 {
+		return false, errKnown
+	}
+	status := directory.StatusPendingLogin
+	if l.Approval {
+		status = directory.StatusPendingApproval
+	}
+	p, err := s.directory.CreateUser(ctx, a, q, directory.NewUser{
+		Environment: joined.Environment, Tenant: joined.Tenant, UserID: joined.UserID, Email: joined.Email, Status: status,
+	})
+	if err != nil {
+		return false, err
+	}
+	joined.Membership = p.Membership.ID
+	return l.Approval, s.Join(ctx, a, q, *adm, joined)
+}
+
+// permitted asks the rules that bind whoever joins: e-mail domains and network
+// addresses (product 47, 52). Second factors and single sign-on are asked for when
+// he signs in to the tenant.
+func (s *Service) permitted(ctx context.Context, q db.Queryer, a actor.Actor, environment, tenant, email string) error {
+	env, own, err := s.policy.Load(ctx, q, environment, tenant)
+	if err != nil {
+		return err
+	}
+	for _, rules := range []policy.Settings{env, own} {
+		if rules.Domains.Enabled && !rules.Domains.Permits(email) {
+			return errDomainJoin
+		}
+		if rules.IP.Enabled && !rules.IP.Permits(a.IP) {
+			return errAddress
+		}
+	}
+	return nil
+}

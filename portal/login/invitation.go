@@ -1,0 +1,117 @@
+package login
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/onboarding"
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// invitationPath is where an invitation is shown once its token is in the cookie.
+const invitationPath = "/invitations"
+
+// invitationPage says who invites to what, before anything is used up.
+type invitationPage struct {
+	ui.Page
+	ID          string
+	Org         string
+	InvitedBy   string // empty: nobody in particular
+	Email       string // to which the invitation is bound; empty: a link
+	AccessUntil string // of a guest; empty: permanent
+	AccessTime  string // the same, for machines
+	Approval    bool
+	SignedInAs  string // who may join as he is; empty: nobody
+	CanSignIn   bool
+}
+
+// joinedPage tells somebody who is a member now what comes next.
+type joinedPage struct {
+	ui.Page
+	Org     string
+	Waiting bool // for approval
+}
+
+var errOtherTab = fault.New(fault.Invalid, "INVITATION_OTHER_TAB", "Another invitation was opened in this browser since, or this one half an hour ago. Open the link in the mail again.")
+
+// openInvitation moves the token out of the address: it would stand in the
+// browser's history and in the Referer of what the page leads to. It asks nothing,
+// so that it tells no scanner whether the token is good.
+func (h *Handler) openInvitation(w http.ResponseWriter, r *http.Request, _ tenants.Environment, _ actor.Actor) error {
+	httpx.SetInvitation(w, chi.URLParam(r, "token"))
+	leave(w, r, invitationPath)
+	return nil
+}
+
+func (h *Handler) showInvitation(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
+	s, err := h.onboarding.Show(r.Context(), h.db, env, httpx.Invitation(r), httpx.SessionCookie(r))
+	if err != nil {
+		return err
+	}
+	h.invitation(w, r, s)
+	return nil
+}
+
+func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, s onboarding.Shown) {
+	p := invitationPage{
+		Page: ui.Page{Title: "You are invited"}, ID: s.ID, Org: s.TenantName, InvitedBy: s.InvitedBy, Email: s.Email,
+		Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn,
+	}
+	if !s.AccessUntil.IsZero() {
+		p.AccessUntil, p.AccessTime = s.AccessUntil.UTC().Format("2 January 2006, 15:04 MST"), s.AccessUntil.UTC().Format(time.RFC3339)
+	}
+	h.ui.Render(w, r, http.StatusOK, "invitation", p, ui.CrossOriginForm(), ui.NoReferrer())
+}
+
+// postInvitation begins the sign-in that accepts the invitation; who is signed in
+// already as the right person may accept it as he is.
+func (h *Handler) postInvitation(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	if err := r.ParseForm(); err != nil {
+		return fault.New(fault.Invalid, "SIGNIN_BAD_FORM", "The form did not arrive whole. Go back and send it again.").Because(err)
+	}
+	token := httpx.Invitation(r)
+	if !onboarding.Names(token, r.PostForm.Get("invitation")) {
+		return errOtherTab
+	}
+	if r.PostForm.Get("as") == "session" {
+		t, waiting, err := h.onboarding.AcceptAs(r.Context(), a, env, token, httpx.SessionCookie(r))
+		if err != nil {
+			return err
+		}
+		httpx.ClearInvitation(w)
+		if waiting {
+			h.waiting(w, r)
+			return nil
+		}
+		target, err := h.signin.TenantStartURL(r.Context(), h.db, env, t.ID)
+		if err == nil {
+			leave(w, r, target)
+			return nil
+		}
+		if fault.KindOf(err) == 0 {
+			return err
+		}
+		h.joined(w, r, t.Name)
+		return nil
+	}
+	next, err := h.onboarding.Begin(r.Context(), h.db, env, token, httpx.BrowserID(w, r))
+	if err != nil {
+		return err
+	}
+	leave(w, r, next.URL)
+	return nil
+}
+
+func (h *Handler) joined(w http.ResponseWriter, r *http.Request, org string) {
+	h.ui.Render(w, r, http.StatusOK, "joined", joinedPage{Page: ui.Page{Title: "You are a member now"}, Org: org})
+}
+
+func (h *Handler) waiting(w http.ResponseWriter, r *http.Request) {
+	h.ui.Render(w, r, http.StatusOK, "joined", joinedPage{Page: ui.Page{Title: "Your request was sent"}, Waiting: true})
+}
