@@ -397,6 +397,15 @@ CREATE INDEX memberships_hidden ON memberships USING btree (hidden_at) WHERE (hi
 CREATE INDEX memberships_user ON memberships USING btree (environment_id, user_id);
 CREATE INDEX memberships_user_name ON memberships USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
 
+CREATE TABLE oauth_replays (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT oauth_replays_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT oauth_replays_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX oauth_replays_expiry ON oauth_replays USING btree (expires_at);
+
 CREATE TABLE oidc_replays (
   tenant_id text COLLATE "C" NOT NULL,
   connection_id text COLLATE "C" NOT NULL,
@@ -459,6 +468,19 @@ CREATE TABLE policies (
   CONSTRAINT policies_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 
+CREATE TABLE pushed_requests (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
+  request text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT pushed_requests_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT pushed_requests_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX pushed_requests_expiry ON pushed_requests USING btree (expires_at);
+
 CREATE TABLE refresh_families (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -475,6 +497,7 @@ CREATE TABLE refresh_families (
   expires_at bigint NOT NULL,
   revoked_at bigint,
   revoke_reason text COLLATE "C" NOT NULL DEFAULT ''::text,
+  jkt text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT refresh_families_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT refresh_families_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );

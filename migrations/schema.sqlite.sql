@@ -405,6 +405,15 @@ CREATE INDEX memberships_user ON memberships (environment_id, user_id);
 
 CREATE INDEX memberships_user_name ON memberships (tenant_id, user_name_key) WHERE user_name_key <> '';
 
+CREATE TABLE oauth_replays (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  hash           TEXT NOT NULL,            -- SHA-256 over kind, holder and jti
+  expires_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, hash)
+);
+
+CREATE INDEX oauth_replays_expiry ON oauth_replays (expires_at);
+
 CREATE TABLE oidc_replays (
   tenant_id     TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
   connection_id TEXT NOT NULL,
@@ -462,6 +471,19 @@ CREATE TABLE policies (
   PRIMARY KEY (environment_id, tenant_id, kind)
 );
 
+CREATE TABLE pushed_requests (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  hash           TEXT NOT NULL,            -- of the reference in request_uri
+  client_id      TEXT NOT NULL,
+  request        TEXT NOT NULL,            -- its parameters
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, hash)
+);
+
+CREATE INDEX pushed_requests_expiry ON pushed_requests (expires_at);
+
 CREATE TABLE refresh_families (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   id             TEXT NOT NULL,
@@ -477,7 +499,7 @@ CREATE TABLE refresh_families (
   idle_expires_at BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
   revoked_at     BIGINT,
-  revoke_reason  TEXT NOT NULL DEFAULT '',
+  revoke_reason  TEXT NOT NULL DEFAULT '', jkt TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 
