@@ -18,6 +18,17 @@ CREATE TABLE applications (
 );
 CREATE UNIQUE INDEX applications_default ON applications USING btree (environment_id) WHERE is_default;
 
+CREATE TABLE attempts (
+  environment_id text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  failures bigint NOT NULL,
+  last_at bigint NOT NULL,
+  free_at bigint NOT NULL,
+  CONSTRAINT attempts_pkey PRIMARY KEY (environment_id, key),
+  CONSTRAINT attempts_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX attempts_last ON attempts USING btree (last_at);
+
 CREATE TABLE audit_events (
   tenant_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   id text COLLATE "C" NOT NULL,
@@ -90,6 +101,19 @@ CREATE TABLE break_glass_links (
 );
 CREATE INDEX break_glass_links_expiry ON break_glass_links USING btree (expires_at);
 
+CREATE TABLE challenges (
+  environment_id text COLLATE "C" NOT NULL,
+  holder text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  secret text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT challenges_pkey PRIMARY KEY (environment_id, holder, kind),
+  CONSTRAINT challenges_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX challenges_expiry ON challenges USING btree (expires_at);
+
 CREATE TABLE counts (
   tenant_id text COLLATE "C" NOT NULL,
   connection_id text COLLATE "C" NOT NULL,
@@ -129,6 +153,23 @@ CREATE TABLE environments (
   CONSTRAINT environments_is_default_check CHECK ((is_default = ANY (ARRAY[true, false])))
 );
 CREATE UNIQUE INDEX environments_default ON environments USING btree (is_default) WHERE is_default;
+
+CREATE TABLE factors (
+  environment_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  secret text COLLATE "C" NOT NULL,
+  credential text COLLATE "C" NOT NULL DEFAULT ''::text,
+  last_step bigint NOT NULL DEFAULT 0,
+  created_at bigint NOT NULL,
+  last_used_at bigint,
+  CONSTRAINT factors_pkey PRIMARY KEY (environment_id, user_id, id),
+  CONSTRAINT factors_kind_check CHECK ((kind = ANY (ARRAY['totp'::text, 'webauthn'::text]))),
+  CONSTRAINT factors_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX factors_credential ON factors USING btree (environment_id, credential) WHERE (credential <> ''::text);
 
 CREATE TABLE flows (
   environment_id text COLLATE "C" NOT NULL,
@@ -426,6 +467,29 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_created ON outbox USING btree (created_at);
 
+CREATE TABLE password_history (
+  environment_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  seq bigint NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  CONSTRAINT password_history_pkey PRIMARY KEY (environment_id, user_id, seq),
+  CONSTRAINT password_history_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE password_resets (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT password_resets_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT password_resets_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX password_resets_expiry ON password_resets USING btree (expires_at);
+CREATE INDEX password_resets_user ON password_resets USING btree (environment_id, user_id, created_at);
+
 CREATE TABLE permission_categories (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -481,6 +545,16 @@ CREATE TABLE pushed_requests (
 );
 CREATE INDEX pushed_requests_expiry ON pushed_requests USING btree (expires_at);
 
+CREATE TABLE recovery_codes (
+  environment_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT recovery_codes_pkey PRIMARY KEY (environment_id, user_id, hash),
+  CONSTRAINT recovery_codes_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+
 CREATE TABLE refresh_families (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -504,6 +578,18 @@ CREATE TABLE refresh_families (
 CREATE INDEX refresh_families_expiry ON refresh_families USING btree (expires_at);
 CREATE INDEX refresh_families_session ON refresh_families USING btree (environment_id, session_id);
 CREATE INDEX refresh_families_user ON refresh_families USING btree (environment_id, user_id, tenant_id);
+
+CREATE TABLE remembered_devices (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT remembered_devices_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT remembered_devices_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX remembered_devices_expiry ON remembered_devices USING btree (expires_at);
+CREATE INDEX remembered_devices_user ON remembered_devices USING btree (environment_id, user_id);
 
 CREATE TABLE role_permissions (
   environment_id text COLLATE "C" NOT NULL,
