@@ -87,3 +87,7 @@ CREATE TABLE remembered_devices (
 );
 CREATE INDEX remembered_devices_user ON remembered_devices (environment_id, user_id);
 CREATE INDEX remembered_devices_expiry ON remembered_devices (expires_at);
+
+-- A sign-in without an identity provider goes in steps: who proved himself, and how.
+ALTER TABLE flows ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE flows ADD COLUMN proof TEXT NOT NULL DEFAULT '{}';

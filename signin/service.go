@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin/factor"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -21,6 +22,7 @@ type Service struct {
 	rbac      *rbac.Service
 	sessions  *sessions.Service
 	clock     clock.Clock
+	factors   *factor.Service
 }
 
 // Deps are what signing in stands on.
@@ -39,6 +41,6 @@ type Deps struct {
 func New(d Deps) *Service {
 	return &Service{
 		db: d.DB, vault: d.Vault, tenants: d.Tenants, directory: d.Directory,
-		policy: d.Policy, rbac: d.RBAC, sessions: d.Sessions, clock: d.Clock,
+		policy: d.Policy, rbac: d.RBAC, sessions: d.Sessions, clock: d.Clock, factors: factor.New(d.DB, d.Vault, d.Clock),
 	}
 }

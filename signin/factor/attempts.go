@@ -47,9 +47,9 @@ type Lock struct {
 	For         time.Duration // 0: until somebody lifts it
 }
 
-// secondLock holds for second factors, whatever the policy: five tries of a code
+// SecondLock holds for second factors, whatever the policy: five tries of a code
 // of six digits in five minutes (sso 6.2).
-var secondLock = Lock{MaxAttempts: 5, For: 5 * time.Minute}
+var SecondLock = Lock{MaxAttempts: 5, For: 5 * time.Minute}
 
 // Try is a counted try, to be ended by Held when it held.
 type Try struct {

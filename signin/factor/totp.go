@@ -1,9 +1,11 @@
 package factor
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"image/png"
 	"strings"
 
 	"github.com/pquerna/otp"
@@ -17,8 +19,9 @@ import (
 
 // An authenticator app's codes: what every app knows (RFC 6238 §4).
 const (
-	totpPeriod = 30 // seconds
-	totpSecret = 20 // bytes (RFC 4226 §4)
+	totpPeriod = 30  // seconds
+	totpSecret = 20  // bytes (RFC 4226 §4)
+	qrSize     = 200 // pixels
 )
 
 var totpOptions = totp.ValidateOpts{Period: totpPeriod, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1}
@@ -27,6 +30,7 @@ var totpOptions = totp.ValidateOpts{Period: totpPeriod, Digits: otp.DigitsSix, A
 type NewTOTP struct {
 	Secret string // base32, in groups of four
 	URL    string // otpauth://, as QR codes carry it
+	PNG    []byte // the QR code
 }
 
 // BeginTOTP makes a secret, which serves once a code of it was given.
@@ -62,7 +66,15 @@ func shownTOTP(p Person, raw []byte) (NewTOTP, error) {
 	for len(text) > 4 {
 		groups, text = append(groups, text[:4]), text[4:]
 	}
-	return NewTOTP{Secret: strings.Join(append(groups, text), " "), URL: key.URL()}, nil
+	img, err := key.Image(qrSize, qrSize)
+	if err != nil {
+		return NewTOTP{}, err
+	}
+	var code bytes.Buffer
+	if err := png.Encode(&code, img); err != nil {
+		return NewTOTP{}, err
+	}
+	return NewTOTP{PNG: code.Bytes(), Secret: strings.Join(append(groups, text), " "), URL: key.URL()}, nil
 }
 
 // FinishTOTP takes the app over once it gives the right code.
