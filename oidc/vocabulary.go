@@ -30,7 +30,7 @@ const (
 	RequestNotSupported     = "request_not_supported"
 	RequestURINotSupported  = "request_uri_not_supported"
 	RegistrationUnsupported = "registration_not_supported"
-	InvalidRequestURI       = "invalid_request_uri"   // RFC 9101 §6.2
+	InvalidRequestURI       = "invalid_request_uri"   // RFC 9101 §7
 	InvalidDPoPProof        = "invalid_dpop_proof"    // RFC 9449 §5
 	InvalidTarget           = "invalid_target"        // RFC 8693 §2.2.2
 	AuthorizationPending    = "authorization_pending" // RFC 8628 §3.5

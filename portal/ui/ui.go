@@ -171,6 +171,7 @@ func initial(name string) string {
 
 type options struct {
 	crossOriginForm bool
+	noReferrer      bool
 	scriptHashes    []string
 }
 
@@ -181,6 +182,10 @@ type Option func(*options)
 // origin. The page then sends no form-action directive: Chromium applies it to
 // redirects as well and would block the 303 to an identity provider.
 func CrossOriginForm() Option { return func(o *options) { o.crossOriginForm = true } }
+
+// NoReferrer has the browser tell no page where it came from: of pages that a
+// secret address led to.
+func NoReferrer() Option { return func(o *options) { o.noReferrer = true } }
 
 func inlineScript(hash string) Option {
 	return func(o *options) { o.scriptHashes = append(o.scriptHashes, hash) }
@@ -200,6 +205,9 @@ func (u *UI) Render(w http.ResponseWriter, r *http.Request, status int, name str
 		return
 	}
 	httpx.Page{AnyFormAction: o.crossOriginForm, ScriptHashes: o.scriptHashes, HTTPS: u.https}.Set(w.Header())
+	if o.noReferrer {
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
