@@ -88,6 +88,17 @@ CREATE TABLE applications (
 
 CREATE UNIQUE INDEX applications_default ON applications (environment_id) WHERE is_default;
 
+CREATE TABLE attempts (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  key            TEXT NOT NULL,            -- kind:hash or kind:prefix
+  failures       BIGINT NOT NULL,
+  last_at        BIGINT NOT NULL,
+  free_at        BIGINT NOT NULL,          -- no try before
+  PRIMARY KEY (environment_id, key)
+);
+
+CREATE INDEX attempts_last ON attempts (last_at);
+
 CREATE TABLE audit_checkpoints (
   tenant_id TEXT NOT NULL DEFAULT '' PRIMARY KEY,
   seq       BIGINT NOT NULL,
@@ -185,6 +196,19 @@ CREATE TABLE break_glass_links (
 
 CREATE INDEX break_glass_links_expiry ON break_glass_links (expires_at);
 
+CREATE TABLE challenges (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  holder         TEXT NOT NULL,            -- the flow or the session
+  kind           TEXT NOT NULL,            -- code, login, register, totp
+  user_id        TEXT NOT NULL DEFAULT '',
+  secret         TEXT NOT NULL,            -- encrypted, bound to this row
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, holder, kind)
+);
+
+CREATE INDEX challenges_expiry ON challenges (expires_at);
+
 CREATE TABLE counts (
   tenant_id     TEXT NOT NULL,
   connection_id TEXT NOT NULL,
@@ -259,6 +283,23 @@ CREATE TABLE event_types (
   PRIMARY KEY (environment_id, key)
 );
 
+CREATE TABLE factors (
+  environment_id TEXT NOT NULL,
+  user_id        TEXT NOT NULL,
+  id             TEXT NOT NULL,
+  kind           TEXT NOT NULL CHECK (kind IN ('totp', 'webauthn')),
+  name           TEXT NOT NULL,
+  secret         TEXT NOT NULL,            -- the shared secret or the credential record, encrypted, bound to this row
+  credential     TEXT NOT NULL DEFAULT '', -- SHA-256 of the credential id
+  last_step      BIGINT NOT NULL DEFAULT 0, -- of a code that was used: it does not serve twice
+  created_at     BIGINT NOT NULL,
+  last_used_at   BIGINT,
+  PRIMARY KEY (environment_id, user_id, id),
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX factors_credential ON factors (environment_id, credential) WHERE credential <> '';
+
 CREATE TABLE feature_flags (
   environment_id    TEXT NOT NULL,
   feature_id        TEXT NOT NULL,
@@ -312,7 +353,7 @@ CREATE TABLE flows (
   session_id     TEXT NOT NULL DEFAULT '', -- that the sign-in ended in; empty with finished_at: it was refused
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
-  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '',
+  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (environment_id, id)
 );
 
@@ -675,6 +716,15 @@ CREATE INDEX memberships_user_name ON memberships (tenant_id, user_name_key) WHE
 
 CREATE INDEX memberships_waiting ON memberships (tenant_id, status, created_at, id) WHERE status <> 'active';
 
+CREATE TABLE oauth_replays (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  hash           TEXT NOT NULL,            -- SHA-256 over kind, holder and jti
+  expires_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, hash)
+);
+
+CREATE INDEX oauth_replays_expiry ON oauth_replays (expires_at);
+
 CREATE TABLE oidc_replays (
   tenant_id     TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
   connection_id TEXT NOT NULL,
@@ -695,6 +745,31 @@ CREATE TABLE outbox (
 );
 
 CREATE INDEX outbox_created ON outbox (created_at);
+
+CREATE TABLE password_history (
+  environment_id TEXT NOT NULL,
+  user_id        TEXT NOT NULL,
+  seq            BIGINT NOT NULL,
+  hash           TEXT NOT NULL,
+  created_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, user_id, seq),
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE password_resets (
+  environment_id TEXT NOT NULL,
+  hash           TEXT NOT NULL,            -- of the mailed token
+  user_id        TEXT NOT NULL,
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, hash),
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX password_resets_expiry ON password_resets (expires_at);
+
+CREATE INDEX password_resets_user ON password_resets (environment_id, user_id, created_at);
 
 CREATE TABLE permission_categories (
   environment_id TEXT NOT NULL REFERENCES environments (id),
@@ -758,6 +833,29 @@ CREATE TABLE policies (
   PRIMARY KEY (environment_id, tenant_id, kind)
 );
 
+CREATE TABLE pushed_requests (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  hash           TEXT NOT NULL,            -- of the reference in request_uri
+  client_id      TEXT NOT NULL,
+  request        TEXT NOT NULL,            -- its parameters
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, hash)
+);
+
+CREATE INDEX pushed_requests_expiry ON pushed_requests (expires_at);
+
+CREATE TABLE recovery_codes (
+  environment_id TEXT NOT NULL,
+  user_id        TEXT NOT NULL,
+  hash           TEXT NOT NULL,            -- a MAC under the master key
+  created_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, user_id, hash),
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
 CREATE TABLE refresh_families (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   id             TEXT NOT NULL,
@@ -773,7 +871,7 @@ CREATE TABLE refresh_families (
   idle_expires_at BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
   revoked_at     BIGINT,
-  revoke_reason  TEXT NOT NULL DEFAULT '',
+  revoke_reason  TEXT NOT NULL DEFAULT '', jkt TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 
@@ -782,6 +880,20 @@ CREATE INDEX refresh_families_expiry ON refresh_families (expires_at);
 CREATE INDEX refresh_families_session ON refresh_families (environment_id, session_id);
 
 CREATE INDEX refresh_families_user ON refresh_families (environment_id, user_id, tenant_id);
+
+CREATE TABLE remembered_devices (
+  environment_id TEXT NOT NULL,
+  hash           TEXT NOT NULL,            -- of the cookie
+  user_id        TEXT NOT NULL,
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, hash),
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX remembered_devices_expiry ON remembered_devices (expires_at);
+
+CREATE INDEX remembered_devices_user ON remembered_devices (environment_id, user_id);
 
 CREATE TABLE role_permissions (
   environment_id  TEXT NOT NULL,

@@ -1,4 +1,5 @@
-// Package oidc is the vocabulary that OpenID Connect and OAuth 2.0 share on
-// both of our sides: names of scopes, errors, token types and events, and PKCE
-// (RFC 7636). It owns no table and no route.
+// Package oidc is what both of our sides share of OpenID Connect and OAuth 2.0:
+// names of scopes, errors, token types and events, PKCE (RFC 7636), and the
+// documents and keys that others publish, remembered (RFC 7517). It owns no table
+// and no route.
 package oidc

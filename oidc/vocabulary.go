@@ -30,6 +30,12 @@ const (
 	RequestNotSupported     = "request_not_supported"
 	RequestURINotSupported  = "request_uri_not_supported"
 	RegistrationUnsupported = "registration_not_supported"
+	InvalidRequestURI       = "invalid_request_uri"   // RFC 9101 §7
+	InvalidDPoPProof        = "invalid_dpop_proof"    // RFC 9449 §5
+	InvalidTarget           = "invalid_target"        // RFC 8693 §2.2.2
+	AuthorizationPending    = "authorization_pending" // RFC 8628 §3.5
+	SlowDown                = "slow_down"
+	ExpiredToken            = "expired_token"
 )
 
 // Values of prompt (OpenID Connect Core §3.1.2.1).
@@ -56,4 +62,5 @@ const EventBackChannelLogout = "http://schemas.openid.net/event/backchannel-logo
 const (
 	GrantCode    = "authorization_code"
 	GrantRefresh = "refresh_token"
+	GrantClient  = "client_credentials" // RFC 6749 §4.4
 )

@@ -24,6 +24,7 @@ type Family struct {
 	ClientID    string
 	Scope       string
 	Nonce       string
+	JKT         string // thumbprint of the key that the tokens are bound to (RFC 9449 §5); empty: to none
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 
@@ -49,7 +50,7 @@ func (s *Service) StartFamily(ctx context.Context, q db.Queryer, f Family) (stri
 	}
 	f.seq = 1
 	made, err := q.Exec(ctx, sqlInsertFamily+q.Dialect().ForUpdate, f.Tenant, f.ID, f.Environment, f.Session, f.UserID, f.ClientID,
-		f.Scope, f.Nonce, db.At(now), db.At(now.Add(RefreshIdle)), db.At(now.Add(RefreshAbsolute)))
+		f.Scope, f.Nonce, db.At(now), db.At(now.Add(RefreshIdle)), db.At(now.Add(RefreshAbsolute)), f.JKT)
 	if err == nil && made == 0 {
 		err = ErrInvalidGrant
 	}
@@ -205,7 +206,7 @@ func (s *Service) Revoke(ctx context.Context, a actor.Actor, q db.Queryer, envir
 
 func (f *Family) scan(rows db.Rows) error {
 	var rotated, created, idle, expires, revoked db.Time
-	err := rows.Scan(&f.ID, &f.Tenant, &f.Session, &f.UserID, &f.ClientID, &f.Scope, &f.Nonce, &f.seq, &rotated, &created, &idle, &expires, &revoked)
+	err := rows.Scan(&f.ID, &f.Tenant, &f.Session, &f.UserID, &f.ClientID, &f.Scope, &f.Nonce, &f.seq, &rotated, &created, &idle, &expires, &revoked, &f.JKT)
 	f.rotated, f.CreatedAt, f.idleEnd, f.ExpiresAt, f.revoked = rotated.Time, created.Time, idle.Time, expires.Time, revoked.Time
 	return err
 }

@@ -161,14 +161,14 @@ RETURNING session_id, tenant_id, user_id, request, created_at, expires_at, famil
 WHERE environment_id = $1 AND hash = $2 AND client_id = $3 AND used_at IS NOT NULL`
 )
 
-const familyColumns = `id, tenant_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, revoked_at`
+const familyColumns = `id, tenant_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, revoked_at, jkt`
 
 const (
 	// sqlInsertFamily locks the part of the session: its end waits for the family
 	// and revokes it, or has happened and no family is made.
 	sqlInsertFamily = `INSERT INTO refresh_families
-(tenant_id, id, environment_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at)
-SELECT t.tenant_id, $2, t.environment_id, t.session_id, $5, $6, $7, $8, 1, CAST($9 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($11 AS BIGINT)
+(tenant_id, id, environment_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, jkt)
+SELECT t.tenant_id, $2, t.environment_id, t.session_id, $5, $6, $7, $8, 1, CAST($9 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($11 AS BIGINT), $12
 FROM session_tenants t JOIN sessions s ON s.environment_id = t.environment_id AND s.id = t.session_id
 WHERE t.tenant_id = $1 AND t.session_id = $4 AND t.environment_id = $3 AND t.ended_at IS NULL AND s.ended_at IS NULL`
 	sqlRotateFamily = `UPDATE refresh_families SET seq = seq + 1, rotated_at = $5, idle_expires_at = $6

@@ -141,7 +141,11 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 	if v.status() == directory.StatusPendingApproval {
 		return s.finishWaiting(ctx, a, q, f, identity, login)
 	}
-	if out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, identity, v, userID, membership, in.SessionCookie); err != nil {
+	out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, v.decision, userID, sessions.Proof{
+		Tenant: identity.Tenant, Membership: membership, Connection: identity.Connection, Method: identity.Protocol,
+		AMR: identity.AMR, ACR: identity.ACR, AuthTime: identity.At, SatisfiedAt: s.clock.Now(), NotAfter: identity.SessionEnd, Upstream: identity.Upstream, UpstreamSubject: identity.UpstreamSubject,
+	}, in.SessionCookie)
+	if err != nil {
 		return out, err
 	}
 	a.Session, out.UserID = out.Session.ID, userID
@@ -394,18 +398,14 @@ func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, iden
 // startSession adds the tenant to the session that the browser already has, if
 // it is this person's and not older than the tenant allows, or starts a new one
 // in its place.
-func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, v verdict, userID, membership, cookie string) (sessions.Session, string, error) {
+func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, decision policy.Decision, userID string, proof sessions.Proof, cookie string) (sessions.Session, string, error) {
 	now := s.clock.Now()
-	proof := sessions.Proof{
-		Tenant: identity.Tenant, Membership: membership, Connection: identity.Connection, Method: identity.Protocol,
-		AMR: identity.AMR, ACR: identity.ACR, AuthTime: identity.At, SatisfiedAt: now, NotAfter: identity.SessionEnd, Upstream: identity.Upstream, UpstreamSubject: identity.UpstreamSubject,
-	}
 	if proof.AuthTime.IsZero() || proof.AuthTime.After(now) {
 		proof.AuthTime = now
 	}
 	start := sessions.Login{
-		Environment: f.Environment, UserID: userID, Idle: v.decision.Idle, Absolute: v.decision.Absolute, ForceLogin: v.decision.ForceLogin,
-		UserAgent: a.UserAgent, Proof: proof, MaxConcurrent: v.decision.MaxConcurrent,
+		Environment: f.Environment, UserID: userID, Idle: decision.Idle, Absolute: decision.Absolute, ForceLogin: decision.ForceLogin,
+		UserAgent: a.UserAgent, Proof: proof, MaxConcurrent: decision.MaxConcurrent,
 	}
 	if a.IP.IsValid() {
 		start.IP = a.IP.String()
@@ -413,7 +413,7 @@ func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer,
 	if cookie != "" {
 		old, err := s.sessions.Find(ctx, q, f.Environment, cookie)
 		switch {
-		case err == nil && old.UserID == userID && now.Before(old.CreatedAt.Add(v.decision.Absolute)):
+		case err == nil && old.UserID == userID && now.Before(old.CreatedAt.Add(decision.Absolute)):
 			return s.sessions.Satisfy(ctx, a, q, old, start)
 		case err == nil:
 			if _, err := s.sessions.End(ctx, a, q, sessions.Selector{Environment: f.Environment, Session: old.ID}, "replaced"); err != nil {

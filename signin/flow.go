@@ -57,6 +57,10 @@ type Flow struct {
 	ExpiresAt    time.Time
 	FinishedAt   time.Time
 
+	// UserID is who has proved himself without an identity provider; empty: nobody.
+	UserID string
+
+	proof       proof
 	browserHash string
 	linkHash    string // of the token of the link that begins it; see TestStart
 }
@@ -285,15 +289,18 @@ func (s *Service) flow(ctx context.Context, q db.Queryer, environment, flowID st
 	if !id.Valid(id.Flow, flowID) {
 		return f, errFlowUnknown
 	}
-	var request string
+	var request, proof string
 	var created, expires, finished db.Time
 	err := q.QueryRow(ctx, sqlFlow, environment, flowID).Scan(&f.ID, &f.browserHash, &f.Organization, &f.Tenant, &f.Connection, &f.Purpose,
-		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash)
+		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash, &f.UserID, &proof)
 	if errors.Is(err, db.ErrNotFound) {
 		return f, errFlowUnknown
 	}
+	if err != nil {
+		return f, err
+	}
 	f.Request, f.CreatedAt, f.ExpiresAt, f.FinishedAt = json.RawMessage(request), created.Time, expires.Time, finished.Time
-	return f, err
+	return f, json.Unmarshal([]byte(proof), &f.proof)
 }
 
 // clip drops a hint that cannot be one.

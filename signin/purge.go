@@ -54,3 +54,7 @@ func (s *Service) Purge(ctx context.Context, d db.DB) error {
 	}
 	return nil
 }
+
+// PurgeFactors drops what has run out of tries, codes, links and remembered
+// browsers.
+func (s *Service) PurgeFactors(ctx context.Context) error { return s.factors.Purge(ctx) }

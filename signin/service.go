@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/sessions"
+	"github.com/gatehouse-id/gatehouse/signin/factor"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -22,6 +23,7 @@ type Service struct {
 	sessions  *sessions.Service
 	clock     clock.Clock
 	joiner    Joiner // nil: nobody is invited
+	factors   *factor.Service
 }
 
 // Deps are what signing in stands on.
@@ -40,6 +42,6 @@ type Deps struct {
 func New(d Deps) *Service {
 	return &Service{
 		db: d.DB, vault: d.Vault, tenants: d.Tenants, directory: d.Directory,
-		policy: d.Policy, rbac: d.RBAC, sessions: d.Sessions, clock: d.Clock,
+		policy: d.Policy, rbac: d.RBAC, sessions: d.Sessions, clock: d.Clock, factors: factor.New(d.DB, d.Vault, d.Clock),
 	}
 }

@@ -6,7 +6,7 @@ const (
 		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 
-	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash
+	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof
 		FROM flows WHERE environment_id = $1 AND id = $2`
 
 	// A flow that a link began becomes the browser's that opens it first.
@@ -14,6 +14,9 @@ const (
 		WHERE environment_id = $1 AND id = $2 AND browser_hash = '' AND finished_at IS NULL`
 
 	sqlChooseConnection = `UPDATE flows SET tenant_id = $3, connection_id = $4
+		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
+
+	sqlProveFlow = `UPDATE flows SET tenant_id = $3, user_id = $4, proof = $5
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
 	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6
@@ -110,4 +113,15 @@ const (
 		WHERE m.environment_id = $1 AND m.user_id = $2 AND m.status <> 'pending_approval' AND m.disabled_at IS NULL AND m.hidden_at IS NULL
 		AND (m.expires_at IS NULL OR m.expires_at > $3) AND (m.scim_resources = 0 OR m.scim_active > 0)
 		ORDER BY m.tenant_id LIMIT 1000`
+
+	// The same, as a person chooses among them.
+	sqlAccounts = `SELECT m.tenant_id, t.name FROM memberships m
+		JOIN tenants t ON t.environment_id = m.environment_id AND t.id = m.tenant_id AND t.status = 'active'
+		WHERE m.environment_id = $1 AND m.user_id = $2 AND m.status <> 'pending_approval' AND m.disabled_at IS NULL AND m.hidden_at IS NULL
+		AND (m.expires_at IS NULL OR m.expires_at > $3) AND (m.scim_resources = 0 OR m.scim_active > 0)
+		ORDER BY t.name, m.tenant_id LIMIT 200`
+
+	sqlPersonRules = `SELECT tenant_id, kind, body FROM policies
+		WHERE environment_id = $1 AND kind IN ('lockout', 'password', 'mfa') AND (tenant_id = ''
+		OR tenant_id IN (SELECT m.tenant_id FROM memberships m WHERE m.environment_id = $1 AND m.user_id = $2))`
 )

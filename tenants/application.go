@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"encoding/json"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -46,6 +47,14 @@ type ApplicationSettings struct {
 	IDTokenAlg             string   `json:"id_token_alg"`
 	AccessTokenAlg         string   `json:"access_token_alg"`
 	AuthMethod             string   `json:"auth_method"`
+	// JWKS, or JWKSURI where they are published, are the keys of a client that
+	// authenticates by private_key_jwt.
+	JWKS    json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI string          `json:"jwks_uri,omitempty"`
+	// RequirePAR: authorization requests must have been pushed (RFC 9126 §6).
+	RequirePAR bool `json:"require_par,omitempty"`
+	// RequireDPoP: tokens must be bound to a key (RFC 9449 §5.2).
+	RequireDPoP bool `json:"require_dpop,omitempty"`
 }
 
 // Access to an application.
@@ -81,6 +90,9 @@ type ApplicationPatch struct {
 
 // maxURIs bounds each list of addresses of an application.
 const maxURIs = 50
+
+// usesSecret reports whether the client authenticates by a secret.
+func (a Application) usesSecret() bool { return a.AuthMethod == AuthBasic || a.AuthMethod == AuthPost }
 
 // CheckSecret reports whether s is the client secret, in constant time.
 func (a Application) CheckSecret(s string) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/id"
 	"github.com/gatehouse-id/gatehouse/internal/secret"
+	"github.com/gatehouse-id/gatehouse/keys"
 )
 
 // CreateApplication registers a client of the OpenID provider and gives its
@@ -55,7 +56,7 @@ func (s *Service) CreateApplication(ctx context.Context, a actor.Actor, q db.Que
 		return Application{}, "", err
 	}
 	plain := ""
-	if app.AuthMethod != AuthNone {
+	if app.usesSecret() {
 		plain = secret.New(secret.ClientSecret, app.ID)
 		app.SecretHash = secret.Hash(plain)
 	}
@@ -171,8 +172,8 @@ func (s *Service) RotateApplicationSecret(ctx context.Context, a actor.Actor, q 
 	if err != nil {
 		return Application{}, "", err
 	}
-	if before.AuthMethod == AuthNone {
-		return Application{}, "", fault.New(fault.Conflict, "public_client", "A public client has no secret.")
+	if !before.usesSecret() {
+		return Application{}, "", fault.New(fault.Conflict, "public_client", "This client has no secret.")
 	}
 	app, plain := before, secret.New(secret.ClientSecret, clientID)
 	app.SecretHash = secret.Hash(plain)
@@ -270,12 +271,29 @@ func (a *Application) check() error {
 			return invalid("invalid_value", "Choose all or assigned.", access.field)
 		}
 	}
-	methods := []string{AuthBasic, AuthPost, AuthNone}
+	methods := []string{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone}
 	if a.Type == Machine {
-		methods = methods[:2]
+		methods = methods[:3]
 	}
 	if !slices.Contains(methods, a.AuthMethod) {
 		return invalid("invalid_auth_method", "This authentication method is not available for this type of application.", "token_endpoint_auth_method")
+	}
+	return a.checkKeys()
+}
+
+// checkKeys holds a client that signs assertions to one place for its keys.
+func (a *Application) checkKeys() error {
+	switch {
+	case len(a.JWKS) > 0 && a.JWKSURI != "":
+		return invalid("invalid_jwks", "Give jwks or jwks_uri, not both.", "jwks_uri")
+	case a.AuthMethod == AuthPrivateKeyJWT && len(a.JWKS) == 0 && a.JWKSURI == "":
+		return invalid("jwks_required", "Give the client's public keys, or where they are published.", "jwks")
+	case len(a.JWKS) > 0:
+		if err := keys.CheckPublic(a.JWKS); err != nil {
+			return invalid("invalid_jwks", "Give a JSON Web Key Set of 1 to 20 public signing keys: RSA of 2048 bits or more, EC or Ed25519.", "jwks")
+		}
+	case a.JWKSURI != "":
+		return checkRedirectURI(a.JWKSURI, Web, "jwks_uri")
 	}
 	return nil
 }

@@ -80,13 +80,14 @@ const (
 	FeatureRoles           Feature = "roles"            // role-based authorization (product 100)
 	FeatureUserTokens      Feature = "user_tokens"      // personal tokens of the client-credentials kind (product 2.3)
 	FeatureUserAccessKeys  Feature = "user_access_keys" // personal tokens of the opaque kind
+	FeatureRememberDevice  Feature = "remember_device"  // no second factor again for 14 days (product 2.7)
 	FeatureEntitlementsAPI Feature = "enforce_entitlements_on_api"
 	FeatureShowImpersonate Feature = "show_impersonation" // in the tenant's own audit log (product 2.8)
 )
 
 var featureDefaults = map[Feature]bool{
 	FeatureInvitations: true, FeatureInviteLinks: true, FeatureGuests: true, FeatureSocialLogin: true, FeatureRoles: true,
-	FeatureUserTokens: true, FeatureUserAccessKeys: true, FeatureEntitlementsAPI: false, FeatureShowImpersonate: true,
+	FeatureUserTokens: true, FeatureUserAccessKeys: true, FeatureEntitlementsAPI: false, FeatureRememberDevice: false, FeatureShowImpersonate: true,
 }
 
 // Features lists every feature, sorted.

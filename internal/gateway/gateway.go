@@ -42,6 +42,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/signin/factor"
 	"github.com/gatehouse-id/gatehouse/tenants"
 	"github.com/gatehouse-id/gatehouse/webhooks"
 )
@@ -226,6 +227,8 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		{"signin.purge", time.Hour, func(ctx context.Context) error {
 			return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx), rp.Purge(ctx))
 		}},
+		{factor.JobPurge, time.Hour, m.Signin.PurgeFactors},
+		{provider.JobPurge, time.Hour, op.Purge},
 		{"scim.purge", time.Hour, scimLog.Purge},
 		{webhooks.JobPurge, time.Hour, a.Webhooks.Purge},
 		{api.PurgeJob, time.Hour, management.Purge},

@@ -2,15 +2,17 @@ package httpx
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/secret"
 )
 
-// The two cookies. The prefix binds them to the host and to Secure; browsers
+// The cookies. The prefix binds them to the host and to Secure; browsers
 // treat loopback as secure, so they also work on http://localhost.
 const (
 	browserCookie = "__Host-browser"
 	sessionCookie = "__Host-session"
+	deviceCookie  = "__Host-device"
 	opaqueLen     = 43 // of secret.Random
 )
 
@@ -41,6 +43,15 @@ func SetSessionCookie(w http.ResponseWriter, value string) { setCookie(w, sessio
 // ClearSessionCookie makes the browser forget its session.
 func ClearSessionCookie(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+// Device gives the secret of a browser that is not to be asked for a second factor
+// again; empty when there is none.
+func Device(r *http.Request) string { return opaqueCookie(r, deviceCookie) }
+
+// SetDevice hands such a secret to the browser.
+func SetDevice(w http.ResponseWriter, value string, life time.Duration) {
+	http.SetCookie(w, &http.Cookie{Name: deviceCookie, Value: value, Path: "/", MaxAge: int(life.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 func setCookie(w http.ResponseWriter, name, value string) {

@@ -10,10 +10,11 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/safehttp"
+	"github.com/gatehouse-id/gatehouse/oidc"
 )
 
 func guarded(o safehttp.Options) *providers {
-	return &providers{http: safehttp.New(o).HTTP(), m: map[string]*cached[*provider]{}}
+	return &providers{http: safehttp.New(o).HTTP(), m: map[string]*oidc.Cached[*provider]{}}
 }
 
 // sso 5.2: addresses inside our network, spelled in every way, are not asked:
@@ -33,15 +34,15 @@ func TestInnerAddresses(t *testing.T) {
 		if fault.CodeOf(err) != "OIDC_DISCOVERY" || !strings.HasPrefix(cause(err), "fetch_") {
 			t.Errorf("%s: %v (%s)", address, err, cause(err))
 		}
-		keys := &keySet{url: address, http: p.http}
-		if _, _, err := keys.find(t.Context(), "", now, nil); err == nil {
+		keys := oidc.NewKeySet(address, p.http)
+		if _, _, err := keys.Find(t.Context(), "", now, nil); err == nil {
 			t.Errorf("keys at %s", address)
 		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := do(p.http, r); err == nil {
+		if _, _, err := oidc.Do(p.http, r); err == nil {
 			t.Errorf("userinfo at %s", address)
 		}
 	}
@@ -107,7 +108,7 @@ func TestHostileAnswers(t *testing.T) {
 			if fault.CodeOf(err) != "OIDC_DISCOVERY" || !strings.HasPrefix(cause(err), k.cause) {
 				t.Errorf("%v (%s)", err, cause(err))
 			}
-			if _, _, err := (&keySet{url: server.URL, http: p.http}).find(t.Context(), "", now, nil); err == nil {
+			if _, _, err := (oidc.NewKeySet(server.URL, p.http)).Find(t.Context(), "", now, nil); err == nil {
 				t.Error("keys were read")
 			}
 		})

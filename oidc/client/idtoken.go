@@ -16,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-id/gatehouse/internal/entra"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -63,7 +64,7 @@ func expect(conn tenants.SSOConnection, now time.Time) expectation {
 // verifyIDToken judges an ID token (OpenID Connect Core §3.1.3.7). The checks
 // that were made stand in the log, in order, whatever the outcome. The claims are
 // given as far as they could be read, also with an error.
-func verifyIDToken(ctx context.Context, raw string, keys *keySet, want expectation, log *checkLog) (verified, error) {
+func verifyIDToken(ctx context.Context, raw string, keys *oidc.KeySet, want expectation, log *checkLog) (verified, error) {
 	v, err := verifyJWT(ctx, raw, typsIDToken, keys, want.now, log)
 	if err != nil {
 		return v, err

@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -26,7 +27,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // signer is a provider's key with the key set that knows it.
 type signer struct {
 	key  *ecdsa.PrivateKey
-	keys *keySet
+	keys *oidc.KeySet
 }
 
 func newSigner(t testing.TB) signer {
@@ -39,10 +40,8 @@ func newSigner(t testing.TB) signer {
 }
 
 // known is a key set that was just read.
-func known(keys ...jose.JSONWebKey) *keySet {
-	return &keySet{url: "http://127.0.0.1:1/", http: http.DefaultClient, doc: cached[*published]{
-		value: &published{keys}, known: true, until: now.Add(time.Hour), tried: now,
-	}}
+func known(keys ...jose.JSONWebKey) *oidc.KeySet {
+	return oidc.FixedKeys(keys...)
 }
 
 func (s signer) judge(t testing.TB, raw string) (verified, *checkLog, error) {
@@ -133,11 +132,11 @@ func TestSerialization(t *testing.T) {
 
 	// Keys of one kid are told apart by type; a weak or foreign one is no candidate.
 	other := newSigner(t)
-	published := s.keys.doc.value
-	published.keys = append(published.keys, jose.JSONWebKey{Key: other.key.Public(), KeyID: "k1", Algorithm: "ES256"})
+	own := jose.JSONWebKey{Key: s.key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}
+	s.keys = known(own, jose.JSONWebKey{Key: other.key.Public(), KeyID: "k1", Algorithm: "ES256"})
 	bad("two keys of one kid", raw, "OIDC_KEY_AMBIGUOUS")
-	published.keys[0].Algorithm = "ES384"
-	published.keys = published.keys[:1]
+	own.Algorithm = "ES384"
+	s.keys = known(own)
 	bad("a key that names another algorithm", raw, "OIDC_ALG")
 }
 
@@ -182,13 +181,13 @@ func TestKeySetReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ks := &keySet{url: "http://keys.example/", http: &http.Client{Transport: answer(body)}}
-		if got, _, err := ks.find(t.Context(), "", now, nil); err != nil || len(got) != k.want {
+		ks := oidc.NewKeySet("http://keys.example/", &http.Client{Transport: answer(body)})
+		if got, _, err := ks.Find(t.Context(), "", now, nil); err != nil || len(got) != k.want {
 			t.Errorf("%s: %d keys, %v", name, len(got), err)
 		}
 	}
-	ks := &keySet{url: "http://keys.example/", http: &http.Client{Transport: answer("<html>")}}
-	if _, _, err := ks.find(t.Context(), "k", now, nil); err == nil {
+	ks := oidc.NewKeySet("http://keys.example/", &http.Client{Transport: answer("<html>")})
+	if _, _, err := ks.Find(t.Context(), "k", now, nil); err == nil {
 		t.Error("HTML was taken for keys")
 	}
 }

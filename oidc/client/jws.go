@@ -2,9 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,19 +11,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
 )
 
-// algorithms are the signatures that are accepted: asymmetric ones only. A MAC
-// under a client secret proves nothing that the secret's other holders could
-// not have made, and one under a public key proves nothing at all.
-var algorithms = []jose.SignatureAlgorithm{
-	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
-	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
-}
-
 const (
-	maxToken   = 64 << 10 // bytes; a token with 200 groups has about 10,000
-	minRSABits = 2048
+	maxToken = 64 << 10 // bytes; a token with 200 groups has about 10,000
 )
 
 // refusals, each with its own code.
@@ -59,7 +48,7 @@ type verified struct {
 
 // verifyJWT reads a token that one of the keys signed. Its claims are still to
 // be judged.
-func verifyJWT(ctx context.Context, raw string, typs []string, keys *keySet, now time.Time, log *checkLog) (verified, error) {
+func verifyJWT(ctx context.Context, raw string, typs []string, keys *oidc.KeySet, now time.Time, log *checkLog) (verified, error) {
 	var v verified
 	payload, alg, err := signature(ctx, raw, typs, keys, now, log)
 	if err != nil {
@@ -78,12 +67,12 @@ func verifyJWT(ctx context.Context, raw string, typs []string, keys *keySet, now
 // signature gives the payload of a token and the algorithm that signed it. Of its
 // header only alg, kid, typ and crit count: keys that it carries or points to
 // (jwk, jku, x5c, x5u) are nobody's.
-func signature(ctx context.Context, raw string, typs []string, keys *keySet, now time.Time, log *checkLog) ([]byte, jose.SignatureAlgorithm, error) {
+func signature(ctx context.Context, raw string, typs []string, keys *oidc.KeySet, now time.Time, log *checkLog) ([]byte, jose.SignatureAlgorithm, error) {
 	if len(raw) > maxToken || strings.Count(raw, ".") != 2 {
 		return nil, "", log.fail("token", "a signed JWT in compact form", "", errTokenForm)
 	}
 	// ParseSigned refuses an alg outside the list, none and MACs included.
-	jws, err := jose.ParseSignedCompact(raw, algorithms)
+	jws, err := jose.ParseSignedCompact(raw, oidc.Algorithms)
 	if err != nil {
 		var unexpected *jose.ErrUnexpectedSignatureAlgorithm
 		if errors.As(err, &unexpected) {
@@ -124,14 +113,14 @@ func signature(ctx context.Context, raw string, typs []string, keys *keySet, now
 }
 
 // signingKey finds the one published key that may have signed.
-func signingKey(ctx context.Context, keys *keySet, header jose.Header, refused *published, now time.Time, log *checkLog) (jose.JSONWebKey, *published, error) {
-	candidates, doc, err := keys.find(ctx, header.KeyID, now, refused)
+func signingKey(ctx context.Context, keys *oidc.KeySet, header jose.Header, refused *oidc.Published, now time.Time, log *checkLog) (jose.JSONWebKey, *oidc.Published, error) {
+	candidates, doc, err := keys.Find(ctx, header.KeyID, now, refused)
 	if err != nil {
 		return jose.JSONWebKey{}, nil, log.fail("key", "the provider's published keys", "not reachable", errDiscovery.Because(err))
 	}
 	usable := candidates[:0:0]
 	for _, k := range candidates {
-		if keyFits(k, jose.SignatureAlgorithm(header.Algorithm)) {
+		if oidc.KeyFits(k, jose.SignatureAlgorithm(header.Algorithm)) {
 			usable = append(usable, k)
 		}
 	}
@@ -144,28 +133,4 @@ func signingKey(ctx context.Context, keys *keySet, header jose.Header, refused *
 		return jose.JSONWebKey{}, nil, log.fail("key", "a kid, because the provider publishes several keys", header.KeyID, errKeyUnclear)
 	}
 	return usable[0], doc, nil
-}
-
-// keyFits keeps a key to the algorithms of its type, and to its own alg if it
-// names one (RFC 7517 §4.4).
-func keyFits(k jose.JSONWebKey, alg jose.SignatureAlgorithm) bool {
-	if k.Algorithm != "" && k.Algorithm != string(alg) {
-		return false
-	}
-	switch key := k.Key.(type) {
-	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSABits && (strings.HasPrefix(string(alg), "RS") || strings.HasPrefix(string(alg), "PS"))
-	case *ecdsa.PublicKey:
-		switch alg {
-		case jose.ES256:
-			return key.Curve.Params().BitSize == 256
-		case jose.ES384:
-			return key.Curve.Params().BitSize == 384
-		case jose.ES512:
-			return key.Curve.Params().BitSize == 521
-		}
-	case ed25519.PublicKey:
-		return alg == jose.EdDSA
-	}
-	return false
 }

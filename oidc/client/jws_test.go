@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -167,7 +168,7 @@ func TestKeyReplacedUnderItsID(t *testing.T) {
 	for _, kid := range []string{"k1", ""} {
 		old, fresh := newSigner(t), newSigner(t)
 		at := &serving{keys: []jose.JSONWebKey{{Key: old.key.Public(), KeyID: kid}}}
-		keys := &keySet{url: "http://keys.example/", http: &http.Client{Transport: at}}
+		keys := oidc.NewKeySet("http://keys.example/", &http.Client{Transport: at})
 		judge := func(s signer, when time.Duration) error {
 			want := want
 			want.now = now.Add(when)
@@ -244,7 +245,7 @@ func TestCheckIssuer(t *testing.T) {
 		if ok {
 			continue
 		}
-		p := &providers{http: &http.Client{Transport: answer(nil)}, m: map[string]*cached[*provider]{}}
+		p := &providers{http: &http.Client{Transport: answer(nil)}, m: map[string]*oidc.Cached[*provider]{}}
 		if _, err := p.get(t.Context(), issuer, now); fault.CodeOf(err) != "OIDC_ENTRA_ISSUER" {
 			t.Errorf("%s is asked: %v", issuer, err)
 		}

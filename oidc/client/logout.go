@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/sessions"
 )
 
@@ -75,7 +76,7 @@ func logoutToken(r *http.Request) (string, error) {
 
 // verifyLogout judges a logout token (OpenID Connect Back-Channel Logout §2.6).
 // Its age is bounded by iat too, so that used ones need not be remembered for long.
-func verifyLogout(ctx context.Context, raw string, keys *keySet, want expectation) (verified, error) {
+func verifyLogout(ctx context.Context, raw string, keys *oidc.KeySet, want expectation) (verified, error) {
 	log := &checkLog{}
 	v, err := verifyJWT(ctx, raw, typsLogout, keys, want.now, log)
 	if err != nil {

@@ -3,9 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,11 +15,11 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/internal/entra"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
 )
 
 const (
-	maxProviders = 10_000  // remembered
-	maxDocument  = 1 << 20 // bytes of any document of a provider
+	maxProviders = 10_000 // remembered
 )
 
 // provider is what discovery said of an issuer (OpenID Connect Discovery §3).
@@ -30,7 +28,7 @@ type provider struct {
 	auth     string
 	token    string
 	userinfo string
-	keys     *keySet
+	keys     *oidc.KeySet
 	// issParameter: the provider promises iss in its answers (RFC 9207 §3).
 	issParameter bool
 	authMethods  []string
@@ -40,7 +38,7 @@ type provider struct {
 type providers struct {
 	http *http.Client
 	mu   sync.Mutex
-	m    map[string]*cached[*provider]
+	m    map[string]*oidc.Cached[*provider]
 }
 
 var (
@@ -74,11 +72,11 @@ func (p *providers) get(ctx context.Context, issuer string, now time.Time) (*pro
 		if len(p.m) >= maxProviders {
 			clear(p.m)
 		}
-		doc = &cached[*provider]{}
+		doc = &oidc.Cached[*provider]{}
 		p.m[issuer] = doc
 	}
 	p.mu.Unlock()
-	found, err := doc.get(ctx, now, func(*provider) bool { return true }, func(ctx context.Context, old *provider) (*provider, time.Duration, error) {
+	found, err := doc.Get(ctx, now, func(*provider) bool { return true }, func(ctx context.Context, old *provider) (*provider, time.Duration, error) {
 		return p.discover(ctx, issuer, old)
 	})
 	if err != nil && fault.KindOf(err) == 0 {
@@ -88,7 +86,7 @@ func (p *providers) get(ctx context.Context, issuer string, now time.Time) (*pro
 }
 
 func (p *providers) discover(ctx context.Context, issuer string, old *provider) (*provider, time.Duration, error) {
-	body, header, err := fetch(ctx, p.http, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+	body, header, err := oidc.Fetch(ctx, p.http, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
 	if err != nil {
 		return nil, 0, errDiscovery.Because(err)
 	}
@@ -116,12 +114,12 @@ func (p *providers) discover(ctx context.Context, issuer string, old *provider) 
 	}
 	fresh := &provider{
 		issuer: issuer, auth: doc.Auth, token: doc.Token, userinfo: doc.Userinfo, issParameter: doc.IssParameter, authMethods: doc.AuthMethods,
-		keys: &keySet{url: doc.JWKS, http: p.http},
+		keys: oidc.NewKeySet(doc.JWKS, p.http),
 	}
-	if old != nil && old.keys.url == doc.JWKS {
+	if old != nil && old.keys.URL() == doc.JWKS {
 		fresh.keys = old.keys
 	}
-	return fresh, ttl(header), nil
+	return fresh, oidc.TTL(header), nil
 }
 
 // reachable holds an address to https; to http only where the issuer itself is,
@@ -147,32 +145,4 @@ func (p *providers) logIn(ctx context.Context, issuer string, now time.Time) (*p
 // context makes the OAuth library fetch through the guarded client.
 func (p *providers) context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, p.http)
-}
-
-// fetch reads a document. Compressed ones are not asked for and not unpacked.
-func fetch(ctx context.Context, c *http.Client, address string) ([]byte, http.Header, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.Header.Set("Accept", "application/json")
-	return do(c, r)
-}
-
-// do sends a request and reads the answer, which must be 200 and of at most
-// maxDocument bytes.
-func do(c *http.Client, r *http.Request) ([]byte, http.Header, error) {
-	res, err := c.Do(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("status %d", res.StatusCode)
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxDocument+1))
-	if err == nil && len(body) > maxDocument {
-		err = errors.New("the answer is too large")
-	}
-	return body, res.Header, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -95,7 +96,7 @@ func revocationIssuer(conn tenants.SSOConnection) string {
 
 // verifyRevocation judges the bearer token. Its audience is this connection's
 // address and nothing else, so that no other token of the issuer can be one.
-func verifyRevocation(ctx context.Context, raw string, keys *keySet, issuer, endpoint string, now time.Time) (verified, error) {
+func verifyRevocation(ctx context.Context, raw string, keys *oidc.KeySet, issuer, endpoint string, now time.Time) (verified, error) {
 	v, err := verifyJWT(ctx, raw, typsRevocation, keys, now, &checkLog{})
 	if err != nil {
 		if fault.KindOf(err) == fault.Invalid {

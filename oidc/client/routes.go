@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -50,7 +51,7 @@ const (
 func New(d db.DB, environments *tenants.Environments, t *tenants.Service, s *signin.Service, ses *sessions.Service, fetch *http.Client, p Pages, c clock.Clock, log *slog.Logger) *Handler {
 	return &Handler{
 		db: d, environments: environments, tenants: t, signin: s, sessions: ses, pages: p, clock: c, log: log,
-		providers: &providers{http: fetch, m: map[string]*cached[*provider]{}},
+		providers: &providers{http: fetch, m: map[string]*oidc.Cached[*provider]{}},
 		refusals:  limit.New(5, 100), machines: limit.New(machineRate, machineBurst),
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-id/gatehouse/oidc"
 )
 
 var (
@@ -57,7 +59,7 @@ func (h *Handler) askUserinfo(ctx context.Context, a *attempt, p *provider, acce
 	}
 	r.Header.Set("Authorization", "Bearer "+accessToken)
 	r.Header.Set("Accept", "application/json, application/jwt")
-	body, header, err := do(h.providers.http, r)
+	body, header, err := oidc.Do(h.providers.http, r)
 	if err != nil {
 		return nil, err
 	}

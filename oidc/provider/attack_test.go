@@ -349,7 +349,7 @@ func TestCodeAttacks(t *testing.T) {
 			"no grant type":          {func(f url.Values) { f.Del("grant_type") }, oidc.InvalidRequest},
 			"password":               {func(f url.Values) { f.Set("grant_type", "password") }, oidc.UnsupportedGrantType},
 			"implicit":               {func(f url.Values) { f.Set("grant_type", "implicit") }, oidc.UnsupportedGrantType},
-			"client_credentials":     {func(f url.Values) { f.Set("grant_type", "client_credentials") }, oidc.UnsupportedGrantType},
+			"client_credentials":     {func(f url.Values) { f.Set("grant_type", "client_credentials") }, oidc.UnauthorizedClient},
 			"code as refresh token":  {func(f url.Values) { f.Set("grant_type", "refresh_token"); f.Set("refresh_token", f.Get("code")) }, oidc.InvalidGrant},
 			"very long code":         {func(f url.Values) { f.Set("code", strings.Repeat("x", 50_000)) }, oidc.InvalidGrant},
 			"code with NUL":          {func(f url.Values) { f.Set("code", "\x00") }, oidc.InvalidRequest},

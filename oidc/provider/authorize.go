@@ -30,11 +30,20 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	if flow := p["resume"]; flow != "" {
 		return h.resume(w, r, env, a, flow)
 	}
+	isPushed := strings.HasPrefix(p["request_uri"], requestURI)
+	if isPushed {
+		if p, err = h.pushed(r.Context(), env, p, repeated); err != nil {
+			return err
+		}
+	}
 	app, err := h.target(r.Context(), env, p, repeated)
 	if err != nil {
 		return err
 	}
 	req, err := h.request(r.Context(), env, app, p, repeated)
+	if err == nil && app.RequirePAR && !isPushed {
+		err = refuse(oidc.InvalidRequest, "This application must push its requests.")
+	}
 	if err != nil {
 		return h.answerError(w, r, env, req, err)
 	}
@@ -169,7 +178,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	if err := h.tenants.CheckApplication(r.Context(), h.db, app, proof.Tenant, ses.UserID); err != nil {
 		return h.answerError(w, r, env, req, err)
 	}
-	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge})
+	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge, JKT: req.JKT})
 	if err != nil {
 		return err
 	}

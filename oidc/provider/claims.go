@@ -27,20 +27,33 @@ type identityClaims struct {
 
 // accessClaims are those of an access token (RFC 9068 §2.2).
 type accessClaims struct {
-	Issuer      string   `json:"iss"`
-	Subject     string   `json:"sub"`
-	Audience    string   `json:"aud"`
-	Expires     int64    `json:"exp"`
-	IssuedAt    int64    `json:"iat"`
-	ID          string   `json:"jti"`
-	ClientID    string   `json:"client_id"`
-	Scope       string   `json:"scope"`
-	Type        string   `json:"type"`
-	Roles       []string `json:"roles"`
-	Permissions []string `json:"permissions"`
+	Issuer       string        `json:"iss"`
+	Subject      string        `json:"sub"`
+	Audience     string        `json:"aud"`
+	Expires      int64         `json:"exp"`
+	IssuedAt     int64         `json:"iat"`
+	ID           string        `json:"jti"`
+	ClientID     string        `json:"client_id"`
+	Scope        string        `json:"scope"`
+	Type         string        `json:"type"`
+	Roles        []string      `json:"roles"`
+	Permissions  []string      `json:"permissions"`
+	Confirmation *confirmation `json:"cnf,omitempty"`
 	// Metadata is what applications keep of the member.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	identityClaims
+}
+
+// confirmation is the key that a token is bound to (RFC 9449 §6.1).
+type confirmation struct {
+	JKT string `json:"jkt"`
+}
+
+func confirm(jkt string) *confirmation {
+	if jkt == "" {
+		return nil
+	}
+	return &confirmation{jkt}
 }
 
 // idClaims are those of an ID token (OpenID Connect Core §2). The audience is a
@@ -75,7 +88,8 @@ func (g grant) accessClaims(env tenants.Environment, now time.Time, life time.Du
 	}
 	return accessClaims{
 		Issuer: env.BaseURL, Subject: g.session.UserID, Audience: g.app.ID, Expires: now.Add(life).Unix(), IssuedAt: now.Unix(), ID: id.Raw(),
-		ClientID: g.app.ID, Scope: g.scope, Type: userToken, Roles: roles, Permissions: permissions, Metadata: json.RawMessage(g.person.Metadata), identityClaims: g.identity(),
+		ClientID: g.app.ID, Scope: g.scope, Type: userToken, Roles: roles, Permissions: permissions,
+		Metadata: json.RawMessage(g.person.Metadata), Confirmation: confirm(g.jkt), identityClaims: g.identity(),
 	}
 }
 
@@ -88,4 +102,12 @@ func (g grant) idClaims(env tenants.Environment, now time.Time, life time.Durati
 		c.SessionExpiry = end.Unix()
 	}
 	return c
+}
+
+// jkt is the thumbprint of the key that the token is bound to; empty: to none.
+func (c accessClaims) jkt() string {
+	if c.Confirmation == nil {
+		return ""
+	}
+	return c.Confirmation.JKT
 }

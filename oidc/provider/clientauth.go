@@ -13,14 +13,15 @@ import (
 // credentials are what a client showed.
 type credentials struct {
 	id, secret string
-	basic      bool // by HTTP Basic
-	given      bool // a secret was sent at all
+	assertion  string // a JWT that the client signed
+	basic      bool   // by HTTP Basic
+	given      bool   // a secret was sent at all
 }
 
 // client authenticates the application that calls (RFC 6749 §2.3). A
-// confidential client may send its secret by HTTP Basic or in the body, whichever
-// is registered; a public client sends its id alone. Two methods at once are
-// refused (§2.3).
+// confidential client may send its secret by HTTP Basic or in the body; one with
+// keys signs an assertion (RFC 7523 §2.2); a public client sends its id alone. Two
+// methods at once are refused (§2.3), and so is another kind than is registered.
 func (h *Handler) client(ctx context.Context, r *http.Request, env tenants.Environment, p params) (tenants.Application, error) {
 	c, err := shown(r, p)
 	if err != nil {
@@ -35,6 +36,10 @@ func (h *Handler) client(ctx context.Context, r *http.Request, env tenants.Envir
 		return deny("The client is unknown or did not authenticate.")
 	case err != nil:
 		return tenants.Application{}, err
+	case app.AuthMethod == tenants.AuthPrivateKeyJWT && c.assertion != "":
+		return app, h.assertion(ctx, env, app, c.assertion)
+	case app.AuthMethod == tenants.AuthPrivateKeyJWT, c.assertion != "":
+		return deny("The client is unknown or did not authenticate.")
 	case app.AuthMethod == tenants.AuthNone && c.given:
 		return deny("This client is public and must not send a secret.")
 	case app.AuthMethod == tenants.AuthNone:
@@ -48,7 +53,7 @@ func (h *Handler) client(ctx context.Context, r *http.Request, env tenants.Envir
 func shown(r *http.Request, p params) (credentials, error) {
 	var c credentials
 	if p["client_assertion"] != "" || p["client_assertion_type"] != "" {
-		return c, &wireError{code: oidc.InvalidClient, description: "Client assertions are not supported."}
+		return signed(r, p)
 	}
 	if len(r.Header.Values("Authorization")) == 0 {
 		c.id, c.secret = p["client_id"], p["client_secret"]
@@ -68,6 +73,21 @@ func shown(r *http.Request, p params) (credentials, error) {
 		return c, refuse(oidc.InvalidRequest, "The client authenticated in two ways at once.")
 	case p["client_id"] != "" && p["client_id"] != c.id:
 		return c, refuse(oidc.InvalidRequest, "client_id names another client than the Authorization header.")
+	}
+	return c, nil
+}
+
+// signed reads an assertion's client, which its claims name where client_id is
+// left out (RFC 7521 §4.2); that it is true is seen when the signature is.
+func signed(r *http.Request, p params) (credentials, error) {
+	c := credentials{id: p["client_id"], assertion: p["client_assertion"], given: true}
+	switch {
+	case p["client_secret"] != "" || len(r.Header.Values("Authorization")) > 0:
+		return c, refuse(oidc.InvalidRequest, "The client authenticated in two ways at once.")
+	case p["client_assertion_type"] != assertionType || c.assertion == "":
+		return c, &wireError{code: oidc.InvalidClient, description: "client_assertion_type must be that of a JWT."}
+	case c.id == "":
+		c.id = claimedSubject(c.assertion)
 	}
 	return c, nil
 }

@@ -24,6 +24,7 @@ type metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	ResponseModes         []string `json:"response_modes_supported"`
@@ -39,20 +40,23 @@ type metadata struct {
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	DPoPAlgs              []string `json:"dpop_signing_alg_values_supported"`
 	IssParameter          bool     `json:"authorization_response_iss_parameter_supported"`
 	BackchannelLogout     bool     `json:"backchannel_logout_supported"`
 	BackchannelSession    bool     `json:"backchannel_logout_session_supported"`
 }
 
 func describe(env tenants.Environment) metadata {
-	confidential := []string{tenants.AuthBasic, tenants.AuthPost}
+	confidential := []string{tenants.AuthBasic, tenants.AuthPost, tenants.AuthPrivateKeyJWT}
 	return metadata{
 		Issuer:                env.BaseURL,
 		AuthorizationEndpoint: env.URL("/oauth2/authorize"), TokenEndpoint: env.URL("/oauth2/token"), UserinfoEndpoint: env.URL("/oauth2/userinfo"),
 		JWKSURI: env.URL("/oauth2/jwks"), RevocationEndpoint: env.URL("/oauth2/revoke"), IntrospectionEndpoint: env.URL("/oauth2/introspect"),
-		EndSessionEndpoint: env.URL("/oauth2/logout"),
-		Scopes:             knownScopes, ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
-		GrantTypes: []string{oidc.GrantCode, oidc.GrantRefresh}, SubjectTypes: []string{"public"}, IDTokenAlgs: keys.Algorithms,
+		EndSessionEndpoint: env.URL("/oauth2/logout"), PushEndpoint: env.URL("/oauth2/par"),
+		TokenAuthAlgs: signatureAlgorithms(), DPoPAlgs: signatureAlgorithms(),
+		Scopes: knownScopes, ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
+		GrantTypes: []string{oidc.GrantCode, oidc.GrantRefresh, oidc.GrantClient}, SubjectTypes: []string{"public"}, IDTokenAlgs: keys.Algorithms,
 		TokenAuthMethods: append(confidential, tenants.AuthNone), RevocationAuthMethods: append(confidential, tenants.AuthNone),
 		IntrospectAuthMethods: confidential, ChallengeMethods: []string{oidc.MethodS256},
 		Prompts: []string{oidc.PromptNone, oidc.PromptLogin, oidc.PromptConsent, oidc.PromptSelectAccount},

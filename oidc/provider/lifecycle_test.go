@@ -446,7 +446,7 @@ func TestStatementsOfGrants(t *testing.T) {
 		code := b.code(nil, "ada@acme.com")
 		form := params{"code": code, "redirect_uri": callback, "code_verifier": verifier}
 		ctx, counter := db.Count(w.ctx())
-		g, err := w.h.codeGrant(ctx, w.env, w.admin, w.app, form)
+		g, err := w.h.codeGrant(ctx, w.env, w.admin, w.app, "", form)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -454,7 +454,7 @@ func TestStatementsOfGrants(t *testing.T) {
 			w.Errorf("code: %d statements, %d round trips", n, trips)
 		}
 		ctx, counter = db.Count(w.ctx())
-		if _, err := w.h.refreshGrant(ctx, w.env, w.admin, w.app, params{"refresh_token": g.refresh}); err != nil {
+		if _, err := w.h.refreshGrant(ctx, w.env, w.admin, w.app, "", params{"refresh_token": g.refresh}); err != nil {
 			w.Fatal(err)
 		}
 		if n, trips := counter.Statements(), counter.RoundTrips(); n != 6 || trips != 4 {

@@ -20,6 +20,9 @@ func (h *Handler) UserToken(ctx context.Context, env tenants.Environment, token 
 	if err != nil {
 		return "", "", err
 	}
+	if c.jkt() != "" { // bound to a key, which nobody proves there
+		return "", "", errToken
+	}
 	for _, scope := range []string{oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopePhone, oidc.ScopeAddress} {
 		if !hasScope(c.Scope, scope) {
 			return "", "", errMeScope

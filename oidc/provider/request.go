@@ -30,6 +30,8 @@ type authRequest struct {
 	State        string `json:"state,omitempty"`
 	Nonce        string `json:"nonce,omitempty"`
 	Challenge    string `json:"code_challenge,omitempty"`
+	// JKT is the thumbprint of the key that the code is bound to (RFC 9449 §10).
+	JKT string `json:"dpop_jkt,omitempty"`
 	// Login: the person must prove himself anew.
 	Login bool `json:"login,omitempty"`
 	// MaxAge in seconds; nil: any.
@@ -54,6 +56,7 @@ type codeRequest struct {
 	Scope       string `json:"scope"`
 	Nonce       string `json:"nonce,omitempty"`
 	Challenge   string `json:"code_challenge,omitempty"`
+	JKT         string `json:"dpop_jkt,omitempty"`
 }
 
 // target checks what must hold before anything may be sent to the client: who
@@ -81,7 +84,7 @@ func (h *Handler) target(ctx context.Context, env tenants.Environment, p params,
 // request checks the rest. Its errors go to the client.
 func (h *Handler) request(ctx context.Context, env tenants.Environment, app tenants.Application, p params, repeated []string) (authRequest, error) {
 	req := authRequest{
-		ClientID: app.ID, RedirectURI: p["redirect_uri"], State: p["state"], Nonce: p["nonce"], Challenge: p["code_challenge"],
+		ClientID: app.ID, RedirectURI: p["redirect_uri"], State: p["state"], Nonce: p["nonce"], Challenge: p["code_challenge"], JKT: p["dpop_jkt"],
 		At: h.clock.Now().Unix(), organization: p["organization"], Connection: p["connection"], loginHint: p["login_hint"], domainHint: p["domain_hint"],
 	}
 	if p["response_mode"] == "form_post" {
@@ -96,8 +99,8 @@ func (h *Handler) request(ctx context.Context, env tenants.Environment, app tena
 		return req, refuse(oidc.InvalidRequest, "A parameter came more than once.")
 	case p["request"] != "": // OpenID Connect Core §6: signed and unsigned alike
 		return req, refuse(oidc.RequestNotSupported, "Request objects are not supported.")
-	case p["request_uri"] != "":
-		return req, refuse(oidc.RequestURINotSupported, "request_uri is not supported.")
+	case p["request_uri"] != "": // ours have been replaced by what they stand for
+		return req, refuse(oidc.RequestURINotSupported, "request_uri must be one that this server gave out.")
 	case p["registration"] != "":
 		return req, refuse(oidc.RegistrationUnsupported, "registration is not supported.")
 	case p["response_type"] == "":
@@ -108,6 +111,9 @@ func (h *Handler) request(ctx context.Context, env tenants.Environment, app tena
 		return req, refuse(oidc.InvalidRequest, "response_mode must be query or form_post.")
 	case len(req.Nonce) > maxNonce || len(req.loginHint) > maxHint || len(req.domainHint) > maxHint || len(req.organization) > maxHint || len(req.Connection) > maxHint:
 		return req, refuse(oidc.InvalidRequest, "A parameter is too long.")
+	}
+	if req.JKT != "" && !oidc.ValidChallenge(req.JKT) { // both are the base64url of a SHA-256
+		return req, refuse(oidc.InvalidRequest, "dpop_jkt is not the thumbprint of a key.")
 	}
 	if err := req.pkce(app, p["code_challenge_method"]); err != nil {
 		return req, err

@@ -71,7 +71,7 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 	claims, _, err := h.accessToken(r.Context(), env, p["token"])
 	switch {
 	case err == nil && claims.ClientID == app.ID:
-		body = introspectBody{Active: true, accessClaims: &claims, TokenType: "Bearer"}
+		body = introspectBody{Active: true, accessClaims: &claims, TokenType: tokenType(claims.jkt())}
 	case err != nil && fault.KindOf(err) != fault.Unauthenticated:
 		return err
 	}

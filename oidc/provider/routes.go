@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
@@ -64,13 +65,15 @@ type Handler struct {
 	log          *slog.Logger
 
 	discovery sync.Map // issuer → document
+	keySetsMu sync.Mutex
+	keySets   map[string]*oidc.KeySet // address → what applications publish there
 }
 
 // New makes the provider.
 func New(d Deps) *Handler {
 	return &Handler{
 		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
-		signin: d.Signin, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
 	}
 }
 
@@ -85,10 +88,11 @@ func (h *Handler) Mount(r chi.Router) {
 	r.Method(http.MethodGet, "/.well-known/openid-configuration", h.called(h.configuration, h.fail))
 	r.Method(http.MethodGet, "/.well-known/oauth-authorization-server", h.called(h.configuration, h.fail))
 	r.Method(http.MethodGet, "/oauth2/jwks", h.called(h.jwks, h.fail))
-	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth2/jwks", "/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"} {
+	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth2/jwks", "/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke", "/oauth2/par"} {
 		r.Options(path, preflight)
 	}
 	r.Method(http.MethodPost, "/oauth2/token", h.called(h.token, h.fail))
+	r.Method(http.MethodPost, "/oauth2/par", h.called(h.push, h.fail))
 	r.Method(http.MethodPost, "/oauth2/revoke", h.called(h.revoke, h.fail))
 	r.Method(http.MethodPost, "/oauth2/introspect", h.public(h.introspect, h.fail))
 	userinfo := h.called(h.userinfo, h.failBearer)
@@ -136,7 +140,7 @@ func preflight(w http.ResponseWriter, _ *http.Request) {
 	head := w.Header()
 	head.Set("Access-Control-Allow-Origin", "*")
 	head.Set("Access-Control-Allow-Methods", "GET, POST")
-	head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
 	head.Set("Access-Control-Max-Age", "7200")
 	w.WriteHeader(http.StatusNoContent)
 }

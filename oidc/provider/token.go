@@ -29,6 +29,7 @@ type grant struct {
 	scope   string
 	nonce   string
 	refresh string // the refresh token to hand out; empty: none
+	jkt     string // of the key that the tokens are bound to; empty: to none
 }
 
 // tokenBody is the answer of RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3.
@@ -38,7 +39,7 @@ type tokenBody struct {
 	ExpiresIn    int64  `json:"expires_in"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
-	Scope        string `json:"scope"`
+	Scope        string `json:"scope,omitempty"`
 }
 
 func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
@@ -50,22 +51,15 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	if err != nil {
 		return err
 	}
-	a.Name = app.Name
-	var g grant
-	switch p["grant_type"] {
-	case "":
-		return refuse(oidc.InvalidRequest, "grant_type is missing.")
-	case oidc.GrantCode:
-		g, err = h.codeGrant(r.Context(), env, a, app, p)
-	case oidc.GrantRefresh:
-		g, err = h.refreshGrant(r.Context(), env, a, app, p)
-	default:
-		return refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code or refresh_token.")
-	}
+	jkt, err := h.proven(r, env, "")
 	if err != nil {
 		return err
 	}
-	body, err := h.sign(r.Context(), env, g)
+	if jkt == "" && app.RequireDPoP {
+		return refuse(oidc.InvalidDPoPProof, "This application must prove its key: send the DPoP header.")
+	}
+	a.Name = app.Name
+	body, err := h.granted(r.Context(), env, a, app, jkt, p)
 	if err != nil {
 		return err
 	}
@@ -74,16 +68,38 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	return nil
 }
 
+// granted serves one grant of a client that has authenticated.
+func (h *Handler) granted(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, jkt string, p params) (tokenBody, error) {
+	var g grant
+	var err error
+	switch p["grant_type"] {
+	case "":
+		return tokenBody{}, refuse(oidc.InvalidRequest, "grant_type is missing.")
+	case oidc.GrantClient:
+		return h.serviceGrant(ctx, env, app, jkt, p)
+	case oidc.GrantCode:
+		g, err = h.codeGrant(ctx, env, a, app, jkt, p)
+	case oidc.GrantRefresh:
+		g, err = h.refreshGrant(ctx, env, a, app, jkt, p)
+	default:
+		return tokenBody{}, refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code, refresh_token or client_credentials.")
+	}
+	if err != nil {
+		return tokenBody{}, err
+	}
+	return h.sign(ctx, env, g)
+}
+
 // codeGrant redeems a code (RFC 6749 §4.1.3). Whatever is wrong once the code is
 // the client's own, the code is used up and the refusal commits with that.
-func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, p params) (grant, error) {
+func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, jkt string, p params) (grant, error) {
 	if p["code"] == "" {
 		return grant{}, refuse(oidc.InvalidRequest, "code is missing.")
 	}
 	var g grant
 	var refused error
 	err := h.db.Tx(ctx, func(q db.Queryer) error {
-		g, refused = grant{app: app}, nil
+		g, refused = grant{app: app, jkt: jkt}, nil
 		redeemed, err := h.sessions.ConsumeCode(ctx, a, q, env.ID, app.ID, p["code"])
 		if err != nil {
 			return err
@@ -96,7 +112,7 @@ func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a acto
 		if err := json.Unmarshal(redeemed.Code.Request, &asked); err != nil {
 			return err
 		}
-		if refused = checkCode(asked, p); refused != nil {
+		if refused = checkCode(asked, jkt, p); refused != nil {
 			return nil
 		}
 		g.session, g.proof, g.scope, g.nonce = redeemed.Session, redeemed.Proof, asked.Scope, asked.Nonce
@@ -112,7 +128,7 @@ func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a acto
 		}
 		g.refresh, err = h.sessions.StartFamily(ctx, q, sessions.Family{
 			ID: redeemed.Code.Family, Environment: env.ID, Tenant: g.proof.Tenant, Session: g.session.ID, UserID: g.session.UserID,
-			ClientID: app.ID, Scope: g.scope, Nonce: g.nonce,
+			ClientID: app.ID, Scope: g.scope, Nonce: g.nonce, JKT: boundKey(app, jkt),
 		})
 		if errors.Is(err, sessions.ErrInvalidGrant) { // the session has ended meanwhile
 			refused = err
@@ -127,8 +143,10 @@ func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a acto
 }
 
 // checkCode compares the request with the one that the code was issued for.
-func checkCode(asked codeRequest, p params) error {
+func checkCode(asked codeRequest, jkt string, p params) error {
 	switch {
+	case asked.JKT != "" && asked.JKT != jkt: // RFC 9449 §10
+		return refuse(oidc.InvalidDPoPProof, "The code is bound to another key than the request proves.")
 	case p["redirect_uri"] != asked.RedirectURI: // RFC 6749 §4.1.3
 		return refuse(oidc.InvalidGrant, "redirect_uri is not that of the authorization request.")
 	case asked.Challenge == "" && p["code_verifier"] != "":
@@ -142,14 +160,14 @@ func checkCode(asked codeRequest, p params) error {
 
 // refreshGrant rotates a refresh token (RFC 6749 §6). Reuse commits the
 // revocation; any other refusal leaves the token as it was.
-func (h *Handler) refreshGrant(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, p params) (grant, error) {
+func (h *Handler) refreshGrant(ctx context.Context, env tenants.Environment, a actor.Actor, app tenants.Application, jkt string, p params) (grant, error) {
 	if p["refresh_token"] == "" {
 		return grant{}, refuse(oidc.InvalidRequest, "refresh_token is missing.")
 	}
 	var g grant
 	var refused error
 	err := h.db.Tx(ctx, func(q db.Queryer) error {
-		g, refused = grant{app: app}, nil
+		g, refused = grant{app: app, jkt: jkt}, nil
 		r, err := h.sessions.Rotate(ctx, a, q, env.ID, app.ID, p["refresh_token"])
 		if err != nil {
 			return err
@@ -159,6 +177,9 @@ func (h *Handler) refreshGrant(ctx context.Context, env tenants.Environment, a a
 			return nil
 		}
 		g.session, g.proof, g.scope, g.refresh = r.Session, r.Proof, r.Family.Scope, r.Successor
+		if r.Family.JKT != "" && r.Family.JKT != jkt {
+			return refuse(oidc.InvalidDPoPProof, "The refresh token is bound to another key than the request proves.")
+		}
 		if scope := p["scope"]; scope != "" {
 			if g.scope, err = narrowed(g.scope, scope); err != nil {
 				return err
@@ -212,13 +233,29 @@ func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (t
 	if err != nil {
 		return tokenBody{}, err
 	}
-	body := tokenBody{AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(life.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
+	body := tokenBody{AccessToken: access, TokenType: tokenType(g.jkt), ExpiresIn: int64(life.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
 	if hasScope(g.scope, oidc.ScopeOpenID) {
 		claims := g.idClaims(env, now, life)
 		claims.AccessTokenHash = keys.LeftHash(g.app.IDTokenAlg, access)
 		body.IDToken, err = h.ring.Sign(ctx, env.ID, g.app.IDTokenAlg, oidc.TypeIDToken, claims)
 	}
 	return body, err
+}
+
+// boundKey is the key that a refresh token is bound to: a public client's, which
+// has nothing else to prove itself by (RFC 9449 §5).
+func boundKey(app tenants.Application, jkt string) string {
+	if app.AuthMethod != tenants.AuthNone {
+		return ""
+	}
+	return jkt
+}
+
+func tokenType(jkt string) string {
+	if jkt != "" {
+		return "DPoP"
+	}
+	return "Bearer"
 }
 
 func hasScope(scope, s string) bool { return slices.Contains(strings.Fields(scope), s) }

@@ -32,7 +32,7 @@ type userinfoBody struct {
 }
 
 func (h *Handler) userinfo(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
-	token, err := bearer(r)
+	token, dpop, err := bearer(r)
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,16 @@ func (h *Handler) userinfo(w http.ResponseWriter, r *http.Request, env tenants.E
 	claims, person, err := h.accessToken(r.Context(), env, token)
 	if err != nil {
 		return err
+	}
+	if bound := claims.jkt(); bound != "" || dpop {
+		// Without its key a bound token is nobody's (RFC 9449 §7.2).
+		jkt, err := h.proven(r, env, token)
+		if err != nil {
+			return err
+		}
+		if jkt != bound || !dpop {
+			return errToken
+		}
 	}
 	if !hasScope(claims.Scope, oidc.ScopeOpenID) {
 		return refuse(oidc.InsufficientScope, "The token lacks the scope openid.")
@@ -64,39 +74,40 @@ func (h *Handler) userinfo(w http.ResponseWriter, r *http.Request, env tenants.E
 }
 
 // bearer gives the access token of a request, from the header or the body, not
-// from both and never from the address (RFC 6750 §2).
-func bearer(r *http.Request) (string, error) {
+// from both and never from the address (RFC 6750 §2). dpop tells the scheme of
+// tokens that are bound to a key (RFC 9449 §7.1).
+func bearer(r *http.Request) (token string, dpop bool, err error) {
 	twice := refuse(oidc.InvalidRequest, "The request carries more than one access token.")
 	headers := r.Header.Values("Authorization")
-	token := ""
 	if len(headers) > 1 {
-		return "", twice
+		return "", false, twice
 	}
 	if len(headers) == 1 {
 		scheme, rest, _ := strings.Cut(headers[0], " ")
-		if !strings.EqualFold(scheme, "Bearer") || rest == "" {
-			return "", refuse(oidc.InvalidRequest, "Send the access token as a Bearer token.")
+		dpop = strings.EqualFold(scheme, "DPoP")
+		if !dpop && !strings.EqualFold(scheme, "Bearer") || rest == "" {
+			return "", false, refuse(oidc.InvalidRequest, "Send the access token as a Bearer token.")
 		}
 		token = strings.TrimSpace(rest)
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Method != http.MethodPost || err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return token, nil
+		return token, dpop, nil
 	}
 	text, err := form(r)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	p, repeated, err := parse(text)
 	switch {
 	case err != nil:
-		return "", err
+		return "", false, err
 	case len(repeated) > 0 || token != "" && p["access_token"] != "":
-		return "", twice
+		return "", false, twice
 	case token == "":
 		token = p["access_token"]
 	}
-	return token, nil
+	return token, dpop, nil
 }
 
 var errToken = fault.New(fault.Unauthenticated, "invalid_token", "The access token is not valid, has expired, or no longer holds.")

@@ -13,6 +13,15 @@
 //	GET  /join/{token}               the same for an invite link
 //	GET  /invitations                says who invites to what, and uses nothing up
 //	POST /invitations                begins the sign-in that accepts it, or accepts it for who is signed in
+//	GET, POST /login/password        e-mail and password
+//	POST /login/passkey              a passkey, which says itself who it is
+//	GET, POST /login/account         somebody of several organizations chooses
+//	GET, POST /login/forgot          mails a link to set a password
+//	GET, POST /login/reset/{token}   sets it
+//	GET, POST /mfa                   a second factor
+//	POST /mfa/key, /mfa/mail         asks for a key, mails a code
+//	GET, POST /mfa/enrol             a second factor for who must have one
+//	POST /mfa/resume                 goes on after that
 //	GET  /logout                     asks
 //	POST /logout                     ends the browser's session, and then those at SAML identity providers
 //	GET  /logout/done                says so

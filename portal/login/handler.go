@@ -65,6 +65,7 @@ func (h *Handler) Mount(r chi.Router) {
 		r.Get("/join/{token}", h.public(h.openInvitation))
 		r.Get(invitationPath, h.public(h.showInvitation))
 		r.Post(invitationPath, h.public(h.postInvitation))
+		h.mountLocal(r)
 		r.Get("/logout", h.public(h.showLogout))
 		r.Post("/logout", h.public(h.postLogout))
 		r.Get(logoutDone, h.public(h.showLoggedOut))
@@ -106,7 +107,8 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, env tenants.
 		return err
 	}
 	if len(options) == 0 {
-		return fault.New(fault.Invalid, "SIGNIN_NO_CONNECTION", "This organization has no active single sign-on. Ask your administrator to set it up.")
+		h.password(w, r, http.StatusOK, f.ID, f.LoginHint, "")
+		return nil
 	}
 	h.choose(w, r, f.ID, "", options)
 	return nil
@@ -153,8 +155,8 @@ func (h *Handler) postLogin(w http.ResponseWriter, r *http.Request, env tenants.
 	case len(options) > 0:
 		h.choose(w, r, f.ID, email, options)
 	default:
-		h.identifier(w, r, http.StatusUnprocessableEntity, f.ID, email,
-			"No single sign-on is set up for "+email[strings.LastIndexByte(email, '@')+1:]+". Check the address, or ask your administrator.")
+		// The same for whoever has an account here and who has none.
+		h.password(w, r, http.StatusOK, f.ID, email, "")
 	}
 	return nil
 }

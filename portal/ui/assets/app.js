@@ -43,3 +43,42 @@ addEventListener("submit", (event) => {
 addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sent;
 });
+
+// Security keys and passkeys: the form carries the question, its button asks the
+// browser for the answer. Where a key cannot be used, the page says so.
+const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+for (const form of document.querySelectorAll("form[data-webauthn]")) {
+  const problem = form.querySelector("[data-problem]"), answer = form.elements.answer;
+  form.addEventListener("submit", async (event) => {
+    if (answer.value) return; // the second time, with the answer
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    problem.hidden = true;
+    try {
+      const options = JSON.parse(form.dataset.options).publicKey;
+      options.challenge = bytes(options.challenge);
+      if (options.user) options.user.id = bytes(options.user.id);
+      for (const list of [options.excludeCredentials, options.allowCredentials]) {
+        for (const credential of list ?? []) credential.id = bytes(credential.id);
+      }
+      const credential = await navigator.credentials[form.dataset.webauthn]({ publicKey: options });
+      const r = credential.response, out = { clientDataJSON: text(r.clientDataJSON) };
+      if (r.attestationObject) {
+        out.attestationObject = text(r.attestationObject);
+        out.transports = r.getTransports?.() ?? [];
+      } else {
+        out.authenticatorData = text(r.authenticatorData);
+        out.signature = text(r.signature);
+        if (r.userHandle) out.userHandle = text(r.userHandle);
+      }
+      answer.value = JSON.stringify({ id: credential.id, rawId: text(credential.rawId), type: credential.type, response: out });
+      HTMLFormElement.prototype.requestSubmit.call(form);
+    } catch (error) {
+      problem.textContent = error.name === "InvalidStateError" ? "This key is registered already. Use another one."
+        : error.name === "NotAllowedError" ? "Nothing was chosen, or it took too long. Try again."
+        : "This browser cannot use a security key here. Choose another way.";
+      problem.hidden = false;
+    }
+  });
+}

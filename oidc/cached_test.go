@@ -1,4 +1,4 @@
-package client
+package oidc
 
 import (
 	"context"
@@ -34,7 +34,7 @@ func TestTTL(t *testing.T) {
 		h := http.Header{}
 		h.Set("Cache-Control", k.control)
 		h.Set("Age", k.age)
-		if got := ttl(h); got != k.want {
+		if got := TTL(h); got != k.want {
 			t.Errorf("%q, age %q: %v, want %v", k.control, k.age, got, k.want)
 		}
 	}
@@ -60,14 +60,16 @@ func (s *source) fetch(ctx context.Context, _ int) (int, time.Duration, error) {
 	return s.n, time.Hour, s.err
 }
 
+var reference = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 func anything(int) bool { return true }
 
 func TestCached(t *testing.T) {
-	var c cached[int]
+	var c Cached[int]
 	s := &source{}
 	expect := func(name string, at time.Duration, fits func(int) bool, want, fetches int, fails error) {
 		t.Helper()
-		got, err := c.get(t.Context(), now.Add(at), fits, s.fetch)
+		got, err := c.Get(t.Context(), reference.Add(at), fits, s.fetch)
 		if got != want || s.n != fetches || !errors.Is(err, fails) {
 			t.Errorf("%s: %d after %d fetches, %v; want %d after %d", name, got, s.n, err, want, fetches)
 		}
@@ -94,14 +96,14 @@ func TestCached(t *testing.T) {
 // Of those who need a document at once one fetches it, and goes on when his own
 // request is given up. Who can go on with the one that ran out does not wait.
 func TestCachedAtOnce(t *testing.T) {
-	var c cached[int]
+	var c Cached[int]
 	s := &source{hold: make(chan struct{}), in: make(chan struct{}, 1)}
 	ctx, giveUp := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
 	results := make([]int, 20)
 	start := func(n int, ctx context.Context) {
 		wait.Go(func() {
-			v, err := c.get(ctx, now, anything, s.fetch)
+			v, err := c.Get(ctx, reference, anything, s.fetch)
 			if err != nil {
 				t.Error(err)
 			}
@@ -116,7 +118,7 @@ func TestCachedAtOnce(t *testing.T) {
 	}
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.get(impatient, now, anything, s.fetch); !errors.Is(err, context.Canceled) {
+	if _, err := c.Get(impatient, reference, anything, s.fetch); !errors.Is(err, context.Canceled) {
 		t.Errorf("who gave up got %v", err)
 	}
 	close(s.hold)
@@ -130,14 +132,14 @@ func TestCachedAtOnce(t *testing.T) {
 		t.Errorf("%d fetches", s.n)
 	}
 	s.hold = make(chan struct{})
-	later := now.Add(2 * time.Hour)
+	later := reference.Add(2 * time.Hour)
 	wait.Go(func() {
-		if v, err := c.get(t.Context(), later, anything, s.fetch); v != 2 || err != nil {
+		if v, err := c.Get(t.Context(), later, anything, s.fetch); v != 2 || err != nil {
 			t.Errorf("who fetches gets %d, %v", v, err)
 		}
 	})
 	<-s.in
-	if v, err := c.get(t.Context(), later, anything, s.fetch); v != 1 || err != nil {
+	if v, err := c.Get(t.Context(), later, anything, s.fetch); v != 1 || err != nil {
 		t.Errorf("meanwhile: %d, %v", v, err)
 	}
 	close(s.hold)
@@ -145,9 +147,9 @@ func TestCachedAtOnce(t *testing.T) {
 	// A fetch that panics ends its flight.
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = c.get(t.Context(), later.Add(25*time.Hour), anything, func(context.Context, int) (int, time.Duration, error) { panic("x") })
+		_, _ = c.Get(t.Context(), later.Add(25*time.Hour), anything, func(context.Context, int) (int, time.Duration, error) { panic("x") })
 	}()
-	if v, err := c.get(t.Context(), later.Add(26*time.Hour), anything, s.fetch); v != 3 || err != nil {
+	if v, err := c.Get(t.Context(), later.Add(26*time.Hour), anything, s.fetch); v != 3 || err != nil {
 		t.Errorf("after a panic: %d, %v", v, err)
 	}
 }

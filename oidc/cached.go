@@ -1,4 +1,4 @@
-package client
+package oidc
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// How long a provider's documents are believed: as long as it says, within
+// How long a document is believed: as long as its server says, within
 // bounds; and how often it is asked at most.
 const (
 	defaultTTL = time.Hour // where it says nothing
@@ -25,9 +25,9 @@ const (
 	retryAfter = 5 * time.Second
 )
 
-// cached is a document of a provider's. Of callers that need it at once one
+// Cached is a document that somebody else publishes. Of callers that need it at once one
 // fetches; the others wait for that, or go on with what is known while it fits.
-type cached[T any] struct {
+type Cached[T any] struct {
 	mu     sync.Mutex
 	value  T
 	known  bool
@@ -37,9 +37,9 @@ type cached[T any] struct {
 	flight chan struct{} // closed when the attempt under way has ended; nil: none is
 }
 
-// get gives the document. fits says whether a fresh one will do: if not, it is
+// Get gives the document. fits says whether a fresh one will do: if not, it is
 // fetched again, at most once in askAgain, and given whatever it then says.
-func (c *cached[T]) get(ctx context.Context, now time.Time, fits func(T) bool, fetch func(ctx context.Context, old T) (T, time.Duration, error)) (T, error) {
+func (c *Cached[T]) Get(ctx context.Context, now time.Time, fits func(T) bool, fetch func(ctx context.Context, old T) (T, time.Duration, error)) (T, error) {
 	for {
 		c.mu.Lock()
 		usable := c.known && now.Before(c.until.Add(maxStale))
@@ -80,7 +80,7 @@ func (c *cached[T]) get(ctx context.Context, now time.Time, fits func(T) bool, f
 // land runs the attempt and lets the waiting go on, whatever comes of it. It is
 // not given up when the caller is: others wait for it. The client's timeout
 // bounds it.
-func (c *cached[T]) land(ctx context.Context, now time.Time, old T, fetch func(context.Context, T) (T, time.Duration, error)) {
+func (c *Cached[T]) land(ctx context.Context, now time.Time, old T, fetch func(context.Context, T) (T, time.Duration, error)) {
 	var value T
 	var ttl time.Duration
 	err := errors.New("the attempt did not end")
@@ -96,8 +96,8 @@ func (c *cached[T]) land(ctx context.Context, now time.Time, old T, fetch func(c
 	value, ttl, err = fetch(context.WithoutCancel(ctx), old)
 }
 
-// ttl reads how long an answer may be kept (RFC 9111 §5.2.2).
-func ttl(h http.Header) time.Duration {
+// TTL reads how long an answer may be kept (RFC 9111 §5.2.2).
+func TTL(h http.Header) time.Duration {
 	d := defaultTTL
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")

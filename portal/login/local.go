@@ -1,0 +1,485 @@
+package login
+
+import (
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/signin/factor"
+	"github.com/gatehouse-id/gatehouse/tenants"
+)
+
+// mountLocal adds the pages of a sign-in without an identity provider.
+func (h *Handler) mountLocal(r chi.Router) {
+	r.Get("/login/password", h.public(h.showPassword))
+	r.Post("/login/password", h.public(h.postPassword))
+	r.Post("/login/passkey", h.public(h.postPasskey))
+	r.Get("/login/account", h.public(h.showAccount))
+	r.Post("/login/account", h.public(h.postAccount))
+	r.Get("/login/forgot", h.public(h.showForgot))
+	r.Post("/login/forgot", h.public(h.postForgot))
+	r.Get("/login/reset/{token}", h.public(h.showReset))
+	r.Post("/login/reset/{token}", h.public(h.postReset))
+	r.Get("/mfa", h.public(h.showSecond))
+	r.Post("/mfa", h.public(h.postSecond))
+	r.Post("/mfa/key", h.public(h.postKey))
+	r.Post("/mfa/mail", h.public(h.postMail))
+	r.Post("/mfa/resume", h.public(h.postResume))
+	r.Get("/mfa/enrol", h.public(h.showEnrol))
+	r.Post("/mfa/enrol", h.public(h.postEnrol))
+}
+
+// answer is what the browser brings to a step.
+func (h *Handler) answer(r *http.Request, env tenants.Environment) (signin.Local, error) {
+	in := signin.Local{Environment: env, BrowserID: httpx.Browser(r), SessionCookie: httpx.SessionCookie(r), DeviceCookie: httpx.Device(r)}
+	if r.Method != http.MethodPost {
+		in.FlowID = r.URL.Query().Get("flow")
+		return in, nil
+	}
+	if err := r.ParseForm(); err != nil {
+		return in, fault.New(fault.Invalid, "SIGNIN_BAD_FORM", "The form did not arrive whole. Go back and send it again.").Because(err)
+	}
+	in.FlowID, in.Remember = r.PostForm.Get("flow"), r.PostForm.Get("remember") == "1"
+	return in, nil
+}
+
+// goOn sends the browser to where the sign-in stands.
+func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, env tenants.Environment, s signin.Step) error {
+	at := func(path string) error {
+		leave(w, r, path+"?flow="+url.QueryEscape(s.FlowID))
+		return nil
+	}
+	switch s.Stage {
+	case signin.StageAccount:
+		return at("/login/account")
+	case signin.StageSecond:
+		return at("/mfa")
+	case signin.StageEnrol:
+		return at("/mfa/enrol")
+	case signin.StageFirst:
+		return at("/login/password")
+	case signin.StageSSO:
+		if len(s.Options) > 1 {
+			h.choose(w, r, s.FlowID, s.Email, s.Options)
+			return nil
+		}
+		leave(w, r, s.Options[0].LoginURL(s.FlowID)+"&login_hint="+url.QueryEscape(s.Email))
+		return nil
+	}
+	if s.Refusal != nil {
+		h.ui.Fault(w, r, h.log, s.Refusal, s.FlowID)
+		return nil
+	}
+	httpx.SetSessionCookie(w, s.Cookie)
+	if s.Device != "" {
+		httpx.SetDevice(w, s.Device, signin.DeviceLife)
+	}
+	return h.resume(w, r, env, s)
+}
+
+func (h *Handler) resume(w http.ResponseWriter, r *http.Request, _ tenants.Environment, s signin.Step) error {
+	leave(w, r, "/oauth2/authorize?resume="+url.QueryEscape(s.FlowID))
+	return nil
+}
+
+// again shows a form once more, with what was wrong, where the person can mend
+// it; what he cannot is a page of its own.
+func again(err error) (string, bool) {
+	f, ok := fault.From(err)
+	if !ok {
+		return "", false
+	}
+	switch f.Code {
+	case factor.ErrPassword.Code, factor.ErrWrong.Code, factor.ErrWrongKey.Code, "SIGNIN_TOO_MANY_ATTEMPTS", factor.ErrBusy.Code, factor.ErrExpired.Code, "SIGNIN_CODE_SENT", "factor_exists":
+		return f.Message, true
+	}
+	return f.Message, strings.HasPrefix(f.Code, "password_")
+}
+
+func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	s, err := h.signin.Stands(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	email := r.URL.Query().Get("email")
+	if len(email) > signin.MaxEmail {
+		email = ""
+	}
+	h.password(w, r, http.StatusOK, s.FlowID, email, "")
+	return nil
+}
+
+func (h *Handler) password(w http.ResponseWriter, r *http.Request, status int, flow, email, problem string) {
+	h.ui.Render(w, r, status, "password", passwordPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, Error: problem}, ui.CrossOriginForm())
+}
+
+func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	email := strings.TrimSpace(r.PostForm.Get("email"))
+	if email == "" || len(email) > signin.MaxEmail || r.PostForm.Get("password") == "" {
+		h.password(w, r, http.StatusUnprocessableEntity, in.FlowID, email, "Enter your e-mail address and your password.")
+		return nil
+	}
+	s, err := h.signin.Password(r.Context(), a, in, email, r.PostForm.Get("password"))
+	if problem, ok := again(err); ok {
+		h.password(w, r, http.StatusUnprocessableEntity, in.FlowID, email, problem)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return h.goOn(w, r, env, s)
+}
+
+func (h *Handler) postPasskey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	problem := ""
+	if answer := r.PostForm.Get("answer"); answer != "" {
+		s, err := h.signin.Passkey(r.Context(), a, in, []byte(answer))
+		if err == nil {
+			return h.goOn(w, r, env, s)
+		}
+		var ok bool
+		if problem, ok = again(err); !ok {
+			return err
+		}
+	}
+	options, err := h.signin.BeginPasskey(r.Context(), in)
+	if err != nil {
+		return err
+	}
+	h.key(w, r, keyPage{
+		Page: ui.Page{Title: "Use a passkey"}, Lead: "Your browser asks for the passkey that you made for this address.", Flow: in.FlowID, Action: "/login/passkey",
+		Ceremony: "get", Options: string(options), Error: problem, Back: "/login/password?flow=" + url.QueryEscape(in.FlowID),
+	})
+	return nil
+}
+
+func (h *Handler) key(w http.ResponseWriter, r *http.Request, p keyPage) {
+	h.ui.Render(w, r, http.StatusOK, "key", p, ui.CrossOriginForm())
+}
+
+func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	s, err := h.signin.Stands(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	if s.Stage != signin.StageAccount {
+		return h.elsewhere(w, r, env, a, in, s)
+	}
+	h.ui.Render(w, r, http.StatusOK, "account", accountPage{Page: ui.Page{Title: "Choose an organization"}, Flow: s.FlowID, Accounts: s.Accounts}, ui.CrossOriginForm())
+	return nil
+}
+
+// elsewhere leads from a page that is not the next one to the one that is.
+func (h *Handler) elsewhere(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local, s signin.Step) error {
+	if s.Stage != signin.StageDone {
+		return h.goOn(w, r, env, s)
+	}
+	s, err := h.signin.Resume(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	return h.goOn(w, r, env, s)
+}
+
+func (h *Handler) postAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	s, err := h.signin.ChooseAccount(r.Context(), a, in, r.PostForm.Get("tenant"))
+	if err != nil {
+		return err
+	}
+	return h.goOn(w, r, env, s)
+}
+
+// labels of the ways to prove a second factor.
+var labels = map[string]string{
+	factor.WebAuthn: "Use a security key or passkey", factor.TOTP: "Use the authenticator app", signin.KindRecovery: "Use a recovery code", signin.KindMail: "Send a code by e-mail",
+}
+
+func (h *Handler) showSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	s, err := h.signin.Stands(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	kind := r.URL.Query().Get("kind")
+	if s.Stage != signin.StageSecond && !(s.Stage == signin.StageEnrol && kind == signin.KindMail) {
+		return h.elsewhere(w, r, env, a, in, s)
+	}
+	h.second(w, r, http.StatusOK, env, s, kind, "")
+	return nil
+}
+
+func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env tenants.Environment, s signin.Step, kind, problem string) {
+	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
+	if kind == "" || kind != signin.KindMail && !slices.Contains(s.Kinds, kind) {
+		kind = s.Kinds[0]
+	}
+	p.Kind, p.Code = kind, kind != factor.WebAuthn
+	switch kind {
+	case factor.TOTP:
+		p.Lead, p.Label = "Open your authenticator app and enter the code that it shows.", "Code"
+	case signin.KindRecovery:
+		p.Lead, p.Label = "Enter one of the recovery codes that you kept. It serves once.", "Recovery code"
+	case signin.KindMail:
+		p.Lead, p.Label = "We have mailed you a code. Enter it here; it serves for 10 minutes.", "Code"
+		p.Others = append(p.Others, wayPage{Method: "post", Action: "/mfa/mail", Label: "Send another code"}, wayPage{Method: "get", Action: "/mfa/enrol", Label: "Choose another way"})
+	default:
+		p.Lead = "Your account asks for a security key or passkey."
+		p.Others = append(p.Others, wayPage{Method: "post", Action: "/mfa/key", Kind: factor.WebAuthn, Label: labels[factor.WebAuthn]})
+	}
+	for _, other := range s.Kinds {
+		if other == kind || kind == signin.KindMail {
+			continue
+		}
+		way := wayPage{Method: "get", Action: "/mfa", Kind: other, Label: labels[other]}
+		if other == factor.WebAuthn {
+			way.Method, way.Action = "post", "/mfa/key"
+		}
+		p.Others = append(p.Others, way)
+	}
+	h.ui.Render(w, r, status, "second", p, ui.CrossOriginForm())
+}
+
+func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	kind := r.PostForm.Get("kind")
+	s, err := h.signin.Second(r.Context(), a, in, kind, []byte(r.PostForm.Get("answer")))
+	if err == nil {
+		return h.goOn(w, r, env, s)
+	}
+	problem, ok := again(err)
+	if !ok {
+		return err
+	}
+	stands, err := h.signin.Stands(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	if stands.Stage != signin.StageSecond && kind != signin.KindMail {
+		return h.elsewhere(w, r, env, a, in, stands)
+	}
+	if kind == factor.WebAuthn {
+		return h.askKey(w, r, env, a, in, problem)
+	}
+	h.second(w, r, http.StatusUnprocessableEntity, env, stands, kind, problem)
+	return nil
+}
+
+// postKey asks for a key: one that the person has, or a new one.
+func (h *Handler) postKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("kind") == "enrol" {
+		return h.newKey(w, r, a, in, "")
+	}
+	return h.askKey(w, r, env, a, in, "")
+}
+
+func (h *Handler) askKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local, problem string) error {
+	options, err := h.signin.BeginSecond(r.Context(), a, in, factor.WebAuthn)
+	if err != nil {
+		return err
+	}
+	h.key(w, r, keyPage{
+		Page: ui.Page{Title: "One more step"}, Lead: "Your browser asks for your security key or passkey.", Flow: in.FlowID, Action: "/mfa", Ceremony: "get",
+		Options: string(options), Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice), Back: "/mfa?flow=" + url.QueryEscape(in.FlowID),
+	})
+	return nil
+}
+
+func (h *Handler) newKey(w http.ResponseWriter, r *http.Request, a actor.Actor, in signin.Local, problem string) error {
+	_, options, err := h.signin.BeginEnrol(r.Context(), a, in, factor.WebAuthn)
+	if err != nil {
+		return err
+	}
+	h.key(w, r, keyPage{
+		Page: ui.Page{Title: "Add a passkey or security key"}, Lead: "Your browser leads you through it.", Flow: in.FlowID, Action: "/mfa/enrol", Ceremony: "create",
+		Options: string(options), Error: problem, Named: true, Back: "/mfa/enrol?flow=" + url.QueryEscape(in.FlowID),
+	})
+	return nil
+}
+
+func (h *Handler) postMail(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	if _, err := h.signin.BeginSecond(r.Context(), a, in, signin.KindMail); err != nil && fault.CodeOf(err) != "SIGNIN_CODE_SENT" {
+		return err
+	}
+	leave(w, r, "/mfa?kind="+signin.KindMail+"&flow="+url.QueryEscape(in.FlowID))
+	return nil
+}
+
+func (h *Handler) postResume(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	s, err := h.signin.Resume(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	return h.goOn(w, r, env, s)
+}
+
+func (h *Handler) showEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	s, err := h.signin.Stands(r.Context(), a, in)
+	if err != nil {
+		return err
+	}
+	if s.Stage != signin.StageEnrol {
+		return h.elsewhere(w, r, env, a, in, s)
+	}
+	if r.URL.Query().Get("kind") == factor.TOTP {
+		return h.newApp(w, r, http.StatusOK, a, in, "")
+	}
+	h.ui.Render(w, r, http.StatusOK, "enrol", enrolPage{Page: ui.Page{Title: "Set up a second step"}, Flow: s.FlowID}, ui.CrossOriginForm())
+	return nil
+}
+
+func (h *Handler) newApp(w http.ResponseWriter, r *http.Request, status int, a actor.Actor, in signin.Local, problem string) error {
+	app, _, err := h.signin.BeginEnrol(r.Context(), a, in, factor.TOTP)
+	if err != nil {
+		return err
+	}
+	h.ui.Render(w, r, status, "app", appPage{
+		Page: ui.Page{Title: "Add your authenticator app"}, Flow: in.FlowID, Secret: app.Secret, Error: problem,
+		// Both are of our own making: the template would not take their schemes otherwise.
+		URL: template.URL(app.URL), QR: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(app.PNG)),
+	}, ui.CrossOriginForm())
+	return nil
+}
+
+func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	kind := r.PostForm.Get("kind")
+	codes, err := h.signin.Enrol(r.Context(), a, in, kind, r.PostForm.Get("name"), []byte(r.PostForm.Get("answer")))
+	if err == nil {
+		h.ui.Render(w, r, http.StatusOK, "codes", codesPage{Page: ui.Page{Title: "Keep your recovery codes"}, Flow: in.FlowID, Codes: codes}, ui.CrossOriginForm())
+		return nil
+	}
+	problem, ok := again(err)
+	switch {
+	case !ok:
+		return err
+	case kind == factor.WebAuthn:
+		return h.newKey(w, r, a, in, problem)
+	}
+	return h.newApp(w, r, http.StatusUnprocessableEntity, a, in, problem)
+}
+
+func (h *Handler) showForgot(w http.ResponseWriter, r *http.Request, _ tenants.Environment, _ actor.Actor) error {
+	h.forgot(w, r, http.StatusOK, forgotPage{Flow: r.URL.Query().Get("flow")})
+	return nil
+}
+
+func (h *Handler) forgot(w http.ResponseWriter, r *http.Request, status int, p forgotPage) {
+	p.Title = "Forgot your password?"
+	if p.Sent {
+		p.Title = "Look into your mailbox"
+	}
+	if len(p.Flow) > 63 {
+		p.Flow = ""
+	}
+	h.ui.Render(w, r, status, "forgot", p)
+}
+
+func (h *Handler) postForgot(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	in, err := h.answer(r, env)
+	if err != nil {
+		return err
+	}
+	email := strings.TrimSpace(r.PostForm.Get("email"))
+	address, bad := mail.ParseAddress(email)
+	if bad != nil || len(email) > signin.MaxEmail {
+		h.forgot(w, r, http.StatusUnprocessableEntity, forgotPage{Flow: in.FlowID, Email: email, Error: "Enter a whole e-mail address, such as ada@example.com."})
+		return nil
+	}
+	if err := h.signin.Forgot(r.Context(), a, env, address.Address); err != nil {
+		if problem, ok := again(err); ok {
+			h.forgot(w, r, http.StatusTooManyRequests, forgotPage{Flow: in.FlowID, Email: email, Error: problem})
+			return nil
+		}
+		return err
+	}
+	h.forgot(w, r, http.StatusOK, forgotPage{Flow: in.FlowID, Email: address.Address, Sent: true})
+	return nil
+}
+
+func (h *Handler) showReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
+	return h.reset(w, r, env, http.StatusOK, "")
+}
+
+func (h *Handler) reset(w http.ResponseWriter, r *http.Request, env tenants.Environment, status int, problem string) error {
+	token := chi.URLParam(r, "token")
+	email, rules, err := h.signin.ResetShown(r.Context(), env, token)
+	if err != nil {
+		return err
+	}
+	h.ui.Render(w, r, status, "reset", resetPage{
+		Page: ui.Page{Title: "Choose a new password"}, Action: "/login/reset/" + url.PathEscape(token), Email: email, MinLength: rules.MinLength, Error: problem,
+	})
+	return nil
+}
+
+func (h *Handler) postReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+	if _, err := h.answer(r, env); err != nil {
+		return err
+	}
+	err := h.signin.Reset(r.Context(), a, env, chi.URLParam(r, "token"), r.PostForm.Get("password"))
+	if problem, ok := again(err); ok && !errors.Is(err, factor.ErrReset) {
+		return h.reset(w, r, env, http.StatusUnprocessableEntity, problem)
+	}
+	if err != nil {
+		return err
+	}
+	h.ui.Render(w, r, http.StatusOK, "reset", resetPage{Page: ui.Page{Title: "Your password is set"}, Done: true})
+	return nil
+}
