@@ -162,7 +162,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Signin: m.Signin, Sessions: m.Sessions, Pages: pages, Fetch: fetch, Clock: m.Clock, Log: log,
 	})
 	op := provider.New(provider.Deps{
-		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin,
+		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin, APITokens: m.APITokens,
 		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
 	})
 	directories.UserToken = op.UserToken

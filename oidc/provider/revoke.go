@@ -67,6 +67,15 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 	if p["token"] == "" {
 		return refuse(oidc.InvalidRequest, "token is missing.")
 	}
+	if opaque(p["token"]) {
+		body, err := h.introspectOpaque(r.Context(), r, env, p["token"])
+		if err != nil {
+			return err
+		}
+		noStore(w)
+		h.json(w, r, http.StatusOK, body)
+		return nil
+	}
 	body := introspectBody{}
 	claims, _, err := h.accessToken(r.Context(), env, p["token"])
 	switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/rbac"
+	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -42,6 +43,7 @@ type Deps struct {
 	Ring         *keys.Ring
 	RBAC         *rbac.Service
 	Signin       *signin.Service
+	APITokens    *apitoken.Service
 	Pages        Pages
 	Upstream     Upstream     // nil: no identity provider is told of a sign-out
 	Fetch        *http.Client // guarded; for back-channel logout
@@ -58,6 +60,7 @@ type Handler struct {
 	ring         *keys.Ring
 	rbac         *rbac.Service
 	signin       *signin.Service
+	apiTokens    *apitoken.Service
 	pages        Pages
 	upstream     Upstream
 	fetch        *http.Client
@@ -73,7 +76,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	return &Handler{
 		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
-		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
 	}
 }
 

@@ -47,11 +47,20 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	if err != nil {
 		return err
 	}
-	app, err := h.client(r.Context(), r, env, p)
+	jkt, err := h.proven(r, env, "")
 	if err != nil {
 		return err
 	}
-	jkt, err := h.proven(r, env, "")
+	if c, err := shown(r, p); err == nil && isAPIToken(c.id) {
+		body, err := h.apiTokenGrant(r.Context(), r, env, c, jkt, p)
+		if err != nil {
+			return err
+		}
+		noStore(w)
+		h.json(w, r, http.StatusOK, body)
+		return nil
+	}
+	app, err := h.client(r.Context(), r, env, p)
 	if err != nil {
 		return err
 	}
