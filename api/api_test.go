@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -265,7 +266,10 @@ func TestUsersAndGroups(t *testing.T) {
 		}
 		f.refused(409, "user_exists", "POST", "/tenants/acme/users", object{"email": "ann@acme.com"})
 		f.refused(422, "invalid_email", "POST", "/tenants/acme/users", object{"email": "ann"})
-		f.refused(422, "not_supported", "POST", "/tenants/acme/users", object{"email": "x@acme.com", "password": "correct horse battery staple"})
+		f.refused(422, "password_too_short", "POST", "/tenants/acme/users", object{"email": "x@acme.com", "password": "too short"})
+		f.refused(422, "password_common", "POST", "/tenants/acme/users", object{"email": "x@acme.com", "password": "aaaaaaaaaaaaaaaaaa"})
+		local := f.do(201, "POST", "/tenants/acme/users", object{"email": "local@acme.com", "password": "correct horse battery staple"})
+		f.do(204, "DELETE", "/tenants/acme/users/"+text(local, "id"), nil)
 		f.refused(422, "unknown_role", "POST", "/tenants/acme/users", object{"email": "x@acme.com", "role_ids": []string{"rol_x"}})
 
 		one := "/tenants/acme/users/" + text(ann, "id")
@@ -414,10 +418,29 @@ func TestApplications(t *testing.T) {
 		}
 		f.refused(409, "public_client", "POST", "/applications/"+text(spa, "client_id")+":rotate-secret", nil)
 		f.refused(422, "invalid_redirect_uri", "POST", "/applications", object{"name": "x", "type": "web", "redirect_uris": []string{"https://app.example/cb#x"}})
-		for _, body := range []object{{"jwks": object{}}, {"jwks_uri": "https://app.example/jwks"}, {"token_endpoint_auth_method": "private_key_jwt"}} {
-			body["name"], body["type"], body["redirect_uris"] = "x", "web", []string{"https://app.example/cb"}
-			f.refused(422, "not_supported", "POST", "/applications", body)
+		key := object{"kty": "EC", "crv": "P-256", "kid": "k1", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}
+		private := maps.Clone(key)
+		private["d"] = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"
+		signed := func(more object) object {
+			more["name"], more["type"], more["redirect_uris"] = "x", "web", []string{"https://app.example/cb"}
+			return more
 		}
+		f.refused(422, "jwks_required", "POST", "/applications", signed(object{"token_endpoint_auth_method": "private_key_jwt"}))
+		f.refused(422, "invalid_jwks", "POST", "/applications", signed(object{"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []object{private}}}))
+		f.refused(422, "invalid_jwks", "POST", "/applications", signed(object{"jwks": object{"keys": []object{key}}, "jwks_uri": "https://app.example/jwks"}))
+		bank := f.do(201, "POST", "/applications", signed(object{
+			"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []object{key}}, "require_par": true, "require_dpop": true,
+			"tokens": object{"access_token_seconds": 120, "refresh_absolute_seconds": 86400, "omit_permissions": true},
+		}))
+		if bank["client_secret"] != nil || bank["require_par"] != true || bank["tokens"].(object)["access_token_seconds"] != 120.0 {
+			t.Errorf("%v", bank)
+		}
+		f.refused(409, "public_client", "POST", "/applications/"+text(bank, "client_id")+":rotate-secret", nil)
+		bank = f.do(200, "PATCH", "/applications/"+text(bank, "client_id"), object{"jwks_uri": "https://app.example/jwks", "tokens": object{}})
+		if bank["jwks_uri"] != "https://app.example/jwks" || bank["tokens"].(object)["access_token_seconds"] != nil {
+			t.Errorf("%v", bank)
+		}
+		f.do(204, "DELETE", "/applications/"+text(bank, "client_id"), nil)
 		f.do(200, "PATCH", one, object{"redirect_uris": []string{"https://app.example/cb2"}})
 		if list := data(f.do(200, "GET", "/applications", nil)); len(list) != 2 || list[0]["redirect_uris"].([]any)[0] != "https://app.example/cb2" {
 			t.Errorf("%v", list)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -12,21 +13,26 @@ import (
 
 // ApplicationBody is an application as shown after its creation.
 type ApplicationBody struct {
-	ClientID               string    `json:"client_id"`
-	Name                   string    `json:"name"`
-	Type                   string    `json:"type" enum:"web,spa,native,service"`
-	RedirectURIs           []string  `json:"redirect_uris"`
-	PostLogoutRedirectURIs []string  `json:"post_logout_redirect_uris"`
-	BackchannelLogoutURI   *string   `json:"backchannel_logout_uri"`
-	InitiateLoginURI       *string   `json:"initiate_login_uri"`
-	RequirePKCE            bool      `json:"require_pkce"`
-	IDTokenAlg             string    `json:"id_token_alg"`
-	AuthMethod             string    `json:"token_endpoint_auth_method"`
-	TenantAccess           string    `json:"tenant_access" enum:"all,assigned" doc:"Which tenants may use it"`
-	UserAccess             string    `json:"user_access" enum:"all,assigned" doc:"Who may use it in each of them"`
-	IsDefault              bool      `json:"is_default" doc:"Where a login ends that no application began"`
-	CreatedAt              time.Time `json:"created_at"`
-	UpdatedAt              time.Time `json:"updated_at"`
+	ClientID               string        `json:"client_id"`
+	Name                   string        `json:"name"`
+	Type                   string        `json:"type" enum:"web,spa,native,service"`
+	RedirectURIs           []string      `json:"redirect_uris"`
+	PostLogoutRedirectURIs []string      `json:"post_logout_redirect_uris"`
+	BackchannelLogoutURI   *string       `json:"backchannel_logout_uri"`
+	InitiateLoginURI       *string       `json:"initiate_login_uri"`
+	RequirePKCE            bool          `json:"require_pkce"`
+	IDTokenAlg             string        `json:"id_token_alg"`
+	AccessTokenAlg         string        `json:"access_token_alg"`
+	JWKSURI                *string       `json:"jwks_uri"`
+	RequirePAR             bool          `json:"require_par"`
+	RequireDPoP            bool          `json:"require_dpop"`
+	Tokens                 tokenSettings `json:"tokens"`
+	AuthMethod             string        `json:"token_endpoint_auth_method"`
+	TenantAccess           string        `json:"tenant_access" enum:"all,assigned" doc:"Which tenants may use it"`
+	UserAccess             string        `json:"user_access" enum:"all,assigned" doc:"Who may use it in each of them"`
+	IsDefault              bool          `json:"is_default" doc:"Where a login ends that no application began"`
+	CreatedAt              time.Time     `json:"created_at"`
+	UpdatedAt              time.Time     `json:"updated_at"`
 	version                int64
 }
 
@@ -41,9 +47,48 @@ func showApplication(a tenants.Application) ApplicationBody {
 	return ApplicationBody{
 		ClientID: a.ID, Name: a.Name, Type: a.Type, RedirectURIs: append([]string{}, a.RedirectURIs...), PostLogoutRedirectURIs: append([]string{}, a.PostLogoutRedirectURIs...),
 		BackchannelLogoutURI: optionalText(a.BackchannelLogoutURI), InitiateLoginURI: optionalText(a.InitiateLoginURI), RequirePKCE: a.RequirePKCE,
-		IDTokenAlg: a.IDTokenAlg, AuthMethod: a.AuthMethod, TenantAccess: string(a.TenantAccess), UserAccess: string(a.UserAccess),
+		IDTokenAlg: a.IDTokenAlg, AccessTokenAlg: a.AccessTokenAlg, JWKSURI: optionalText(a.JWKSURI), RequirePAR: a.RequirePAR, RequireDPoP: a.RequireDPoP, Tokens: showTokens(a.TokenSettings),
+		AuthMethod: a.AuthMethod, TenantAccess: string(a.TenantAccess), UserAccess: string(a.UserAccess),
 		IsDefault: a.IsDefault, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, version: a.Version,
 	}
+}
+
+// tokenSettings are choices about an application's tokens. What is left out is the
+// environment's.
+type tokenSettings struct {
+	AccessTokenSeconds     *int64 `json:"access_token_seconds,omitempty" minimum:"60" maximum:"86400" doc:"Lifetime of access and ID tokens"`
+	RefreshIdleSeconds     *int64 `json:"refresh_idle_seconds,omitempty" minimum:"300" maximum:"15552000" doc:"Refresh tokens without use"`
+	RefreshAbsoluteSeconds *int64 `json:"refresh_absolute_seconds,omitempty" minimum:"300" maximum:"15552000" doc:"Refresh tokens in all"`
+	OmitRoles              bool   `json:"omit_roles,omitempty" doc:"Access tokens carry no roles"`
+	OmitPermissions        bool   `json:"omit_permissions,omitempty" doc:"Access tokens carry no permissions"`
+}
+
+func (t tokenSettings) settings() tenants.TokenSettings {
+	return tenants.TokenSettings{
+		AccessTokenSeconds: value(t.AccessTokenSeconds), RefreshIdleSeconds: value(t.RefreshIdleSeconds), RefreshAbsoluteSeconds: value(t.RefreshAbsoluteSeconds),
+		OmitRoles: t.OmitRoles, OmitPermissions: t.OmitPermissions,
+	}
+}
+
+func showTokens(s tenants.TokenSettings) tokenSettings {
+	seconds := func(n int64) *int64 {
+		if n == 0 {
+			return nil
+		}
+		return &n
+	}
+	return tokenSettings{
+		AccessTokenSeconds: seconds(s.AccessTokenSeconds), RefreshIdleSeconds: seconds(s.RefreshIdleSeconds), RefreshAbsoluteSeconds: seconds(s.RefreshAbsoluteSeconds),
+		OmitRoles: s.OmitRoles, OmitPermissions: s.OmitPermissions,
+	}
+}
+
+// keySet is a JSON Web Key Set as a request brings it.
+func keySet(m map[string]any) (json.RawMessage, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(m)
 }
 
 type createApplication struct {
@@ -58,9 +103,13 @@ type createApplication struct {
 		IDTokenAlg             string         `json:"id_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
 		TenantAccess           tenants.Access `json:"tenant_access,omitempty" enum:"all,assigned" doc:"all when left out; assigned: the tenants that it is assigned to"`
 		UserAccess             tenants.Access `json:"user_access,omitempty" enum:"all,assigned" doc:"all when left out; assigned: the people that it is assigned to"`
-		AuthMethod             string         `json:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt,none" doc:"private_key_jwt is not available yet"`
-		JWKS                   map[string]any `json:"jwks,omitempty" doc:"Not available yet"`
-		JWKSURI                *string        `json:"jwks_uri,omitempty" maxLength:"2000" doc:"Not available yet"`
+		AuthMethod             string         `json:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt,none" doc:"private_key_jwt needs jwks or jwks_uri"`
+		JWKS                   map[string]any `json:"jwks,omitempty" doc:"The client's public keys, a JSON Web Key Set"`
+		JWKSURI                string         `json:"jwks_uri,omitempty" maxLength:"2000" doc:"Where the client publishes its keys"`
+		AccessTokenAlg         string         `json:"access_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
+		RequirePAR             bool           `json:"require_par,omitempty" doc:"Authorization requests must be pushed (RFC 9126)"`
+		RequireDPoP            bool           `json:"require_dpop,omitempty" doc:"Tokens must be bound to a key (RFC 9449)"`
+		Tokens                 tokenSettings  `json:"tokens,omitempty"`
 	}
 }
 
@@ -79,6 +128,12 @@ type updateApplication struct {
 		InitiateLoginURI       *string         `json:"initiate_login_uri,omitempty" maxLength:"2000" doc:"Empty removes it"`
 		RequirePKCE            *bool           `json:"require_pkce,omitempty"`
 		IDTokenAlg             *string         `json:"id_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
+		AccessTokenAlg         *string         `json:"access_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
+		JWKS                   *map[string]any `json:"jwks,omitempty" doc:"Takes the place of jwks_uri"`
+		JWKSURI                *string         `json:"jwks_uri,omitempty" maxLength:"2000" doc:"Takes the place of jwks"`
+		RequirePAR             *bool           `json:"require_par,omitempty"`
+		RequireDPoP            *bool           `json:"require_dpop,omitempty"`
+		Tokens                 *tokenSettings  `json:"tokens,omitempty" doc:"Replaces all of them"`
 		TenantAccess           *tenants.Access `json:"tenant_access,omitempty" enum:"all,assigned"`
 		UserAccess             *tenants.Access `json:"user_access,omitempty" enum:"all,assigned"`
 		IsDefault              *bool           `json:"is_default,omitempty"`
@@ -89,18 +144,15 @@ func (h *Handler) registerApplications() {
 	write(h, route{method: http.MethodPost, path: "/applications", id: "createApplication", summary: "Register an application at the OpenID provider", permission: staff.WriteApplications, status: http.StatusCreated},
 		func(ctx context.Context, s scope, q db.Queryer, in *createApplication) (out applicationCreated, err error) {
 			b := in.Body
-			switch {
-			case b.JWKS != nil:
-				return out, notSupported("jwks")
-			case b.JWKSURI != nil:
-				return out, notSupported("jwks_uri")
-			case b.AuthMethod == "private_key_jwt":
-				return out, notSupported("token_endpoint_auth_method")
+			keys, err := keySet(b.JWKS)
+			if err != nil {
+				return out, err
 			}
 			app, plain, err := h.Tenants.CreateApplication(ctx, s.actor, q, tenants.NewApplication{
 				Name: b.Name, Type: b.Type, TenantAccess: b.TenantAccess, UserAccess: b.UserAccess, ApplicationSettings: tenants.ApplicationSettings{
 					RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, BackchannelLogoutURI: b.BackchannelLogoutURI,
 					InitiateLoginURI: b.InitiateLoginURI, RequirePKCE: b.RequirePKCE == nil || *b.RequirePKCE, IDTokenAlg: b.IDTokenAlg, AuthMethod: b.AuthMethod,
+					AccessTokenAlg: b.AccessTokenAlg, JWKS: keys, JWKSURI: b.JWKSURI, RequirePAR: b.RequirePAR, RequireDPoP: b.RequireDPoP, TokenSettings: b.Tokens.settings(),
 				},
 			})
 			return applicationCreated{ApplicationBody: showApplication(app), ClientSecret: plain}, err
@@ -128,7 +180,24 @@ func (h *Handler) registerApplications() {
 			if err := h.matchApplication(ctx, s, q, in.Application); err != nil {
 				return out, err
 			}
-			app, err := h.Tenants.UpdateApplication(ctx, s.actor, q, in.Application, tenants.ApplicationPatch(in.Body))
+			b := in.Body
+			patch := tenants.ApplicationPatch{
+				Name: b.Name, RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, BackchannelLogoutURI: b.BackchannelLogoutURI,
+				InitiateLoginURI: b.InitiateLoginURI, RequirePKCE: b.RequirePKCE, IDTokenAlg: b.IDTokenAlg, AccessTokenAlg: b.AccessTokenAlg, JWKSURI: b.JWKSURI,
+				RequirePAR: b.RequirePAR, RequireDPoP: b.RequireDPoP, TenantAccess: b.TenantAccess, UserAccess: b.UserAccess, IsDefault: b.IsDefault,
+			}
+			if b.JWKS != nil {
+				keys, err := keySet(*b.JWKS)
+				if err != nil {
+					return out, err
+				}
+				patch.JWKS = &keys
+			}
+			if b.Tokens != nil {
+				chosen := b.Tokens.settings()
+				patch.Tokens = &chosen
+			}
+			app, err := h.Tenants.UpdateApplication(ctx, s.actor, q, in.Application, patch)
 			return showApplication(app), err
 		})
 	write(h, route{method: http.MethodPost, path: "/applications/{a}:rotate-secret", id: "rotateApplicationSecret", summary: "Give an application a new secret; the old one ends at once", permission: staff.WriteApplications},

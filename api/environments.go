@@ -12,18 +12,22 @@ import (
 
 // EnvironmentBody is an environment with its settings.
 type EnvironmentBody struct {
-	ID                 string          `json:"id"`
-	Name               string          `json:"name"`
-	BaseURL            string          `json:"base_url" doc:"The issuer, and where every address of the environment begins"`
-	IsDefault          bool            `json:"is_default"`
-	AccessTokenSeconds int64           `json:"access_token_seconds" doc:"Lifetime of access and ID tokens: how stale the roles in them can be"`
-	Modules            map[string]bool `json:"modules" doc:"Modules of the portal that tenants may have"`
-	Features           map[string]bool `json:"features" doc:"What tenants may do"`
-	AuditColumns       []string        `json:"audit_columns" doc:"Columns of the portal's audit page; empty: the built-in ones"`
-	AuditDays          int             `json:"audit_days" doc:"How long audit events are kept; 0: the default"`
-	CreatedAt          time.Time       `json:"created_at"`
-	UpdatedAt          time.Time       `json:"updated_at"`
-	version            int64
+	ID                     string          `json:"id"`
+	Name                   string          `json:"name"`
+	BaseURL                string          `json:"base_url" doc:"The issuer, and where every address of the environment begins"`
+	IsDefault              bool            `json:"is_default"`
+	RefreshIdleSeconds     *int64          `json:"refresh_idle_seconds" doc:"Refresh tokens without use; null: 30 days"`
+	RefreshAbsoluteSeconds *int64          `json:"refresh_absolute_seconds" doc:"Refresh tokens in all; null: 90 days"`
+	OmitRoles              bool            `json:"omit_roles"`
+	OmitPermissions        bool            `json:"omit_permissions"`
+	AccessTokenSeconds     int64           `json:"access_token_seconds" doc:"Lifetime of access and ID tokens: how stale the roles in them can be"`
+	Modules                map[string]bool `json:"modules" doc:"Modules of the portal that tenants may have"`
+	Features               map[string]bool `json:"features" doc:"What tenants may do"`
+	AuditColumns           []string        `json:"audit_columns" doc:"Columns of the portal's audit page; empty: the built-in ones"`
+	AuditDays              int             `json:"audit_days" doc:"How long audit events are kept; 0: the default"`
+	CreatedAt              time.Time       `json:"created_at"`
+	UpdatedAt              time.Time       `json:"updated_at"`
+	version                int64
 }
 
 func (b EnvironmentBody) etag() string { return versionTag(b.version) }
@@ -31,6 +35,8 @@ func (b EnvironmentBody) etag() string { return versionTag(b.version) }
 func showEnvironment(e tenants.Environment) EnvironmentBody {
 	out := EnvironmentBody{
 		ID: e.ID, Name: e.Name, BaseURL: e.BaseURL, IsDefault: e.IsDefault, AccessTokenSeconds: int64(e.Settings.AccessTokenLifetime().Seconds()),
+		RefreshIdleSeconds: showTokens(e.Settings.TokenSettings).RefreshIdleSeconds, RefreshAbsoluteSeconds: showTokens(e.Settings.TokenSettings).RefreshAbsoluteSeconds,
+		OmitRoles: e.Settings.OmitRoles, OmitPermissions: e.Settings.OmitPermissions,
 		Modules: map[string]bool{}, Features: map[string]bool{}, AuditColumns: texts(e.Settings.AuditColumns), AuditDays: e.Settings.AuditDays,
 		CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, version: e.Version,
 	}
@@ -67,17 +73,22 @@ type EnvironmentPath struct {
 
 // EnvironmentSettings are what an environment chooses.
 type EnvironmentSettings struct {
-	Name               *string         `json:"name,omitempty" maxLength:"200"`
-	AccessTokenSeconds *int64          `json:"access_token_seconds,omitempty" minimum:"60" maximum:"86400"`
-	Modules            map[string]bool `json:"modules,omitempty" doc:"Those that are not named stay as they are"`
-	Features           map[string]bool `json:"features,omitempty" doc:"Those that are not named stay as they are"`
-	AuditColumns       *[]string       `json:"audit_columns,omitempty" maxItems:"30"`
-	AuditDays          *int            `json:"audit_days,omitempty" minimum:"1" maximum:"3650"`
+	Name                   *string         `json:"name,omitempty" maxLength:"200"`
+	AccessTokenSeconds     *int64          `json:"access_token_seconds,omitempty" minimum:"60" maximum:"86400"`
+	RefreshIdleSeconds     *int64          `json:"refresh_idle_seconds,omitempty" minimum:"300" maximum:"15552000"`
+	RefreshAbsoluteSeconds *int64          `json:"refresh_absolute_seconds,omitempty" minimum:"300" maximum:"15552000"`
+	OmitRoles              *bool           `json:"omit_roles,omitempty" doc:"Access tokens carry no roles"`
+	OmitPermissions        *bool           `json:"omit_permissions,omitempty" doc:"Access tokens carry no permissions"`
+	Modules                map[string]bool `json:"modules,omitempty" doc:"Those that are not named stay as they are"`
+	Features               map[string]bool `json:"features,omitempty" doc:"Those that are not named stay as they are"`
+	AuditColumns           *[]string       `json:"audit_columns,omitempty" maxItems:"30"`
+	AuditDays              *int            `json:"audit_days,omitempty" minimum:"1" maximum:"3650"`
 }
 
 func (b EnvironmentSettings) patch() tenants.EnvironmentPatch {
 	p := tenants.EnvironmentPatch{
-		Name: b.Name, AccessTokenSeconds: b.AccessTokenSeconds, AuditColumns: b.AuditColumns, AuditDays: b.AuditDays,
+		Name: b.Name, AccessTokenSeconds: b.AccessTokenSeconds, RefreshIdleSeconds: b.RefreshIdleSeconds, RefreshAbsoluteSeconds: b.RefreshAbsoluteSeconds,
+		OmitRoles: b.OmitRoles, OmitPermissions: b.OmitPermissions, AuditColumns: b.AuditColumns, AuditDays: b.AuditDays,
 		Modules: map[tenants.Module]bool{}, Features: map[tenants.Feature]bool{},
 	}
 	for m, on := range b.Modules {

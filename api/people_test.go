@@ -89,7 +89,6 @@ func TestInvitationRoutes(t *testing.T) {
 		}
 		f.refused(409, "already_invited", "POST", "/tenants/acme/users", object{"email": "c@x.example", "send_invitation": true})
 		f.refused(422, "domain_not_allowed", "POST", "/tenants/acme/users", object{"email": "c@rival.example", "send_invitation": true})
-		f.refused(422, "not_supported", "POST", "/tenants/acme/users", object{"email": "d@x.example", "password": "correct horse battery"})
 		f.do(200, "PATCH", "/environment", object{"features": object{"invitations": false, "invite_links": false, "guests": false}})
 		f.clock.Advance(10 * time.Minute) // environments are read anew
 		f.refused(403, "invitations_disabled", "POST", at, object{"emails": []string{"e@x.example"}})

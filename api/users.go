@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/sessions"
@@ -86,7 +87,7 @@ type createUser struct {
 		RoleIDs        *[]string      `json:"role_ids,omitempty" maxItems:"100" doc:"The default roles when left out"`
 		Metadata       map[string]any `json:"metadata,omitempty" doc:"At most 50 keys and 8 KiB"`
 		ExpiresIn      int64          `json:"expires_in_seconds,omitempty" minimum:"300" maximum:"315360000" doc:"The access period of a guest"`
-		Password       *string        `json:"password,omitempty" maxLength:"256" doc:"Not available yet"`
+		Password       *string        `json:"password,omitempty" maxLength:"256" doc:"For signing in here; from management keys only"`
 		SendInvitation bool           `json:"send_invitation,omitempty" doc:"Invite by mail: the user is a member once he accepts"`
 	}
 }
@@ -149,7 +150,7 @@ func (h *Handler) registerUsers() {
 		base = "/tenants/{t}/users"
 		one  = base + "/{u}"
 	)
-	write(h, route{method: http.MethodPost, path: base, id: "createUser", summary: "Add a person to a tenant", permission: "fe.secure.write.users", status: http.StatusCreated},
+	read(h, route{method: http.MethodPost, path: base, id: "createUser", summary: "Add a person to a tenant", permission: "fe.secure.write.users", status: http.StatusCreated},
 		h.createUser)
 	read(h, route{method: http.MethodGet, path: base, id: "listUsers", summary: "List the people of a tenant, the oldest first", permission: "fe.secure.read.users"},
 		func(ctx context.Context, s scope, q db.Queryer, in *listUsers) (out list[UserBody], err error) {
@@ -237,14 +238,31 @@ func (h *Handler) registerUsers() {
 		})
 }
 
-func (h *Handler) createUser(ctx context.Context, s scope, q db.Queryer, in *createUser) (out userDetail, err error) {
+// createUser hashes a password before its transaction: that takes a while.
+func (h *Handler) createUser(ctx context.Context, s scope, _ db.Queryer, in *createUser) (out userDetail, err error) {
+	hash := ""
+	if in.Body.Password != nil {
+		// A password claims the address for signing in, which a tenant must not do with
+		// other people's (identity rule 4).
+		if s.actor.Tenant != "" {
+			return out, refused("vendor_only", "Only the vendor sets passwords. Invite the person instead.", "password")
+		}
+		if in.Body.SendInvitation || in.Body.UserID != "" {
+			return out, refused("invalid_combination", "Give a password, or invite or add an existing user.", "password")
+		}
+		if hash, err = h.Signin.NewPassword(ctx, s.environment, in.Body.Email, s.tenant.Name, *in.Body.Password); err != nil {
+			return out, err
+		}
+	}
+	return commit(ctx, h, s, func(q db.Queryer) (userDetail, error) { return h.addUser(ctx, s, q, in, hash) })
+}
+
+func (h *Handler) addUser(ctx context.Context, s scope, q db.Queryer, in *createUser, hash string) (out userDetail, err error) {
 	b := in.Body
 	metadata, err := metadataText(b.Metadata)
 	switch {
 	case err != nil:
 		return out, err
-	case b.Password != nil:
-		return out, notSupported("password")
 	case b.UserID != "" && s.actor.Tenant != "": // a tenant does not learn whom the environment knows
 		return out, refused("vendor_only", "Only the vendor adds users by their id.", "user_id")
 	case b.UserID != "" && b.SendInvitation:
@@ -256,7 +274,7 @@ func (h *Handler) createUser(ctx context.Context, s scope, q db.Queryer, in *cre
 	}
 	n := directory.NewUser{
 		Environment: s.environment.ID, Tenant: s.tenant.ID, UserID: b.UserID, Email: b.Email, Metadata: metadata,
-		FirstName: b.FirstName, LastName: b.LastName, DisplayName: b.DisplayName,
+		FirstName: b.FirstName, LastName: b.LastName, DisplayName: b.DisplayName, PasswordHash: hash,
 	}
 	if b.ExpiresIn > 0 {
 		n.ExpiresAt = h.Clock.Now().Add(time.Duration(b.ExpiresIn) * time.Second)
@@ -273,6 +291,9 @@ func (h *Handler) createUser(ctx context.Context, s scope, q db.Queryer, in *cre
 	p, err := h.Directory.CreateUser(ctx, s.actor, q, n)
 	if err != nil {
 		return out, err
+	}
+	if hash != "" && p.User.PasswordHash != hash { // he joins a user who exists, and who keeps what he has
+		return out, fault.New(fault.Conflict, "login_exists", "A user of this address exists already. Add the person without a password.").In("password")
 	}
 	if b.RoleIDs != nil {
 		err = h.RBAC.AssignRoles(ctx, s.actor, q, s.tenant.ID, p.Membership.ID, *b.RoleIDs)

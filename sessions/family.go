@@ -16,17 +16,18 @@ import (
 
 // Family is the line of refresh tokens that began with one grant.
 type Family struct {
-	ID          string // that of the code; empty: a new one
-	Environment string
-	Tenant      string
-	Session     string
-	UserID      string
-	ClientID    string
-	Scope       string
-	Nonce       string
-	JKT         string // thumbprint of the key that the tokens are bound to (RFC 9449 §5); empty: to none
-	CreatedAt   time.Time
-	ExpiresAt   time.Time
+	ID             string // that of the code; empty: a new one
+	Environment    string
+	Tenant         string
+	Session        string
+	UserID         string
+	ClientID       string
+	Scope          string
+	Nonce          string
+	Idle, Absolute time.Duration // 0: the defaults
+	JKT            string        // thumbprint of the key that the tokens are bound to (RFC 9449 §5); empty: to none
+	CreatedAt      time.Time
+	ExpiresAt      time.Time
 
 	seq                       int64
 	rotated, idleEnd, revoked time.Time
@@ -40,7 +41,7 @@ const (
 )
 
 // StartFamily makes a family and its first token, good for 30 days without use
-// and 90 days in all.
+// and 90 days in all where the family says nothing else.
 //
 // Faults: ErrInvalidGrant when the session has ended for the tenant meanwhile.
 func (s *Service) StartFamily(ctx context.Context, q db.Queryer, f Family) (string, error) {
@@ -48,9 +49,15 @@ func (s *Service) StartFamily(ctx context.Context, q db.Queryer, f Family) (stri
 	if f.ID == "" {
 		f.ID = id.New(id.Family)
 	}
+	if f.Idle == 0 {
+		f.Idle = RefreshIdle
+	}
+	if f.Absolute == 0 {
+		f.Absolute = RefreshAbsolute
+	}
 	f.seq = 1
 	made, err := q.Exec(ctx, sqlInsertFamily+q.Dialect().ForUpdate, f.Tenant, f.ID, f.Environment, f.Session, f.UserID, f.ClientID,
-		f.Scope, f.Nonce, db.At(now), db.At(now.Add(RefreshIdle)), db.At(now.Add(RefreshAbsolute)), f.JKT)
+		f.Scope, f.Nonce, db.At(now), db.At(now.Add(f.Idle)), db.At(now.Add(f.Absolute)), f.JKT)
 	if err == nil && made == 0 {
 		err = ErrInvalidGrant
 	}
@@ -103,8 +110,11 @@ type Rotation struct {
 // once one rotates; the others, and any that come within thirty seconds, get the
 // same successor. An older genuine token is reuse: it revokes the family and is
 // recorded as token.refresh_reused. A forged, foreign, expired or revoked token
-// changes nothing.
-func (s *Service) Rotate(ctx context.Context, a actor.Actor, q db.Queryer, environment, clientID, token string) (Rotation, error) {
+// changes nothing. idle is for how long the successor serves without use; 0: 30 days.
+func (s *Service) Rotate(ctx context.Context, a actor.Actor, q db.Queryer, environment, clientID, token string, idle time.Duration) (Rotation, error) {
+	if idle == 0 {
+		idle = RefreshIdle
+	}
 	refused := Rotation{Refused: ErrInvalidGrant}
 	familyID, seq, ok := s.parse(environment, token)
 	if !ok {
@@ -115,7 +125,7 @@ func (s *Service) Rotate(ctx context.Context, a actor.Actor, q db.Queryer, envir
 	var g grantScan
 	rotated := false
 	err := q.Batch(ctx, []db.Stmt{
-		{SQL: sqlRotateFamily, Args: []any{environment, familyID, clientID, seq, db.At(now), db.At(now.Add(RefreshIdle))}, Scan: func(rows db.Rows) error {
+		{SQL: sqlRotateFamily, Args: []any{environment, familyID, clientID, seq, db.At(now), db.At(now.Add(idle))}, Scan: func(rows db.Rows) error {
 			for rows.Next() {
 				rotated = true
 				if err := f.scan(rows); err != nil {

@@ -105,7 +105,7 @@ func (w *world) code(ses Session, tenant, client string) Code {
 func (w *world) rotate(client, token string) (r Rotation) {
 	w.Helper()
 	w.tx(func(q db.Queryer) (err error) {
-		r, err = w.s.Rotate(w.ctx, w.actor, q, env, client, token)
+		r, err = w.s.Rotate(w.ctx, w.actor, q, env, client, token, 0)
 		return err
 	})
 	return r

@@ -255,7 +255,7 @@ func TestForgedRefreshTokens(t *testing.T) {
 			w.Errorf("another client: %v", r.Refused)
 		}
 		w.tx(func(q db.Queryer) error {
-			r, err := w.s.Rotate(w.ctx, w.actor, q, "env_b", "app_1", token)
+			r, err := w.s.Rotate(w.ctx, w.actor, q, "env_b", "app_1", token, 0)
 			if r.Refused != ErrInvalidGrant {
 				w.Errorf("another environment: %v", r.Refused)
 			}
@@ -282,7 +282,7 @@ func TestParallelRotation(t *testing.T) {
 			wg.Go(func() {
 				var r Rotation
 				err := w.db.Tx(w.ctx, func(q db.Queryer) (err error) {
-					r, err = w.s.Rotate(w.ctx, w.actor, q, env, "app_1", token)
+					r, err = w.s.Rotate(w.ctx, w.actor, q, env, "app_1", token, 0)
 					return err
 				})
 				mu.Lock()
@@ -313,7 +313,7 @@ func TestRotationIsOneRoundTrip(t *testing.T) {
 		ses, _ := w.create(login("usr_1", "ten_a"))
 		token := w.family(ses, "ten_a", "app_1")
 		ctx, counter := db.Count(w.ctx)
-		if r, err := w.s.Rotate(ctx, w.actor, w.db, env, "app_1", token); err != nil || r.Refused != nil {
+		if r, err := w.s.Rotate(ctx, w.actor, w.db, env, "app_1", token, 0); err != nil || r.Refused != nil {
 			w.Fatal(err, r.Refused)
 		}
 		if counter.Statements() != 2 {
@@ -363,7 +363,7 @@ func BenchmarkRotate(b *testing.B) {
 		}
 		for b.Loop() {
 			err := d.Tx(w.ctx, func(q db.Queryer) error {
-				r, err := w.s.Rotate(w.ctx, w.actor, q, env, "app_1", token)
+				r, err := w.s.Rotate(w.ctx, w.actor, q, env, "app_1", token, 0)
 				if err != nil {
 					return err
 				}

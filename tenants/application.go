@@ -53,6 +53,7 @@ type ApplicationSettings struct {
 	JWKSURI string          `json:"jwks_uri,omitempty"`
 	// RequirePAR: authorization requests must have been pushed (RFC 9126 §6).
 	RequirePAR bool `json:"require_par,omitempty"`
+	TokenSettings
 	// RequireDPoP: tokens must be bound to a key (RFC 9449 §5.2).
 	RequireDPoP bool `json:"require_dpop,omitempty"`
 }
@@ -83,6 +84,12 @@ type ApplicationPatch struct {
 	InitiateLoginURI       *string
 	RequirePKCE            *bool
 	IDTokenAlg             *string
+	AccessTokenAlg         *string
+	JWKS                   *json.RawMessage
+	JWKSURI                *string
+	RequirePAR             *bool
+	RequireDPoP            *bool
+	Tokens                 *TokenSettings
 	TenantAccess           *Access
 	UserAccess             *Access
 	IsDefault              *bool // true only: another application takes it over

@@ -144,6 +144,17 @@ func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Que
 	set(&app.InitiateLoginURI, p.InitiateLoginURI)
 	set(&app.RequirePKCE, p.RequirePKCE)
 	set(&app.IDTokenAlg, p.IDTokenAlg)
+	set(&app.AccessTokenAlg, p.AccessTokenAlg)
+	// The keys stand here or there: who gives one takes the other away.
+	if p.JWKS != nil {
+		app.JWKS, app.JWKSURI = *p.JWKS, ""
+	}
+	if p.JWKSURI != nil {
+		app.JWKS, app.JWKSURI = nil, *p.JWKSURI
+	}
+	set(&app.RequirePAR, p.RequirePAR)
+	set(&app.RequireDPoP, p.RequireDPoP)
+	set(&app.TokenSettings, p.Tokens)
 	set(&app.TenantAccess, p.TenantAccess)
 	set(&app.UserAccess, p.UserAccess)
 	if p.IsDefault != nil {
@@ -200,6 +211,12 @@ func (s *Service) putApplication(ctx context.Context, a actor.Actor, q db.Querye
 	changed(changes, "initiate_login_uri", before.InitiateLoginURI, app.InitiateLoginURI)
 	changed(changes, "require_pkce", before.RequirePKCE, app.RequirePKCE)
 	changed(changes, "id_token_alg", before.IDTokenAlg, app.IDTokenAlg)
+	changed(changes, "access_token_alg", before.AccessTokenAlg, app.AccessTokenAlg)
+	changed(changes, "jwks", string(before.JWKS), string(app.JWKS))
+	changed(changes, "jwks_uri", before.JWKSURI, app.JWKSURI)
+	changed(changes, "require_par", before.RequirePAR, app.RequirePAR)
+	changed(changes, "require_dpop", before.RequireDPoP, app.RequireDPoP)
+	changed(changes, "tokens", before.TokenSettings, app.TokenSettings)
 	changed(changes, "tenant_access", before.TenantAccess, app.TenantAccess)
 	changed(changes, "user_access", before.UserAccess, app.UserAccess)
 	changed(changes, "is_default", before.IsDefault, app.IsDefault)
@@ -277,6 +294,9 @@ func (a *Application) check() error {
 	}
 	if !slices.Contains(methods, a.AuthMethod) {
 		return invalid("invalid_auth_method", "This authentication method is not available for this type of application.", "token_endpoint_auth_method")
+	}
+	if err := a.TokenSettings.check(); err != nil {
+		return err
 	}
 	return a.checkKeys()
 }

@@ -25,9 +25,7 @@ type Environment struct {
 // EnvironmentSettings are the choices of an environment that are not policies.
 // The zero value serves.
 type EnvironmentSettings struct {
-	// AccessTokenSeconds is the lifetime of access and ID tokens; it bounds how
-	// stale roles in a token can be (product 116). 0: 600.
-	AccessTokenSeconds int64 `json:"access_token_seconds,omitempty"`
+	TokenSettings
 	// Modules are the portal's modules that the vendor switched on or off (product
 	// 21, 2.11); one that is absent is on.
 	Modules map[Module]bool `json:"modules,omitempty"`
@@ -107,11 +105,64 @@ func (s EnvironmentSettings) FeatureOn(f Feature) bool {
 	return featureDefaults[f]
 }
 
+// TokenSettings are choices about tokens, of an environment and, where it makes
+// them, of an application. The zero value leaves them open.
+type TokenSettings struct {
+	// AccessTokenSeconds is the lifetime of access and ID tokens; it bounds how
+	// stale roles in a token can be (product 116). 0: 600.
+	AccessTokenSeconds int64 `json:"access_token_seconds,omitempty"`
+	// RefreshIdleSeconds and RefreshAbsoluteSeconds bound refresh tokens without use
+	// and in all. 0: 30 and 90 days.
+	RefreshIdleSeconds     int64 `json:"refresh_idle_seconds,omitempty"`
+	RefreshAbsoluteSeconds int64 `json:"refresh_absolute_seconds,omitempty"`
+	// OmitRoles and OmitPermissions leave the claims out of access tokens (product 2.2).
+	OmitRoles       bool `json:"omit_roles,omitempty"`
+	OmitPermissions bool `json:"omit_permissions,omitempty"`
+}
+
+// Over gives the settings of an application in an environment.
+func (s TokenSettings) Over(environment TokenSettings) TokenSettings {
+	first := func(a, b int64) int64 {
+		if a > 0 {
+			return a
+		}
+		return b
+	}
+	return TokenSettings{
+		AccessTokenSeconds:     first(s.AccessTokenSeconds, environment.AccessTokenSeconds),
+		RefreshIdleSeconds:     first(s.RefreshIdleSeconds, environment.RefreshIdleSeconds),
+		RefreshAbsoluteSeconds: first(s.RefreshAbsoluteSeconds, environment.RefreshAbsoluteSeconds),
+		OmitRoles:              s.OmitRoles || environment.OmitRoles, OmitPermissions: s.OmitPermissions || environment.OmitPermissions,
+	}
+}
+
+// Bounds of lifetimes (product 2.2).
+const (
+	MinRefresh = 300
+	MaxRefresh = 15_552_000
+)
+
+// check holds the settings to their bounds.
+func (s TokenSettings) check() error {
+	if s.AccessTokenSeconds != 0 && (s.AccessTokenSeconds < MinAccessToken || s.AccessTokenSeconds > MaxAccessToken) {
+		return invalid("invalid_value", "An access token lives 60 to 86400 seconds.", "access_token_seconds")
+	}
+	for _, v := range []struct {
+		seconds int64
+		field   string
+	}{{s.RefreshIdleSeconds, "refresh_idle_seconds"}, {s.RefreshAbsoluteSeconds, "refresh_absolute_seconds"}} {
+		if v.seconds != 0 && (v.seconds < MinRefresh || v.seconds > MaxRefresh) {
+			return invalid("invalid_value", "A refresh token lives 300 to 15552000 seconds.", v.field)
+		}
+	}
+	return nil
+}
+
 // DefaultAccessTokenLifetime holds where an environment does not choose.
 const DefaultAccessTokenLifetime = 10 * time.Minute
 
 // AccessTokenLifetime gives the lifetime of access and ID tokens.
-func (s EnvironmentSettings) AccessTokenLifetime() time.Duration {
+func (s TokenSettings) AccessTokenLifetime() time.Duration {
 	if s.AccessTokenSeconds <= 0 {
 		return DefaultAccessTokenLifetime
 	}

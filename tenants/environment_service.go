@@ -44,13 +44,14 @@ type NewEnvironment struct {
 // EnvironmentPatch changes what is not nil. Modules and features that it does not
 // name stay as they are.
 type EnvironmentPatch struct {
-	Name               *string
-	BaseURL            *string // of the default environment: configuration alone
-	Modules            map[Module]bool
-	Features           map[Feature]bool
-	AuditColumns       *[]string
-	AuditDays          *int
-	AccessTokenSeconds *int64
+	Name                                                           *string
+	BaseURL                                                        *string // of the default environment: configuration alone
+	Modules                                                        map[Module]bool
+	Features                                                       map[Feature]bool
+	AuditColumns                                                   *[]string
+	AuditDays                                                      *int
+	AccessTokenSeconds, RefreshIdleSeconds, RefreshAbsoluteSeconds *int64
+	OmitRoles, OmitPermissions                                     *bool
 }
 
 // CreateEnvironment makes an environment; an actor of the default one alone does
@@ -261,12 +262,16 @@ func (s EnvironmentSettings) patched(p EnvironmentPatch) (EnvironmentSettings, e
 		out.AuditDays = *p.AuditDays
 	}
 	if p.AccessTokenSeconds != nil {
-		if *p.AccessTokenSeconds < MinAccessToken || *p.AccessTokenSeconds > MaxAccessToken {
+		if *p.AccessTokenSeconds == 0 { // 0 chooses nothing where it is stored
 			return s, invalid("invalid_value", "An access token lives 60 to 86400 seconds.", "access_token_seconds")
 		}
 		out.AccessTokenSeconds = *p.AccessTokenSeconds
 	}
-	return out, nil
+	set(&out.RefreshIdleSeconds, p.RefreshIdleSeconds)
+	set(&out.RefreshAbsoluteSeconds, p.RefreshAbsoluteSeconds)
+	set(&out.OmitRoles, p.OmitRoles)
+	set(&out.OmitPermissions, p.OmitPermissions)
+	return out, out.check()
 }
 
 // checkBaseURL holds a base URL to an origin, https but on this machine or in

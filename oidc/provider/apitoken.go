@@ -76,7 +76,7 @@ func (h *Handler) apiTokenGrant(ctx context.Context, r *http.Request, env tenant
 		return tokenBody{}, err
 	}
 	now := h.clock.Now()
-	end := now.Add(env.Settings.AccessTokenLifetime())
+	end := now.Add(app.Over(env.Settings.TokenSettings).AccessTokenLifetime())
 	if !found.ExpiresAt.IsZero() && found.ExpiresAt.Before(end) {
 		end = found.ExpiresAt
 	}

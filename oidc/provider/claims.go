@@ -36,8 +36,8 @@ type accessClaims struct {
 	ClientID     string        `json:"client_id"`
 	Scope        string        `json:"scope"`
 	Type         string        `json:"type"`
-	Roles        []string      `json:"roles"`
-	Permissions  []string      `json:"permissions"`
+	Roles        []string      `json:"roles,omitzero"` // null: left out by choice
+	Permissions  []string      `json:"permissions,omitzero"`
 	Confirmation *confirmation `json:"cnf,omitempty"`
 	// Metadata is what applications keep of the member.
 	Metadata json.RawMessage `json:"metadata,omitempty"`

@@ -35,7 +35,7 @@ func (h *Handler) serviceGrant(ctx context.Context, env tenants.Environment, app
 	if p["scope"] != "" {
 		return tokenBody{}, refuse(oidc.InvalidScope, "A service has no scopes: they speak of a person.")
 	}
-	now, life := h.clock.Now(), env.Settings.AccessTokenLifetime()
+	now, life := h.clock.Now(), app.Over(env.Settings.TokenSettings).AccessTokenLifetime()
 	token, err := h.ring.Sign(ctx, env.ID, app.AccessTokenAlg, oidc.TypeAccessToken, serviceClaims{
 		Issuer: env.BaseURL, Subject: app.ID, Audience: app.ID, Expires: now.Add(life).Unix(), IssuedAt: now.Unix(), ID: id.Raw(),
 		ClientID: app.ID, Type: serviceToken, Confirmation: confirm(jkt),

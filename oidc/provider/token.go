@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -135,7 +137,9 @@ func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a acto
 		if !hasScope(g.scope, oidc.ScopeOffline) {
 			return nil
 		}
+		set := app.Over(env.Settings.TokenSettings)
 		g.refresh, err = h.sessions.StartFamily(ctx, q, sessions.Family{
+			Idle: time.Duration(set.RefreshIdleSeconds) * time.Second, Absolute: time.Duration(set.RefreshAbsoluteSeconds) * time.Second,
 			ID: redeemed.Code.Family, Environment: env.ID, Tenant: g.proof.Tenant, Session: g.session.ID, UserID: g.session.UserID,
 			ClientID: app.ID, Scope: g.scope, Nonce: g.nonce, JKT: boundKey(app, jkt),
 		})
@@ -177,7 +181,7 @@ func (h *Handler) refreshGrant(ctx context.Context, env tenants.Environment, a a
 	var refused error
 	err := h.db.Tx(ctx, func(q db.Queryer) error {
 		g, refused = grant{app: app, jkt: jkt}, nil
-		r, err := h.sessions.Rotate(ctx, a, q, env.ID, app.ID, p["refresh_token"])
+		r, err := h.sessions.Rotate(ctx, a, q, env.ID, app.ID, p["refresh_token"], time.Duration(app.Over(env.Settings.TokenSettings).RefreshIdleSeconds)*time.Second)
 		if err != nil {
 			return err
 		}
@@ -234,19 +238,34 @@ func (h *Handler) resolve(ctx context.Context, env tenants.Environment, q db.Que
 	return err
 }
 
+// largeToken is from how many bytes on a token is worth a warning (product 10).
+const largeToken = 6 << 10
+
 // sign makes the tokens of a grant that has committed.
 func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (tokenBody, error) {
-	now := h.clock.Now()
-	life := env.Settings.AccessTokenLifetime()
-	access, err := h.ring.Sign(ctx, env.ID, g.app.AccessTokenAlg, oidc.TypeAccessToken, g.accessClaims(env, now, life))
+	now, set := h.clock.Now(), g.app.Over(env.Settings.TokenSettings)
+	life := set.AccessTokenLifetime()
+	claims := g.accessClaims(env, now, life)
+	if set.OmitRoles {
+		claims.Roles = nil
+	}
+	if set.OmitPermissions {
+		claims.Permissions = nil
+	}
+	access, err := h.ring.Sign(ctx, env.ID, g.app.AccessTokenAlg, oidc.TypeAccessToken, claims)
 	if err != nil {
 		return tokenBody{}, err
 	}
+	if len(access) > largeToken {
+		// Proxies and frameworks refuse headers of some 8 KiB.
+		h.log.LogAttrs(ctx, slog.LevelWarn, "oidc: an access token is large", slog.Int("bytes", len(access)), slog.String("tenant", g.proof.Tenant),
+			slog.String("user", g.session.UserID), slog.Int("permissions", len(claims.Permissions)))
+	}
 	body := tokenBody{AccessToken: access, TokenType: tokenType(g.jkt), ExpiresIn: int64(life.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
 	if hasScope(g.scope, oidc.ScopeOpenID) {
-		claims := g.idClaims(env, now, life)
-		claims.AccessTokenHash = keys.LeftHash(g.app.IDTokenAlg, access)
-		body.IDToken, err = h.ring.Sign(ctx, env.ID, g.app.IDTokenAlg, oidc.TypeIDToken, claims)
+		id := g.idClaims(env, now, life)
+		id.AccessTokenHash = keys.LeftHash(g.app.IDTokenAlg, access)
+		body.IDToken, err = h.ring.Sign(ctx, env.ID, g.app.IDTokenAlg, oidc.TypeIDToken, id)
 	}
 	return body, err
 }
