@@ -117,7 +117,7 @@ func TestEnvironments(t *testing.T) {
 		own.wants(404, "environment_not_found", "DELETE", "/environments/"+f.envs[hostA], nil)
 
 		changed := own.wants(200, "", "PATCH", "/environment", object{
-			"name": "QA", "modules": object{"webhooks": false}, "features": object{"roles": false}, "access_token_seconds": 120, "audit_days": 30, "audit_columns": []string{"time"},
+			"name": "QA", "modules": object{"webhooks": false}, "features": object{"roles": false}, "access_token_seconds": 120, "audit_days": 30, "audit_columns": []string{"occurred_at"},
 		})
 		if changed["access_token_seconds"] != 120.0 || changed["modules"].(object)["webhooks"] != false || changed["features"].(object)["roles"] != false {
 			t.Errorf("%v", changed)
@@ -341,5 +341,110 @@ func TestAssignments(t *testing.T) {
 			t.Error("an open application")
 		}
 		f.refused(422, "validation_failed", "PATCH", "/applications/"+app, object{"tenant_access": "some"})
+	})
+}
+
+// A PATCH of the details changes what it names; a PUT of the account replaces them.
+func TestDetailsPatch(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		f.do(201, "POST", "/tenants", object{"name": "Acme", "key": "acme", "details": object{"address": "1 Road", "timezone": "Europe/Berlin"}})
+		details := func(got object) object { return got["details"].(object) }
+		for _, x := range []struct{ patch, want object }{
+			{object{"currency": "EUR"}, object{"address": "1 Road", "timezone": "Europe/Berlin", "currency": "EUR"}},
+			{object{"address": ""}, object{"timezone": "Europe/Berlin", "currency": "EUR"}},
+			{object{}, object{"timezone": "Europe/Berlin", "currency": "EUR"}},
+			{object{"currency": nil}, object{"timezone": "Europe/Berlin", "currency": "EUR"}}, // as left out, here as everywhere
+		} {
+			if got := details(f.do(200, "PATCH", "/tenants/acme", object{"details": x.patch})); !maps.Equal(got, x.want) {
+				t.Errorf("%v: %v, want %v", x.patch, got, x.want)
+			}
+		}
+		f.refused(422, "validation_failed", "PATCH", "/tenants/acme", object{"details": object{"colour": "red"}})
+		f.refused(422, "invalid_url", "PATCH", "/tenants/acme", object{"details": object{"website": "javascript:alert(1)"}})
+		f.refused(422, "invalid_timezone", "PATCH", "/tenants/acme", object{"details": object{"timezone": "../../etc/passwd"}})
+		if got := details(f.do(200, "GET", "/tenants/acme", nil)); !maps.Equal(got, object{"timezone": "Europe/Berlin", "currency": "EUR"}) {
+			t.Errorf("after refusals: %v", got)
+		}
+		if got := details(f.do(200, "PUT", "/tenants/acme/account", object{"name": "Acme", "details": object{"address": "2 Road"}})); !maps.Equal(got, object{"address": "2 Road"}) {
+			t.Errorf("put: %v", got)
+		}
+	})
+}
+
+// Attacks from a parent on its sub-accounts (product 8, 121 and 122, identity rule 6).
+func TestSubaccountAttacks(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		f.admitPeople()
+		parent := text(f.do(201, "POST", "/tenants", object{"name": "Parent", "key": "parent", "subaccounts_enabled": true, "subaccount_access": "always_on"}), "id")
+		child := text(f.do(201, "POST", "/tenants", object{"name": "Child", "key": "child", "parent_id": "parent"}), "id")
+		f.do(201, "POST", "/tenants", object{"name": "Sibling", "key": "sibling", "parent_id": "parent"})
+		f.do(201, "POST", "/tenants", object{"name": "Below", "key": "below", "parent_id": "sibling"})
+		boss := f.accountRole("boss", 1, "fe.secure.*", "fe.account-hierarchy.*")
+		clerk := f.accountRole("clerk", 5, "fe.secure.*", "fe.account-hierarchy.*")
+		both := f.accountUser(parent, "both@parent.example", clerk)
+		f.addMembership(child, both)
+		f.do(200, "PUT", "/tenants/child/users/"+both+"/roles", object{"role_ids": []string{boss}})
+		weak := f.person(parent, both)
+		at := "/tenants/parent/sub-accounts/"
+
+		// His parent's sign-in proves nothing to the child, where he is stronger.
+		own := "/tenants/child/users/" + both + "/api-tokens"
+		weak.wants(403, "not_your_own", "POST", own, object{"description": "x"})
+		weak.wants(403, "target_level_too_strong", "GET", own, nil)
+		f.person(child, both).wants(201, "", "POST", own, object{"description": "x"})
+
+		// To put an account below another lets that one's people in. Among those that
+		// stand above it already nobody gains.
+		admin := f.person(parent, f.accountUser(parent, "admin@parent.example", boss))
+		weak.wants(403, "target_level_too_strong", "POST", at+"sibling:move", object{"parent_id": child})
+		deep := text(admin.wants(201, "", "POST", "/tenants/child/sub-accounts", object{"name": "Deep"}), "id")
+		weak.wants(403, "target_level_too_strong", "POST", at+"sibling:move", object{"parent_id": deep})
+		admin.wants(200, "", "POST", at+"sibling:move", object{"parent_id": deep})
+		weak.wants(200, "", "POST", at+"below:move", object{"parent_id": "child"})
+		weak.wants(200, "", "POST", at+"below:move", object{"parent_id": "parent"})
+
+		// Tokens and invitations count as the people do.
+		for _, grant := range []struct {
+			path string
+			body object
+		}{
+			{"api-tokens", object{"description": "x", "role_ids": []string{boss}}},
+			{"invitations", object{"emails": []string{"new@x.example"}, "role_ids": []string{boss}}},
+			{"invite-links", object{"role_ids": []string{boss}}},
+		} {
+			made := text(f.do(201, "POST", "/tenants/parent/sub-accounts", object{"name": "Strong"}), "id")
+			f.do(201, "POST", "/tenants/"+made+"/"+grant.path, grant.body)
+			weak.wants(403, "target_level_too_strong", "DELETE", at+made, nil)
+			admin.wants(204, "", "DELETE", at+made, nil)
+		}
+
+		// Who saw another version moves nothing.
+		for _, path := range []string{at + "below:move", "/tenants/below:move"} {
+			if res := f.sendWith(http.Header{"If-Match": {`"v99"`}}, "POST", "/api/v1"+path, object{"parent_id": "child"}); res.StatusCode != 412 {
+				t.Errorf("%s: %d", path, res.StatusCode)
+			}
+		}
+
+		// In the child's log the parent's person stands with the account that he is of.
+		weak.wants(200, "", "PATCH", "/tenants/child", object{"name": "Renamed"})
+		events := data(f.person(child, both).wants(200, "", "GET", "/tenants/child/audit-events?action=tenant.updated", nil))
+		if who := events[0]["actor"].(object); text(who, "id") != both || text(who, "email") != "both@parent.example" || text(who, "tenant_id") != parent {
+			t.Errorf("%v", who)
+		}
+
+		// Who may have no sub-accounts any more changes nothing of them; the vendor does.
+		f.do(200, "PATCH", "/tenants/parent", object{"subaccounts_enabled": false})
+		admin.wants(403, "sub_accounts_disabled", "PATCH", at+"child", object{"name": "x"})
+		admin.wants(403, "sub_accounts_disabled", "POST", at+"child:move", object{"parent_id": "parent"})
+		admin.wants(403, "sub_accounts_disabled", "DELETE", at+"child", nil)
+		f.do(200, "PATCH", "/tenants/parent/sub-accounts/child", object{"name": "x"})
+
+		// A suspended home opens nothing.
+		f.do(200, "PATCH", "/tenants/parent", object{"subaccounts_enabled": true})
+		admin.wants(200, "", "GET", "/tenants/child", nil)
+		f.do(200, "PATCH", "/tenants/parent", object{"status": "suspended"})
+		admin.wants(404, "tenant_not_found", "GET", "/tenants/child", nil)
 	})
 }

@@ -81,6 +81,7 @@ type Handler struct {
 	// routes is everything that was registered, for the documentation and the tests.
 	routes  []route
 	guesses guesses
+	denials *limit.Limiter // what is told of them, see tell
 }
 
 // maxBody bounds the body of a request in bytes, unless its route says otherwise.
@@ -91,7 +92,7 @@ func New(d Deps) (*Handler, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{Deps: d, router: chi.NewRouter(), guesses: newGuesses()}
+	h := &Handler{Deps: d, router: chi.NewRouter(), guesses: newGuesses(), denials: newDenials()}
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -221,7 +222,7 @@ type route struct {
 	permission   string // what the actor must hold; empty: the operation decides
 	status       int    // of success; 0: 200
 	maxBody      int64  // 0: maxBody
-	stream       bool   // a POST whose answer is not kept for its Idempotency-Key
+	unkept       bool   // a POST whose answer is not kept for its Idempotency-Key: it only asks, or is a stream
 	tagged       bool   // the answer has an ETag; known by itself of bodies that are tagged
 	paged        bool   // the answer is a list; known by itself
 }

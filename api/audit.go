@@ -38,6 +38,7 @@ type auditActor struct {
 	Name         string             `json:"name"`
 	Email        string             `json:"email"`
 	ConnectionID string             `json:"connection_id"`
+	TenantID     string             `json:"tenant_id,omitempty" doc:"The account above this one from which the actor came; absent of all others"`
 	Impersonator *auditImpersonator `json:"impersonator,omitempty" doc:"Who of the vendor's staff acted as this person; absent when nobody did"`
 }
 
@@ -76,7 +77,7 @@ func showEvent(e audit.Entry) auditBody {
 	c := e.Context
 	out := auditBody{
 		ID: e.ID, TenantID: e.Tenant, OccurredAt: e.OccurredAt, RecordedAt: e.RecordedAt, Action: e.Action, Outcome: string(e.Outcome), Severity: string(e.Severity),
-		Actor:   auditActor{Type: e.Actor.Type, ID: e.Actor.ID, Name: e.Actor.Name, Email: e.Actor.Email, ConnectionID: e.Actor.Connection},
+		Actor:   auditActor{Type: e.Actor.Type, ID: e.Actor.ID, Name: e.Actor.Name, Email: e.Actor.Email, ConnectionID: e.Actor.Connection, TenantID: e.Actor.Tenant},
 		Targets: make([]auditTarget, 0, len(e.Targets)), Changes: make(map[string]auditChange, len(e.Changes)), Metadata: e.Metadata, Source: e.Source,
 		Context: auditContext{IP: c.IP, UserAgent: c.UserAgent, SessionID: c.Session, RequestID: c.RequestID, ConnectionID: c.Connection, Location: c.Location},
 		SentBy:  (*auditSender)(e.SentBy), Visible: e.Visible,

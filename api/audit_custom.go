@@ -26,7 +26,7 @@ type auditCustom struct {
 }
 
 type auditCustomActor struct {
-	Type  string `json:"type,omitempty" maxLength:"255" default:"user"`
+	Type  string `json:"type,omitempty" maxLength:"255" default:"user" doc:"Any word but scim, management_key, vendor_user and setup_link, which act in Gatehouse itself"`
 	ID    string `json:"id,omitempty" maxLength:"255"`
 	Name  string `json:"name,omitempty" maxLength:"1024"`
 	Email string `json:"email,omitempty" maxLength:"1024"`
@@ -39,19 +39,16 @@ type auditCustomPart struct {
 }
 
 type auditCustomContext struct {
-	Location  string `json:"location,omitempty" maxLength:"255" doc:"Address or place"`
-	IP        string `json:"ip,omitempty" maxLength:"64" format:"ip" doc:"The same as location, for addresses"`
+	Location  string `json:"location,omitempty" maxLength:"255" doc:"Place, or an address where ip is absent"`
+	IP        string `json:"ip,omitempty" maxLength:"64" format:"ip" doc:"Address"`
 	UserAgent string `json:"user_agent,omitempty" maxLength:"1024"`
 }
 
 func (in auditCustom) event() audit.Custom {
 	c := audit.Custom{
 		Action: in.Action, OccurredAt: in.OccurredAt, ActorType: in.Actor.Type, ActorID: in.Actor.ID, ActorName: in.Actor.Name, ActorEmail: in.Actor.Email,
-		Location: in.Context.Location, UserAgent: in.Context.UserAgent, Severity: audit.Severity(in.Severity), Outcome: audit.Outcome(in.Outcome),
+		IP: in.Context.IP, Location: in.Context.Location, UserAgent: in.Context.UserAgent, Severity: audit.Severity(in.Severity), Outcome: audit.Outcome(in.Outcome),
 		Metadata: in.Metadata, IdempotencyKey: in.Key,
-	}
-	if in.Context.IP != "" {
-		c.Location = in.Context.IP
 	}
 	for _, t := range in.Targets {
 		c.Targets = append(c.Targets, audit.Target(t))

@@ -47,11 +47,11 @@ type exportEnvironmentEvents struct {
 }
 
 func (h *Handler) registerAuditExport() {
-	stream(h, route{method: http.MethodPost, path: "/tenants/{t}/audit-events:export", id: "exportAuditEvents", summary: "Download a tenant's audit log", permission: readAudits, stream: true},
+	stream(h, route{method: http.MethodPost, path: "/tenants/{t}/audit-events:export", id: "exportAuditEvents", summary: "Download a tenant's audit log", permission: readAudits, unkept: true},
 		func(s scope, in *exportEvents) (audit.Filter, auditExport, error) {
 			return in.Body.Filter.filter(s), in.Body, nil
 		})
-	stream(h, route{method: http.MethodPost, path: "/audit-events:export", id: "exportEnvironmentAuditEvents", summary: "Download the audit log of all tenants", permission: staff.ReadAudits, stream: true},
+	stream(h, route{method: http.MethodPost, path: "/audit-events:export", id: "exportEnvironmentAuditEvents", summary: "Download the audit log of all tenants", permission: staff.ReadAudits, unkept: true},
 		func(s scope, in *exportEnvironmentEvents) (audit.Filter, auditExport, error) {
 			b := in.Body
 			f, body := b.Filter.filter(s), auditExport{Format: b.Format, Columns: b.Columns}
@@ -88,7 +88,7 @@ func stream[I any](h *Handler, r route, what func(scope, *I) (audit.Filter, audi
 				columns = nil
 			}
 		}
-		x, err := h.Audit.Export(ctx, s.actor, f, audit.Format(body.Format), columns)
+		x, err := h.Audit.Export(ctx, s.actor, s.tenant.ID, f, audit.Format(body.Format), columns)
 		if err != nil {
 			return nil, h.refuse(ctx, s, r, err)
 		}

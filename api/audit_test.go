@@ -141,6 +141,16 @@ func TestAuditLog(t *testing.T) {
 		if text := must(io.ReadAll(res.Body)); res.StatusCode != 200 || bytes.Contains(text, []byte(a)) {
 			t.Errorf("%d %s", res.StatusCode, text)
 		}
+		// Nor does he leave a trace in it.
+		for _, tenant := range []string{a, "ten_x", "a\x00"} {
+			if res := f.sendAs(hostB, f.keys[hostB], "POST", "/api/v1/audit-events:export", object{"format": "jsonl", "tenant_id": tenant}); res.StatusCode == 200 && len(must(io.ReadAll(res.Body))) > 0 || res.StatusCode >= 500 {
+				t.Errorf("another environment's export of %q: %d", tenant, res.StatusCode)
+			}
+		}
+		var n int
+		if err := d.QueryRow(t.Context(), `SELECT COUNT(*) FROM audit_events WHERE action = 'audit.exported' AND tenant_id <> ''`).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d events of another environment in a tenant's log, %v", n, err)
+		}
 	})
 }
 
@@ -210,8 +220,11 @@ func TestAuditExport(t *testing.T) {
 		f.refused(422, "invalid_column", "POST", at+":export", object{"format": "csv", "columns": []string{"secret"}})
 		f.refused(422, "validation_failed", "POST", at+":export", object{"format": "pdf"})
 		f.refused(404, "tenant_not_found", "POST", "/tenants/ten_x/audit-events:export", object{"format": "csv"})
-		if n := len(data(f.do(200, "GET", at+"?action=audit.exported", nil))); n != 4 {
+		if n := len(data(f.do(200, "GET", at+"?action=audit.exported", nil))); n != 3 {
 			t.Errorf("%d exports are told of", n)
+		}
+		if list := data(f.do(200, "GET", "/audit-events?above_tenants=true&action=audit.exported", nil)); len(list) != 2 || list[0]["metadata"].(object)["filter"].(object)["tenant_id"] != a {
+			t.Errorf("exports above tenants: %v", list)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -220,4 +221,35 @@ func TestConformanceCheck(t *testing.T) {
 			t.Errorf("%s: %v", c.why, err)
 		}
 	}
+}
+
+// Unknown fields are refused at every depth: no shape of the document is open, but
+// for maps (product 7.3).
+func TestClosedShapes(t *testing.T) {
+	f := newFixture(t, openSQLite(t))
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties           map[string]any
+				AdditionalProperties any
+			}
+		}
+	}
+	if err := json.Unmarshal(f.h.spec, &doc); err != nil {
+		t.Fatal(err)
+	}
+	closed := 0
+	for name, s := range doc.Components.Schemas {
+		if s.Properties == nil {
+			continue
+		}
+		if closed++; s.AdditionalProperties != false {
+			t.Errorf("%s takes fields that nobody knows", name)
+		}
+	}
+	if closed < 50 {
+		t.Errorf("only %d shapes", closed)
+	}
+	f.do(201, "POST", "/tenants", object{"name": "x", "key": "acme"})
+	f.refused(422, "validation_failed", "PATCH", "/tenants/acme", object{"details": object{"websitte": "x"}})
 }

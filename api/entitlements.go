@@ -53,6 +53,15 @@ type listEntitlements struct {
 	PlanID string `query:"plan_id" maxLength:"63" doc:"Only this plan"`
 }
 
+// expiry gives the zero time for null. The year 1, which is the zero time too and
+// what clients send that forgot to set one, is not taken for that.
+func expiry(t *time.Time) (time.Time, error) {
+	if t != nil && t.IsZero() {
+		return time.Time{}, refused("invalid_expiry", "Give a time, or null for never.", "expires_at")
+	}
+	return value(t), nil
+}
+
 // EntitlementPath names a plan that a tenant or user has.
 type EntitlementPath struct {
 	TenantPath
@@ -121,8 +130,12 @@ func (h *Handler) registerEntitlements() {
 	)
 	write(h, route{method: http.MethodPost, path: base, id: "createEntitlement", summary: "Give a plan to a tenant or to one of its users", permission: staff.WriteEntitlements, status: http.StatusCreated},
 		func(ctx context.Context, s scope, q db.Queryer, in *createEntitlement) (entitlementBody, error) {
+			expires, err := expiry(in.Body.ExpiresAt)
+			if err != nil {
+				return entitlementBody{}, err
+			}
 			e, err := h.Entitlements.Grant(ctx, s.actor, q, entitlement.NewEntitlement{
-				Tenant: s.tenant.ID, PlanID: in.Body.PlanID, UserID: in.Body.UserID, ExpiresAt: value(in.Body.ExpiresAt),
+				Tenant: s.tenant.ID, PlanID: in.Body.PlanID, UserID: in.Body.UserID, ExpiresAt: expires,
 			})
 			return h.showEntitlement(e), err
 		})
@@ -143,7 +156,11 @@ func (h *Handler) registerEntitlements() {
 		})
 	write(h, route{method: http.MethodPatch, path: one, id: "updateEntitlement", summary: "Change when a plan ends, which is all that can change", permission: staff.WriteEntitlements},
 		func(ctx context.Context, s scope, q db.Queryer, in *updateEntitlement) (out entitlementBody, err error) {
-			e, err := h.Entitlements.SetExpiry(ctx, s.actor, q, s.tenant.ID, in.Entitlement, value(in.Body.ExpiresAt))
+			expires, err := expiry(in.Body.ExpiresAt)
+			if err != nil {
+				return out, err
+			}
+			e, err := h.Entitlements.SetExpiry(ctx, s.actor, q, s.tenant.ID, in.Entitlement, expires)
 			if err != nil {
 				return out, err
 			}
@@ -157,7 +174,7 @@ func (h *Handler) registerEntitlements() {
 			}
 			return s.match(e.Version)
 		})
-	read(h, route{method: http.MethodPost, path: "/entitlements:check", id: "checkEntitlement", summary: "Ask whether a user is entitled to a feature or permission; members of a tenant ask there about themselves, or with fe.secure.read.users about others"},
+	read(h, route{method: http.MethodPost, path: "/entitlements:check", id: "checkEntitlement", summary: "Ask whether a user is entitled to a feature or permission; members of a tenant ask there about themselves, or with fe.secure.read.users about others", unkept: true},
 		func(ctx context.Context, s scope, q db.Queryer, in *checkEntitlement) (out entitlementAnswer, err error) {
 			if err := h.vendorNeeds(ctx, s, staff.ReadEntitlements); err != nil {
 				return out, err
@@ -168,7 +185,7 @@ func (h *Handler) registerEntitlements() {
 			}
 			return showAnswer(results[0]), nil
 		})
-	read(h, route{method: http.MethodPost, path: "/entitlements:check-batch", id: "checkEntitlements", summary: "Ask up to 100 such questions at once"},
+	read(h, route{method: http.MethodPost, path: "/entitlements:check-batch", id: "checkEntitlements", summary: "Ask up to 100 such questions at once", unkept: true},
 		func(ctx context.Context, s scope, q db.Queryer, in *checkEntitlements) (out entitlementAnswers, err error) {
 			if err := h.vendorNeeds(ctx, s, staff.ReadEntitlements); err != nil {
 				return out, err

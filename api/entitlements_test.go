@@ -225,6 +225,13 @@ func TestFeaturesAndPlans(t *testing.T) {
 		if got := data(f.do(200, "GET", "/plans", nil)); len(got) != 1 {
 			t.Errorf("%v", got)
 		}
+		// The year 1 is what forgetful clients send, and not "never".
+		acme := data(f.do(200, "GET", "/tenants/acme/entitlements", nil))[0]
+		f.refused(422, "invalid_expiry", "PATCH", "/tenants/acme/entitlements/"+text(acme, "id"), object{"expires_at": "0001-01-01T00:00:00Z"})
+		f.refused(422, "invalid_expiry", "POST", "/tenants/acme/entitlements", object{"plan_id": text(plan, "id"), "expires_at": "0001-01-01T00:00:00Z"})
+		if got := f.do(200, "GET", "/tenants/acme/entitlements/"+text(acme, "id"), nil); got["expires_at"] != acme["expires_at"] {
+			t.Errorf("%v", got)
+		}
 		// Another tenant's entitlement is not found here.
 		branch := text(data(f.do(200, "GET", "/tenants/branch/entitlements", nil))[0], "id")
 		for _, method := range []string{"GET", "DELETE"} {

@@ -81,7 +81,7 @@ type EnvironmentSettings struct {
 	OmitPermissions        *bool           `json:"omit_permissions,omitempty" doc:"Access tokens carry no permissions"`
 	Modules                map[string]bool `json:"modules,omitempty" doc:"Those that are not named stay as they are"`
 	Features               map[string]bool `json:"features,omitempty" doc:"Those that are not named stay as they are"`
-	AuditColumns           *[]string       `json:"audit_columns,omitempty" maxItems:"30"`
+	AuditColumns           *[]string       `json:"audit_columns,omitempty" maxItems:"30" doc:"As exports of audit events name them, or metadata.<key>"`
 	AuditDays              *int            `json:"audit_days,omitempty" minimum:"1" maximum:"3650"`
 }
 
@@ -104,7 +104,7 @@ type updateEnvironment struct {
 	EnvironmentPath
 	Body struct {
 		EnvironmentSettings
-		BaseURL *string `json:"base_url,omitempty" maxLength:"200" doc:"Tokens of the old address end with it"`
+		BaseURL *string `json:"base_url,omitempty" maxLength:"200" doc:"The issuer. A change ends what was made under the old address: access and ID tokens, sessions, sign-ins under way, links in mails. Applications, and identity providers with every SAML and SCIM address, must be told the new one. Better make an environment anew when tenants use it"`
 	}
 }
 

@@ -2,6 +2,9 @@ package api
 
 import (
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -67,6 +70,69 @@ func TestIfMatch(t *testing.T) {
 			if c.deletes {
 				with("DELETE", next, nil, 412)
 				with("DELETE", f.send("GET", at+c.path, nil).Header.Get("ETag"), nil, 204)
+			}
+		}
+	})
+}
+
+// Every change of an object that has an ETag keeps to If-Match, whoever wrote the
+// route: a version that is gone changes nothing.
+func TestIfMatchEverywhere(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		world := f.world(hostA, "acme")
+		walked := 0
+		for _, r := range f.h.routes {
+			if !r.versioned(f.h.routes) {
+				continue
+			}
+			path := fill(r, world)
+			before := f.send("GET", path, nil)
+			if before.StatusCode != 200 {
+				continue // the world has none; the walk of isolation says so
+			}
+			walked++
+			var body any
+			if b, ok := bodies[r.id]; ok {
+				body = b
+			}
+			res := f.sendWith(http.Header{"If-Match": {`"v99"`}}, r.method, path, body)
+			if res.StatusCode != 412 && res.StatusCode != 409 { // another rule may speak first
+				t.Errorf("%s with the ETag of another version: %d", r.id, res.StatusCode)
+			}
+			if after := f.send("GET", path, nil); after.Header.Get("ETag") != before.Header.Get("ETag") || after.Header.Get("ETag") == "" {
+				t.Errorf("%s: %q became %q", r.id, before.Header.Get("ETag"), after.Header.Get("ETag"))
+			}
+		}
+		if walked < 30 {
+			t.Errorf("only %d routes", walked)
+		}
+	})
+}
+
+// Of two changes at once that name the same version one is told that it came late.
+func TestIfMatchRace(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		world := f.world(hostA, "acme")
+		for _, path := range []string{"/users/{u}", "/sso-connections/{sso}", "/scim-connections/{scim}", "/groups/{g}", "/webhooks/{w}"} {
+			for name, id := range world {
+				path = strings.ReplaceAll(path, "{"+name+"}", id)
+			}
+			path, body := "/api/v1/tenants/acme"+path, object{"name": "once"}
+			if strings.Contains(path, "/users/") {
+				body = object{"first_name": "once"}
+			}
+			tag := f.send("GET", path, nil).Header.Get("ETag")
+			var wait sync.WaitGroup
+			got := make([]int, 8)
+			for i := range got {
+				wait.Go(func() { got[i] = f.sendWith(http.Header{"If-Match": {tag}}, "PATCH", path, body).StatusCode })
+			}
+			wait.Wait()
+			slices.Sort(got)
+			if want := []int{200, 412, 412, 412, 412, 412, 412, 412}; !slices.Equal(got, want) {
+				t.Errorf("%s: %v", path, got)
 			}
 		}
 	})

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -89,11 +92,11 @@ type updateEventType struct {
 
 type triggerEvent struct {
 	Body struct {
-		EventKey   string         `json:"event_key" maxLength:"100" doc:"Key of an enabled event type of the environment's own"`
-		TenantID   string         `json:"tenant_id" maxLength:"63" doc:"Id or key of the tenant whose subscribers hear of it"`
-		Properties map[string]any `json:"properties" doc:"title and description are required and always sent; more may stand beside them"`
+		EventKey   string                     `json:"event_key" maxLength:"100" doc:"Key of an enabled event type of the environment's own"`
+		TenantID   string                     `json:"tenant_id" maxLength:"63" doc:"Id or key of the tenant whose subscribers hear of it"`
+		Properties map[string]json.RawMessage `json:"properties" doc:"title and description are required and always sent; more may stand beside them"`
 		Channels   struct {
-			Webhook any `json:"webhook" doc:"true, or an object of further properties for webhooks"`
+			Webhook json.RawMessage `json:"webhook" doc:"true, or an object of further properties for webhooks"`
 		} `json:"channels"`
 	}
 }
@@ -106,7 +109,20 @@ type triggeredEvent struct {
 // custom reads the event out of the body.
 func (in *triggerEvent) custom() (webhooks.CustomEvent, error) {
 	e := webhooks.CustomEvent{Key: in.Body.EventKey, Properties: map[string]any{}}
-	for name, v := range in.Body.Properties {
+	noChannel := refused("no_channel", "Choose a channel: webhook is true or an object.", "channels.webhook")
+	webhook, err := exactly(in.Body.Channels.Webhook)
+	if err != nil {
+		return e, noChannel
+	}
+	more, isObject := webhook.(map[string]any)
+	if !isObject && webhook != true {
+		return e, noChannel
+	}
+	for name, raw := range in.Body.Properties {
+		v, err := exactly(raw)
+		if err != nil {
+			return e, refused("invalid_properties", "The property is not JSON.", "properties")
+		}
 		text, isText := v.(string)
 		switch {
 		case name == "title" && isText:
@@ -117,19 +133,16 @@ func (in *triggerEvent) custom() (webhooks.CustomEvent, error) {
 			e.Properties[name] = v
 		}
 	}
-	switch webhook := in.Body.Channels.Webhook.(type) {
-	case bool:
-		if !webhook {
-			return e, refused("no_channel", "Choose a channel: webhook is true or an object.", "channels.webhook")
-		}
-	case map[string]any:
-		for name, v := range webhook {
-			e.Properties[name] = v
-		}
-	default:
-		return e, refused("no_channel", "Choose a channel: webhook is true or an object.", "channels.webhook")
-	}
+	maps.Copy(e.Properties, more)
 	return e, nil
+}
+
+// exactly decodes JSON and keeps numbers as they are written: an id of 19 digits
+// does not fit a float64.
+func exactly(raw []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return v, d.Decode(&v)
 }
 
 func (h *Handler) registerEventTypes() {

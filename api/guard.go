@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/internal/permission"
 	"github.com/gatehouse-id/gatehouse/internal/secret"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -114,7 +115,9 @@ func (h *Handler) admit(header http.Header, r *http.Request, rt route, tenantKey
 		err = h.entitled(ctx, env, s.actor, rt.permission)
 	}
 	s.environment, s.header, s.url = env, header, r.URL
-	s.ifMatch = strings.Join(r.Header.Values("If-Match"), ",")
+	if tags := r.Header.Values("If-Match"); len(tags) > 0 {
+		s.ifMatch = strings.Join(tags, ",") + "," // a list of nothing is not no list
+	}
 	return s, err
 }
 
@@ -124,12 +127,7 @@ func (h *Handler) admitActor(ctx context.Context, a actor.Actor, rt route, tenan
 		if rt.permission == "" {
 			return scope{actor: a}, nil
 		}
-		target := audit.Target{Type: "environment", ID: a.Environment}
-		asked := a
-		if a.Tenant != "" { // whatever his roles are called: these routes are the vendor's
-			asked.Permissions = permission.Set{}
-		}
-		return scope{actor: a}, h.Audit.Authorize(ctx, asked, rt.permission, target)
+		return scope{actor: a}, h.authorize(ctx, a, rt, audit.Target{Type: "environment", ID: a.Environment})
 	}
 	t, err := h.Tenants.Get(ctx, h.DB, a.Environment, tenantKey)
 	if err != nil {
@@ -145,7 +143,30 @@ func (h *Handler) admitActor(ctx context.Context, a actor.Actor, rt route, tenan
 	if rt.permission == "" {
 		return scope{actor: a, tenant: t}, nil
 	}
-	return scope{actor: a, tenant: t}, h.Audit.Authorize(ctx, a, rt.permission, audit.Target{Type: "tenant", ID: t.ID, Name: t.Name})
+	return scope{actor: a, tenant: t}, h.authorize(ctx, a, rt, audit.Target{Type: "tenant", ID: t.ID, Name: t.Name})
+}
+
+// authorize asks for the route's permission. What is the vendor's no actor of a
+// tenant may do, whatever his roles came to hold.
+func (h *Handler) authorize(ctx context.Context, a actor.Actor, rt route, t audit.Target) error {
+	if a.Tenant != "" && (!rt.ofTenant() || strings.HasPrefix(rt.permission, "bo.")) {
+		a.Permissions = permission.Set{}
+	}
+	if !a.May(rt.permission) && !h.tell(a, rt.permission, t.ID) {
+		return audit.ErrForbidden
+	}
+	return h.Audit.Authorize(ctx, a, rt.permission, t)
+}
+
+// The audit log keeps events for a year and more, so that somebody who is refused
+// again and again must not fill it: the same denial is told once a minute.
+const denialRate = 1.0 / 60
+
+func newDenials() *limit.Limiter { return limit.New(denialRate, 1) }
+
+// tell reports whether a denial of the actor is to be told.
+func (h *Handler) tell(a actor.Actor, parts ...string) bool {
+	return h.denials.Take(subjectOf(a)+" "+strings.Join(parts, " "), h.Clock.Now()) == nil
 }
 
 // authenticate checks the credential. Whatever is wrong with it, the answer is the
@@ -204,7 +225,7 @@ const maxCredential = 16 << 10
 // refuse turns a failure into its wire shape. A denial that a rule made inside
 // the transaction is recorded now, after the rollback (design 1).
 func (h *Handler) refuse(ctx context.Context, s scope, rt route, err error) error {
-	if fault.KindOf(err) == fault.Forbidden && !errors.Is(err, audit.ErrForbidden) {
+	if fault.KindOf(err) == fault.Forbidden && !errors.Is(err, audit.ErrForbidden) && h.tell(s.actor, rt.id, s.tenant.ID, fault.CodeOf(err)) {
 		e := audit.Event{
 			Environment: s.environment.ID, Tenant: s.tenant.ID, Action: "authorization.denied", Outcome: audit.Denied, Actor: s.actor,
 			Metadata: map[string]any{"operation": rt.id, "code": fault.CodeOf(err)},

@@ -82,13 +82,16 @@ func idempotencyKey(h http.Header) (string, error) {
 	return key, nil
 }
 
-// subjectOf is whose keys are told apart: credentials, and tenants of a person.
-func subjectOf(a actor.Actor) string { return string(a.Kind) + "/" + a.Subject + "/" + a.Tenant }
+// subjectOf is whose keys are told apart: credentials, and tenants of a person,
+// with the one that he came from, and whoever impersonates him.
+func subjectOf(a actor.Actor) string {
+	return strings.Join([]string{string(a.Kind), a.Subject, a.Tenant, a.Home, a.Impersonator.ID}, "/")
+}
 
 // claim takes hold of the request's key, or gives the answer that is stored under
 // it. Without a key both are nil. The body is read, and given back.
 func (h *Handler) claim(ctx context.Context, s scope, rt route, r *http.Request) (*claim, *answer, error) {
-	if r.Method != http.MethodPost || rt.stream {
+	if r.Method != http.MethodPost || rt.unkept {
 		return nil, nil, nil
 	}
 	key, err := idempotencyKey(r.Header)
@@ -124,7 +127,7 @@ func (h *Handler) claim(ctx context.Context, s scope, rt route, r *http.Request)
 		}
 		switch {
 		case now.UnixMicro() >= expires, sealed == "" && now.UnixMicro() >= locked:
-			n, err := h.DB.Exec(ctx, sqlTakeKey, c.environment, c.subject, key, before, c.id, fingerprint, until, end)
+			n, err := h.DB.Exec(ctx, sqlTakeKey, c.environment, c.subject, key, before, c.id, fingerprint, until, end, sealed)
 			if err != nil || n == 1 {
 				return c, nil, err
 			}

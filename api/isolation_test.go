@@ -18,12 +18,6 @@ import (
 
 func newRequest(method, url string) *http.Request { return httptest.NewRequest(method, url, nil) }
 
-func (f *fixture) serve(r *http.Request) *http.Response {
-	w := httptest.NewRecorder()
-	f.server.ServeHTTP(w, r)
-	return w.Result()
-}
-
 // bodies are valid bodies of the routes that take one, so that a refusal is not
 // about the body.
 var bodies = map[string]object{

@@ -336,15 +336,19 @@ func (w *levelWalk) levelTenantOf(id string) *levelTenant {
 }
 
 // levelChecks bounds the runs of a walk, which are many requests each; a number
-// given by -rapid.checks stands.
+// given by -rapid.checks stands. A failure is not kept: ids are new in each run.
 func levelChecks(t *testing.T, n int) {
-	f := flag.Lookup("rapid.checks")
-	if before := f.Value.String(); before == f.DefValue {
-		if err := f.Value.Set(fmt.Sprint(n)); err != nil {
-			t.Fatal(err)
+	set := func(name, value string) {
+		f := flag.Lookup(name)
+		if before := f.Value.String(); before == f.DefValue {
+			if err := f.Value.Set(value); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = f.Value.Set(before) })
 		}
-		t.Cleanup(func() { _ = f.Value.Set(before) })
 	}
+	set("rapid.checks", fmt.Sprint(n))
+	set("rapid.nofailfile", "true")
 }
 
 // No sequence of what people of a tenant and their tokens can do gives anybody a

@@ -20,7 +20,7 @@ const about = `Environments, tenants, connections, people, roles and policies.
 
 **Lists** are pages: give ` + "`next_cursor`" + ` as ` + "`cursor`" + `, or follow Link.
 
-**Changes** refuse fields that nobody knows. A POST may carry an ` + "`Idempotency-Key`" + `: sent again within 24 hours it takes effect once and gets the same answer. Objects have an ETag; give it as ` + "`If-Match`" + ` to change what you have read and nothing newer.`
+**Changes** refuse fields that nobody knows; a field that is null is as if left out, unless null is among its types. A POST may carry an ` + "`Idempotency-Key`" + `: sent again within 24 hours it takes effect once and gets the same answer. Objects have an ETag; give it as ` + "`If-Match`" + ` to change what you have read and nothing newer.`
 
 // describe adds to the document what is true of every route, and renders it and
 // the page once.
@@ -67,7 +67,7 @@ func (h *Handler) describe() error {
 		if r.paged {
 			head(success, "Link")
 		}
-		if r.method == http.MethodPost && !r.stream {
+		if r.method == http.MethodPost && !r.unkept {
 			op.Parameters = append(op.Parameters, &huma.Param{Ref: "#/components/parameters/IdempotencyKey"})
 			head(success, "Idempotency-Replayed")
 		}

@@ -195,7 +195,7 @@ func TestRolesOfTheCustomer(t *testing.T) {
 		}
 		boss.wants(404, "tenant_not_found", "GET", there, nil)
 
-		// Product 110 and 134: without the page none are made; what is there is changed by permission.
+		// Product 77, 110 and 134: without the page none are made; what is there is changed by permission.
 		f.do(200, "PATCH", "/environment", object{"modules": object{"roles": false}})
 		f.clock.Advance(11e9)
 		boss.wants(403, "roles_not_enabled", "POST", at, object{"name": "Late"})

@@ -45,6 +45,33 @@ func (f *fixture) directory() func(status int, method, path, token string, body 
 
 // A connection goes with the people and groups that it provisioned, or without
 // them: then the vendor manages them on (product 2.6).
+// Product 66: the tenant's own admin sets provisioning up, and whoever may only look
+// does not.
+func TestTenantSetsUpProvisioning(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		push := f.directory()
+		f.do(201, "POST", "/tenants", object{"name": "acme", "key": "acme"})
+		key := func(role string) string {
+			return text(f.do(201, "POST", "/tenants/acme/api-tokens", object{"kind": "access_token", "description": role, "role_ids": []string{f.roleByKey(role)}}), "secret")
+		}
+		admin, reader := key("admin"), key("read-only")
+		c := f.as(admin, 201, "POST", "/tenants/acme/scim-connections", object{"name": "Okta", "profile": "okta"})
+		if c["status"] != "pending" {
+			t.Errorf("before the first request: %v", c["status"])
+		}
+		second := f.as(admin, 201, "POST", "/tenants/acme/scim-connections/"+text(c, "id")+"/tokens", object{})
+		for _, token := range []string{text(c, "token"), text(second, "token")} {
+			push(200, "GET", "/scim/"+text(c, "id")+"/v2/Users", token, nil)
+		}
+		if got := f.as(reader, 200, "GET", "/tenants/acme/scim-connections/"+text(c, "id"), nil); got["status"] != "linked" || got["token"] != nil {
+			t.Errorf("%v", got)
+		}
+		f.as(reader, 403, "POST", "/tenants/acme/scim-connections", object{"name": "Okta", "profile": "okta"})
+		f.as(reader, 403, "DELETE", "/tenants/acme/scim-connections/"+text(c, "id"), nil)
+	})
+}
+
 func TestDeleteSCIMConnection(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		f := newFixture(t, d)

@@ -126,7 +126,7 @@ func (h *Handler) registerSSO() {
 		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) (mappings, error) {
 			return h.mappings(ctx, s, q)
 		})
-	read(h, route{method: http.MethodPost, path: "/tenants/{t}/group-role-mappings:preview", id: "previewGroupRoleMappings", summary: "Show what somebody new in these groups would get: default, connection's and mapped roles", permission: ssoRead},
+	read(h, route{method: http.MethodPost, path: "/tenants/{t}/group-role-mappings:preview", id: "previewGroupRoleMappings", summary: "Show what somebody new in these groups would get: default, connection's and mapped roles", permission: ssoRead, unkept: true},
 		func(ctx context.Context, s scope, q db.Queryer, in *previewMappings) (out effectiveBody, err error) {
 			if in.Body.ConnectionID != "" {
 				if err := h.RBAC.CheckConnection(ctx, q, s.tenant.ID, in.Body.ConnectionID); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/gatehouse-id/gatehouse/directory"
@@ -50,8 +51,8 @@ type SubaccountPath struct {
 type updateSubaccount struct {
 	SubaccountPath
 	Body struct {
-		Name    *string        `json:"name,omitempty" maxLength:"200"`
-		Details *tenantDetails `json:"details,omitempty"`
+		Name    *string       `json:"name,omitempty" maxLength:"200"`
+		Details *detailsPatch `json:"details,omitempty"`
 	}
 }
 
@@ -91,7 +92,14 @@ func (h *Handler) registerSubaccounts() {
 	)
 	write(h, route{method: http.MethodPost, path: "/tenants/{t}:move", id: "moveTenant", summary: "Put a tenant and all below it under another parent, or at the top", permission: staff.WriteTenants},
 		func(ctx context.Context, s scope, q db.Queryer, in *moveTenant) (TenantBody, error) {
-			t, err := h.Tenants.MoveTenant(ctx, s.actor, q, s.tenant.ID, value(in.Body.ParentID))
+			t, err := h.Tenants.HoldPlace(ctx, q, s.environment.ID, s.tenant.ID)
+			if err == nil {
+				err = s.match(t.Version)
+			}
+			if err != nil {
+				return TenantBody{}, err
+			}
+			t, err = h.Tenants.MoveTenant(ctx, s.actor, q, t.ID, value(in.Body.ParentID))
 			return showTenant(t), err
 		})
 	read(h, route{method: http.MethodGet, path: base, id: "listSubaccounts", summary: "List the accounts below a tenant, at any depth, the oldest first", permission: readSubaccounts},
@@ -109,39 +117,45 @@ func (h *Handler) registerSubaccounts() {
 		})
 	read(h, route{method: http.MethodGet, path: one, id: "getSubaccount", summary: "Show an account below a tenant", permission: readSubaccounts},
 		func(ctx context.Context, s scope, q db.Queryer, in *SubaccountPath) (TenantBody, error) {
-			t, err := h.subaccount(ctx, s, q, in)
+			t, err := h.Tenants.Subaccount(ctx, q, s.environment.ID, s.tenant.ID, in.Subaccount)
 			return showTenant(t), err
 		})
 	write(h, route{method: http.MethodPatch, path: one, id: "updateSubaccount", summary: "Rename an account below a tenant, or change its details", permission: writeSubaccounts},
 		func(ctx context.Context, s scope, q db.Queryer, in *updateSubaccount) (out TenantBody, err error) {
-			t, err := h.subaccount(ctx, s, q, &in.SubaccountPath)
+			t, err := h.heldSubaccount(ctx, s, q, &in.SubaccountPath)
 			if err != nil {
 				return out, err
 			}
-			p := tenants.TenantPatch{Name: in.Body.Name}
-			if in.Body.Details != nil {
-				d := tenants.Details(*in.Body.Details)
-				p.Details = &d
-			}
-			return h.patchTenant(ctx, s, q, t.ID, p)
+			return h.patchTenant(ctx, s, q, t.ID, tenants.TenantPatch{Name: in.Body.Name, Details: (*tenants.DetailsPatch)(in.Body.Details)})
 		})
 	write(h, route{method: http.MethodPost, path: one + ":move", id: "moveSubaccount", summary: "Put an account below a tenant under another parent there", permission: writeSubaccounts},
 		func(ctx context.Context, s scope, q db.Queryer, in *moveSubaccount) (out TenantBody, err error) {
-			t, err := h.subaccount(ctx, s, q, &in.SubaccountPath)
+			t, err := h.heldSubaccount(ctx, s, q, &in.SubaccountPath)
+			if err == nil {
+				err = s.match(t.Version)
+			}
 			if err != nil {
 				return out, err
 			}
-			if in.Body.ParentID != s.tenant.ID && in.Body.ParentID != s.tenant.Key {
-				if _, err := h.Tenants.Subaccount(ctx, q, s.environment.ID, s.tenant.ID, in.Body.ParentID); err != nil {
-					return out, tenants.ErrParentNotFound
-				}
+			parent := s.tenant
+			if in.Body.ParentID != parent.ID && in.Body.ParentID != parent.Key {
+				parent, err = h.Tenants.Subaccount(ctx, q, s.environment.ID, s.tenant.ID, in.Body.ParentID)
 			}
-			t, err = h.Tenants.MoveTenant(ctx, s.actor, q, t.ID, in.Body.ParentID)
+			if errors.Is(err, tenants.ErrTenantNotFound) {
+				err = tenants.ErrParentNotFound
+			}
+			if err == nil {
+				err = h.RBAC.CheckMove(ctx, s.actor, q, t.ID, parent.ID)
+			}
+			if err != nil {
+				return out, err
+			}
+			t, err = h.Tenants.MoveTenant(ctx, s.actor, q, t.ID, parent.ID)
 			return showTenant(t), err
 		})
 	remove(h, route{method: http.MethodDelete, path: one, id: "deleteSubaccount", summary: "Delete an account below a tenant; those below it move to its parent", permission: deleteSubaccounts},
 		func(ctx context.Context, s scope, q db.Queryer, in *SubaccountPath) error {
-			t, err := h.subaccount(ctx, s, q, in)
+			t, err := h.heldSubaccount(ctx, s, q, in)
 			if err != nil {
 				return err
 			}
@@ -178,6 +192,6 @@ func (h *Handler) registerPersonAccess() {
 		})
 }
 
-func (h *Handler) subaccount(ctx context.Context, s scope, q db.Queryer, in *SubaccountPath) (tenants.Tenant, error) {
-	return h.Tenants.Subaccount(ctx, q, s.environment.ID, s.tenant.ID, in.Subaccount)
+func (h *Handler) heldSubaccount(ctx context.Context, s scope, q db.Queryer, in *SubaccountPath) (tenants.Tenant, error) {
+	return h.Tenants.HoldSubaccount(ctx, s.actor, q, s.tenant.ID, in.Subaccount)
 }

@@ -36,6 +36,15 @@ type tenantDetails struct {
 	Logo     string `json:"logo,omitempty" maxLength:"1000" doc:"https address"`
 }
 
+// detailsPatch changes what it names.
+type detailsPatch struct {
+	Address  *string `json:"address,omitempty" maxLength:"1000" doc:"Empty removes it, as with the others; what is left out stays"`
+	Website  *string `json:"website,omitempty" maxLength:"1000" doc:"http or https address"`
+	Timezone *string `json:"timezone,omitempty" maxLength:"100" doc:"IANA name"`
+	Currency *string `json:"currency,omitempty" maxLength:"3" doc:"ISO 4217"`
+	Logo     *string `json:"logo,omitempty" maxLength:"1000" doc:"https address"`
+}
+
 // tenantWhole is a tenant as shown alone.
 type tenantWhole struct {
 	TenantBody
@@ -71,11 +80,11 @@ type listTenants struct {
 type updateTenant struct {
 	TenantPath
 	Body struct {
-		Name               *string        `json:"name,omitempty" maxLength:"200"`
-		Status             *string        `json:"status,omitempty" enum:"active,suspended" doc:"The vendor's choice"`
-		SubaccountsEnabled *bool          `json:"subaccounts_enabled,omitempty" doc:"The vendor's choice"`
-		SubaccountAccess   *string        `json:"subaccount_access,omitempty" enum:"default_off,default_on,always_on"`
-		Details            *tenantDetails `json:"details,omitempty"`
+		Name               *string       `json:"name,omitempty" maxLength:"200"`
+		Status             *string       `json:"status,omitempty" enum:"active,suspended" doc:"The vendor's choice"`
+		SubaccountsEnabled *bool         `json:"subaccounts_enabled,omitempty" doc:"The vendor's choice"`
+		SubaccountAccess   *string       `json:"subaccount_access,omitempty" enum:"default_off,default_on,always_on"`
+		Details            *detailsPatch `json:"details,omitempty"`
 	}
 }
 
@@ -112,14 +121,10 @@ func (h *Handler) registerTenants() {
 		})
 	write(h, route{method: http.MethodPatch, path: "/tenants/{t}", id: "updateTenant", summary: "Change a tenant; suspending ends its sessions", permission: writeAccount},
 		func(ctx context.Context, s scope, q db.Queryer, in *updateTenant) (TenantBody, error) {
-			p := tenants.TenantPatch{
-				Name: in.Body.Name, Status: in.Body.Status, SubaccountsEnabled: in.Body.SubaccountsEnabled, SubaccountAccess: in.Body.SubaccountAccess,
-			}
-			if in.Body.Details != nil {
-				d := tenants.Details(*in.Body.Details)
-				p.Details = &d
-			}
-			return h.patchTenant(ctx, s, q, s.tenant.ID, p)
+			return h.patchTenant(ctx, s, q, s.tenant.ID, tenants.TenantPatch{
+				Name: in.Body.Name, Status: in.Body.Status, SubaccountsEnabled: in.Body.SubaccountsEnabled,
+				SubaccountAccess: in.Body.SubaccountAccess, Details: (*tenants.DetailsPatch)(in.Body.Details),
+			})
 		})
 	remove(h, route{method: http.MethodDelete, path: "/tenants/{t}", id: "deleteTenant", summary: "Delete a tenant; its sub-accounts move to its parent", permission: staff.DeleteTenants},
 		func(ctx context.Context, s scope, q db.Queryer, _ *TenantPath) error {
@@ -153,7 +158,7 @@ func (h *Handler) patchTenant(ctx context.Context, s scope, q db.Queryer, tenant
 // whom nobody else knows (product 137). The number of statements does not depend
 // on how many they are.
 func (h *Handler) dropTenant(ctx context.Context, s scope, q db.Queryer, tenantID string) error {
-	t, err := h.Tenants.Hold(ctx, q, s.environment.ID, tenantID)
+	t, err := h.Tenants.HoldPlace(ctx, q, s.environment.ID, tenantID)
 	if err != nil {
 		return err
 	}
@@ -206,8 +211,8 @@ func (h *Handler) registerAccount() {
 		})
 	write(h, route{method: http.MethodPut, path: path, id: "putAccount", summary: "Replace the account details of a tenant", permission: writeAccount},
 		func(ctx context.Context, s scope, q db.Queryer, in *putAccount) (out accountBody, err error) {
-			details := tenants.Details(in.Body.Details)
-			if _, err := h.patchTenant(ctx, s, q, s.tenant.ID, tenants.TenantPatch{Name: &in.Body.Name, Details: &details}); err != nil {
+			details := tenants.Details(in.Body.Details).Replace()
+			if _, err := h.patchTenant(ctx, s, q, s.tenant.ID, tenants.TenantPatch{Name: &in.Body.Name, Details: details}); err != nil {
 				return out, err
 			}
 			t, err := h.Tenants.Get(ctx, q, s.environment.ID, s.tenant.ID)

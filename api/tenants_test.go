@@ -33,6 +33,18 @@ func TestUnstorableText(t *testing.T) {
 			body         any
 		}{
 			{"GET", "/api/v1/tenants/%00", nil},
+			{"GET", "/api/v1/tenants?q=%FF", nil},
+			{"GET", "/api/v1/tenants?q=%00&parent_id=%FF", nil},
+			{"GET", at + "/sub-accounts/%FF", nil},
+			{"GET", at + "/applications/%00", nil},
+			{"PUT", at + "/users/" + w["u"] + "/applications/%FF", object{}},
+			{"GET", "/api/v1/environments/%00", nil},
+			{"POST", "/api/v1/environments", object{"name": "x", "base_url": "https://\x00.example"}},
+			{"PATCH", "/api/v1/environment", object{"name": "\x00", "modules": object{"\x00": true}}},
+			{"PATCH", "/api/v1/environment", object{"audit_columns": []string{"metadata.\x00"}}},
+			{"POST", at + ":move", object{"parent_id": "\x00"}},
+			{"PUT", at + "/account", object{"name": "x", "details": object{"address": "\x00"}}},
+			{"PATCH", at, object{"details": object{"timezone": "\x00", "currency": "\x00"}}},
 			{"GET", at + "/users/%00", nil},
 			{"GET", at + "/users/%FF", nil},
 			{"GET", at + "/users?email=%00", nil},

@@ -191,6 +191,9 @@ func (h *Handler) registerUsers() {
 			if err != nil {
 				return err
 			}
+			if err := s.match(p.Membership.Version); err != nil {
+				return err
+			}
 			if withdrawn, err := h.Onboarding.RevokeOf(ctx, s.actor, q, p.Membership); err != nil || withdrawn {
 				return err
 			}
@@ -326,7 +329,11 @@ func (h *Handler) inviteUser(ctx context.Context, s scope, q db.Queryer, in *cre
 // target finds a person on whom the actor may act: not one with a stronger role
 // than his own (product 122).
 func (h *Handler) target(ctx context.Context, s scope, q db.Queryer, userID string) (directory.Person, error) {
-	p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, userID)
+	find := h.Directory.PersonOf
+	if s.ifMatch != "" { // his version is about to be compared
+		find = h.Directory.HoldPerson
+	}
+	p, err := find(ctx, q, s.tenant.ID, userID)
 	if err != nil {
 		return p, err
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -62,7 +61,9 @@ func showDeliveryDetail(d webhooks.Delivery) (webhookDeliveryDetail, error) {
 			N: a.N, At: a.At, DurationMS: float64(a.Duration.Microseconds()) / 1000, Status: optionalStatus(a.Status), Error: optionalText(a.Error), Response: a.Response,
 		})
 	}
-	return out, json.Unmarshal(d.Body, &out.Body)
+	body, err := exactly(d.Body)
+	out.Body, _ = body.(map[string]any) // as every message is
+	return out, err
 }
 
 type listWebhookDeliveries struct {
@@ -86,12 +87,13 @@ type replayWebhookDeliveries struct {
 		To        time.Time `json:"to,omitzero" doc:"Before this time"`
 		Status    string    `json:"status,omitempty" enum:"delivered,failed" doc:"failed when absent"`
 		EventType string    `json:"event_type,omitempty" maxLength:"100"`
+		Cursor    string    `json:"cursor,omitempty" maxLength:"2000" doc:"next_cursor of the answer before, with all else as it was"`
 	}
 }
 
 type replayedDeliveries struct {
-	Replayed int  `json:"replayed"`
-	More     bool `json:"more" doc:"There may be more: the newest were taken. Repeat with an earlier to"`
+	Replayed   int     `json:"replayed"`
+	NextCursor *string `json:"next_cursor" doc:"The newest were taken: give it as cursor for older ones; null when there are none"`
 }
 
 func (h *Handler) registerDeliveries() {
@@ -123,9 +125,14 @@ func (h *Handler) registerDeliveries() {
 		})
 	write(h, route{method: http.MethodPost, path: base + ":replay", id: "replayWebhookDeliveries", summary: "Send the deliveries of a time again, at most 1000 at once", permission: webhooks.PermissionWrite, status: http.StatusAccepted},
 		func(ctx context.Context, s scope, q db.Queryer, in *replayWebhookDeliveries) (replayedDeliveries, error) {
-			n, more, err := h.Webhooks.ReplayRange(ctx, s.actor, q, s.tenant.ID, in.Webhook, webhooks.DeliveryFilter{
-				Status: webhooks.Status(in.Body.Status), EventType: in.Body.EventType, From: in.Body.From, To: in.Body.To,
+			name := "replay " + in.Webhook
+			after, err := h.position(s, name, in.Body.Cursor)
+			if err != nil {
+				return replayedDeliveries{}, err
+			}
+			n, next, err := h.Webhooks.ReplayRange(ctx, s.actor, q, s.tenant.ID, in.Webhook, webhooks.DeliveryFilter{
+				Status: webhooks.Status(in.Body.Status), EventType: in.Body.EventType, From: in.Body.From, To: in.Body.To, Cursor: after,
 			})
-			return replayedDeliveries{Replayed: n, More: more}, err
+			return replayedDeliveries{Replayed: n, NextCursor: h.cursor(s, name, next)}, err
 		})
 }

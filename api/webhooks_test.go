@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -39,10 +41,15 @@ func TestWebhooks(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		f := newFixture(t, d)
 		var got []http.Header
+		var sent []string
+		var mu sync.Mutex // several requests come at once
 		answer := http.StatusOK
 		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
 			got = append(got, r.Header.Clone())
-			_, _ = io.Copy(io.Discard, r.Body)
+			body, _ := io.ReadAll(r.Body)
+			sent = append(sent, string(body))
 			w.WriteHeader(answer)
 			_, _ = w.Write([]byte("seen"))
 		}))
@@ -118,13 +125,16 @@ func TestWebhooks(t *testing.T) {
 		if sent := f.do(202, "POST", "/events", event(nil)); sent["deliveries"] != 1.0 {
 			t.Errorf("%v", sent)
 		}
-		f.do(202, "POST", "/events", event(object{"channels": object{"webhook": object{"amount": 7}}}))
+		f.do(202, "POST", "/events", event(object{"channels": object{"webhook": object{"amount": 7, "ledger": json.Number("9007199254740993")}}}))
 		f.refused(422, "invalid_title", "POST", "/events", event(object{"properties": object{"description": "D"}}))
 		f.refused(422, "invalid_description", "POST", "/events", event(object{"properties": object{"title": "T"}}))
 		f.refused(422, "unknown_event_type", "POST", "/events", event(object{"event_key": "invoice.lost"}))
 		f.refused(422, "unknown_event_type", "POST", "/events", event(object{"event_key": "user.created"}))
 		f.refused(422, "unknown_tenant", "POST", "/events", event(object{"tenant_id": "nobody"}))
-		f.refused(422, "no_channel", "POST", "/events", event(object{"channels": object{"webhook": false}}))
+		for _, none := range []any{false, nil, "true", 1, []string{}} {
+			f.refused(422, "no_channel", "POST", "/events", event(object{"channels": object{"webhook": none}}))
+		}
+		f.refused(422, "invalid_title", "POST", "/events", event(object{"properties": object{"title": 7, "description": "D"}}))
 		f.refused(422, "validation_failed", "POST", "/events", event(object{"channels": object{}}))
 		f.do(201, "POST", "/tenants/acme/users", object{"email": "ann@acme.example"})
 		run()
@@ -145,6 +155,10 @@ func TestWebhooks(t *testing.T) {
 		}
 		detail := f.do(200, "GET", one+"/deliveries/"+text(list[1], "id"), nil)
 		log := detail["log"].([]any)[0].(object)
+		res := f.send("GET", "/api/v1"+one+"/deliveries/"+text(list[1], "id"), nil)
+		if shown, _ := io.ReadAll(res.Body); !strings.Contains(strings.Join(sent, "\n"), `"ledger":9007199254740993`) || !strings.Contains(string(shown), `"ledger":9007199254740993`) {
+			t.Errorf("a number of 16 digits is not what was given: %s, %s", sent, shown)
+		}
 		if log["response"] != "seen" || log["status"] != 200.0 || detail["body"].(object)["type"] != "invoice.paid" {
 			t.Errorf("%v", detail)
 		}
@@ -166,7 +180,7 @@ func TestWebhooks(t *testing.T) {
 		if text(again, "message_id") != text(list[1], "message_id") || text(again, "kind") != "replay" {
 			t.Errorf("%v", again)
 		}
-		if r := f.do(202, "POST", one+"/deliveries:replay", object{"from": "2026-01-01T00:00:00Z", "status": "delivered"}); r["replayed"] != 3.0 || r["more"] != false {
+		if r := f.do(202, "POST", one+"/deliveries:replay", object{"from": "2026-01-01T00:00:00Z", "status": "delivered"}); r["replayed"] != 3.0 || r["next_cursor"] != nil {
 			t.Errorf("%v", r)
 		}
 		run()

@@ -93,7 +93,7 @@ func BenchmarkLog(b *testing.B) {
 						runtime.GC()
 						runtime.ReadMemStats(&base)
 						for b.Loop() {
-							x, err := l.Export(b.Context(), member, Filter{To: start}, format, nil)
+							x, err := l.Export(b.Context(), member, "ten_a", Filter{To: start}, format, nil)
 							if err != nil {
 								b.Fatal(err)
 							}

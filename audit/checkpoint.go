@@ -32,7 +32,7 @@ func (c *checkpoint) sum() string {
 	return hex.EncodeToString(h[:])
 }
 
-// told is what the newest audit.purged event of a chain says of its checkpoint.
+// told is what the audit.purged event of the newest checkpoint says of it.
 type told struct {
 	event string // id; empty: none
 	seq   int64
@@ -40,13 +40,13 @@ type told struct {
 }
 
 // holds reports whether the checkpoint is the one that was written: its digest
-// fits, and it is not older than, or other than, what the chain tells of it. A
-// purge that was interrupted leaves a checkpoint that is newer.
+// fits, and the chain tells the same of it. Both are written in one transaction,
+// and the event that tells goes only with a purge that tells anew.
 func (c *checkpoint) holds(t told) bool {
-	if c.seq != 0 && c.digest != c.sum() {
-		return false
+	if c.seq == 0 {
+		return t.event == ""
 	}
-	return t.event == "" || t.seq < c.seq || t.seq == c.seq && t.hash == c.hash
+	return c.digest == c.sum() && t.seq == c.seq && t.hash == c.hash
 }
 
 const (
@@ -56,8 +56,10 @@ const (
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
  events = excluded.events, faults = excluded.faults, purged_at = excluded.purged_at, digest = excluded.digest`
 
+	// Of two replicas whose clocks differ, the later purge may bear the earlier
+	// time: hence more than one.
 	sqlTold = `SELECT e.id, e.metadata FROM audit_events e
-WHERE e.tenant_id = $1 AND e.action = 'audit.purged' AND e.source = 'builtin' ORDER BY e.occurred_at DESC, e.id DESC LIMIT 1`
+WHERE e.tenant_id = $1 AND e.action = '` + actionPurged + `' AND e.source = 'builtin' ORDER BY e.occurred_at DESC, e.id DESC LIMIT 100`
 )
 
 func readCheckpoint(ctx context.Context, q db.Queryer, tenant string) (checkpoint, error) {
@@ -69,23 +71,42 @@ func readCheckpoint(ctx context.Context, q db.Queryer, tenant string) (checkpoin
 	return c, err
 }
 
-func (l *Log) toldCheckpoint(ctx context.Context, tenant string) (told, error) {
-	var t told
-	var text string
-	err := l.db.QueryRow(ctx, sqlTold, tenant).Scan(&t.event, &text)
-	if errors.Is(err, db.ErrNotFound) {
-		return told{}, nil
+// toldCheckpoint gives the checkpoint and what the chain tells of it. A purge
+// may come in between the two: then they are read again.
+func (l *Log) toldCheckpoint(ctx context.Context, tenant string) (c checkpoint, t told, err error) {
+	for range 3 {
+		if c, err = readCheckpoint(ctx, l.db, tenant); err != nil {
+			return c, t, err
+		}
+		if t, err = l.told(ctx, tenant); err != nil || c.holds(t) {
+			return c, t, err
+		}
 	}
+	return c, t, nil
+}
+
+func (l *Log) told(ctx context.Context, tenant string) (newest told, err error) {
+	rows, err := l.db.Query(ctx, sqlTold, tenant)
 	if err != nil {
 		return told{}, err
 	}
-	var m struct {
-		Seq  int64  `json:"seq"`
-		Hash string `json:"hash"`
+	defer rows.Close()
+	for rows.Next() {
+		var t told
+		var text string
+		if err := rows.Scan(&t.event, &text); err != nil {
+			return told{}, err
+		}
+		var m struct {
+			Seq  int64  `json:"seq"`
+			Hash string `json:"hash"`
+		}
+		if json.Unmarshal([]byte(text), &m) == nil { // otherwise changed, of which the chain tells
+			t.seq, t.hash = m.Seq, m.Hash
+		}
+		if newest.event == "" || t.seq > newest.seq {
+			newest = t
+		}
 	}
-	if json.Unmarshal([]byte(text), &m) != nil {
-		return told{event: t.event, seq: -1}, nil // changed, of which the chain tells
-	}
-	t.seq, t.hash = m.Seq, m.Hash
-	return t, nil
+	return newest, rows.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -40,12 +41,13 @@ var earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 type Custom struct {
 	Action     string    // noun.verb of the application's own, such as invoice.deleted
 	OccurredAt time.Time // zero: now; at most 5 minutes ahead and not before 2000
-	ActorType  string    // empty: user
+	ActorType  string    // empty: user; none of those that Gatehouse alone can vouch for
 	ActorID    string
 	ActorName  string
 	ActorEmail string
 	Targets    []Target // at most 20
-	Location   string   // address or place
+	IP         string   // address
+	Location   string   // place; an address where IP is empty
 	UserAgent  string
 	Severity   Severity // empty: Info
 	Outcome    Outcome  // empty: Success
@@ -93,12 +95,19 @@ func (c *Custom) check(now time.Time) error {
 		{"actor.name", c.ActorName, maxText},
 		{"actor.email", c.ActorEmail, maxText},
 		{"context.location", c.Location, maxCustomText},
+		{"context.ip", c.IP, maxCustomText},
 		{"context.user_agent", c.UserAgent, maxText},
 		{"idempotency_key", c.IdempotencyKey, maxCustomText},
 	} {
 		if !text(t.value, t.max) {
-			return invalid(t.field, fmt.Sprintf("The text has more than %d bytes or is not valid UTF-8.", t.max))
+			return invalid(t.field, fmt.Sprintf("The text has more than %d bytes, control characters or is not valid UTF-8.", t.max))
 		}
+	}
+	if !actorType(c.ActorType) {
+		return invalid("actor.type", "The type is a word such as user, and none of scim, management_key, vendor_user and setup_link, which act in Gatehouse itself.")
+	}
+	if _, ok := address(c.IP); c.IP != "" && !ok {
+		return invalid("context.ip", "The address is not one of IPv4 or IPv6.")
 	}
 	if c.ActorID == "" && c.ActorEmail == "" && c.ActorName == "" {
 		return invalid("actor", "Say who acted: an id, a name or an e-mail address.")
@@ -108,7 +117,7 @@ func (c *Custom) check(now time.Time) error {
 	}
 	for i, t := range c.Targets {
 		if t.ID == "" || t.Type == "" || !text(t.ID, maxCustomText) || !text(t.Type, maxCustomText) || !text(t.Name, maxText) {
-			return invalid(fmt.Sprintf("targets[%d]", i), "A target has a type and an id of at most 255 bytes each.")
+			return invalid(fmt.Sprintf("targets[%d]", i), "A target has a type and an id of at most 255 bytes each, without control characters.")
 		}
 	}
 	switch c.Severity {
@@ -126,7 +135,7 @@ func (c *Custom) check(now time.Time) error {
 	}
 	for k := range c.Metadata {
 		if k == "" || !text(k, maxCustomText) {
-			return invalid("metadata", "A key has 1 to 255 bytes of valid UTF-8.")
+			return invalid("metadata", "A key has 1 to 255 bytes of valid UTF-8 without control characters.")
 		}
 	}
 	document, err := json.Marshal(c.Metadata)
@@ -139,8 +148,19 @@ func (c *Custom) check(now time.Time) error {
 	return nil
 }
 
+// text reports whether s is one line of text, which no reader of a log takes for more.
 func text(s string, most int) bool {
-	return len(s) <= most && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// actorType reports whether an application may say that such a one acted. The
+// kinds that hold Gatehouse's own credentials are in built-in events only.
+func actorType(s string) bool {
+	switch actor.Kind(strings.ToLower(s)) {
+	case actor.SCIM, actor.Management, actor.Staff, actor.SetupLink:
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:") == ""
 }
 
 // customAction reports whether the name has the form of an action: two to four
@@ -182,15 +202,26 @@ func (c *Custom) row(a actor.Actor, tenant string, now time.Time) (row, error) {
 		r.ActorType = string(actor.User)
 	}
 	o := origin{SentBy: &Sender{Type: string(a.Kind), ID: a.Subject, Name: cut(a.Name)}, location: c.Location}
-	ip, err := netip.ParseAddr(c.Location)
-	if err == nil {
-		o.location = ""
+	ip, ok := address(c.IP)
+	if !ok {
+		if ip, ok = address(c.Location); ok {
+			o.location = ""
+		}
 	}
-	err = r.documents(Event{
+	err := r.documents(Event{
 		Action: c.Action, Targets: c.Targets, Metadata: c.Metadata,
 		Actor: actor.Actor{Name: c.ActorName, Email: c.ActorEmail, IP: ip, UserAgent: c.UserAgent, RequestID: a.RequestID, Impersonator: a.Impersonator},
 	}, o)
 	return r, err
+}
+
+// address reads an address without a zone, which would be any text.
+func address(s string) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(s)
+	if err != nil || ip.Zone() != "" {
+		return netip.Addr{}, false
+	}
+	return ip.Unmap(), true
 }
 
 // fingerprint tells whether two events under one idempotency key are the same.

@@ -74,6 +74,23 @@ func TestCustomEvents(t *testing.T) {
 		if e := all(t, l, d, member, Filter{Action: "invoice.sent"})[0]; !e.OccurredAt.Equal(start) || e.Context.Location != "Kraków" || e.Context.IP != "" {
 			t.Errorf("%+v", e.Context)
 		}
+		// Metadata is kept as it was sent; an address with a zone is a place.
+		long := custom("invoice.archived")
+		long.Metadata, long.Location = map[string]any{"text": strings.Repeat("ж", 3000), "nul": "a\x00b"}, "fe80::1%=1+1"
+		if _, err := send(t, l, d, "ten_a", true, long); err != nil {
+			t.Fatal(err)
+		}
+		both := custom("invoice.opened")
+		both.Location, both.IP = "Kraków", "::ffff:192.0.2.9"
+		if _, err := send(t, l, d, "ten_a", true, both); err != nil {
+			t.Fatal(err)
+		}
+		if e := all(t, l, d, member, Filter{Action: "invoice.opened"})[0]; e.Context.IP != "192.0.2.9" || e.Context.Location != "Kraków" {
+			t.Errorf("%+v", e.Context)
+		}
+		if e := all(t, l, d, member, Filter{Action: "invoice.archived"})[0]; e.Metadata["text"] != long.Metadata["text"] || e.Metadata["nul"] != "a\x00b" || e.Context.IP != "" || e.Context.Location != "fe80::1%=1+1" {
+			t.Errorf("%+v %+v", e.Context, e.Metadata)
+		}
 		if _, err := l.RecordCustom(t.Context(), member, d, "ten_a", []Custom{custom("a.b")}, false); fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("a member vouches: %v", err)
 		}
@@ -103,6 +120,14 @@ func TestCustomEventsRefused(t *testing.T) {
 		"a long id":          {func(c *Custom) { c.ActorID = strings.Repeat("x", 256) }, "actor.id"},
 		"no UTF-8":           {func(c *Custom) { c.ActorName = "a\xff" }, "actor.name"},
 		"NUL":                {func(c *Custom) { c.UserAgent = "a\x00" }, "context.user_agent"},
+		"no address":         {func(c *Custom) { c.IP = "1.2.3" }, "context.ip"},
+		"another line":       {func(c *Custom) { c.ActorName = "Ada\n2026-01-01 user.deleted" }, "actor.name"},
+		"a terminal's code":  {func(c *Custom) { c.Location = "\x1b[2J" }, "context.location"},
+		"a target of lines":  {func(c *Custom) { c.Targets = []Target{{"x", "y", "a\r\nb"}} }, "targets[0]"},
+		"a management key":   {func(c *Custom) { c.ActorType = "management_key" }, "actor.type"},
+		"the vendor's staff": {func(c *Custom) { c.ActorType = "Vendor_User" }, "actor.type"},
+		"SCIM":               {func(c *Custom) { c.ActorType = "scim" }, "actor.type"},
+		"a type of words":    {func(c *Custom) { c.ActorType = "a user" }, "actor.type"},
 		"a target of no id":  {func(c *Custom) { c.Targets = []Target{{"x", "y", ""}, {"x", "", ""}} }, "targets[1]"},
 		"too many targets":   {func(c *Custom) { c.Targets = make([]Target, 21) }, "targets"},
 		"a severity unknown": {func(c *Custom) { c.Severity = "fatal" }, "severity"},

@@ -26,11 +26,11 @@
 // Purge deletes the old beginning of each chain and leaves a checkpoint: the
 // place and the hash from which the rest verifies. The checkpoint carries a
 // digest of itself, and the chain tells of it in an event of its own,
-// audit.purged, so that neither is changed alone without Verify seeing it. The
-// limit is that of the chain: who rewrites the checkpoint, that event and all
-// seals behind it leaves nothing to compare but the copy of a hash kept
-// elsewhere. Before the event is sealed, and for a chain of which nothing else
-// is left, the digest is the only witness, and it has no key.
+// audit.purged, written in the same transaction, so that neither is made or
+// changed alone without Verify seeing it. The limit is that of the chain: no part
+// of it has a key, so who may write to these tables, and forges checkpoint and
+// event together, deletes a beginning that nothing but a copy of the log, or of a
+// hash, kept elsewhere would show.
 //
 // # Reading
 //

@@ -140,6 +140,7 @@ type Who struct {
 	Name       string `json:"name,omitempty"`
 	Email      string `json:"email,omitempty"`
 	Connection string `json:"connection_id,omitempty"`
+	Tenant     string `json:"tenant_id,omitempty"` // of a parent's actor in a sub-account: that parent
 	// Impersonator is the vendor's person who acted as this actor; nil when nobody
 	// did, or where the environment does not show it to tenants.
 	Impersonator *actor.Impersonator `json:"-"`
@@ -221,14 +222,17 @@ func (r *row) documents(e Event, o origin) error {
 		if isSecret(k) {
 			v = mask(v)
 		}
-		metadata[k] = cutAny(v)
+		if o.SentBy == nil { // a custom event's is bounded as a whole
+			v = cutAny(v)
+		}
+		metadata[k] = v
 	}
 	for _, d := range []struct {
 		to    *string
 		from  any
 		large any // stands for a document that is too large
 	}{
-		{&r.Actor, Who{Name: cut(e.Actor.Name), Email: cut(e.Actor.Email), Connection: e.Actor.Connection}, Who{}},
+		{&r.Actor, Who{Name: cut(e.Actor.Name), Email: cut(e.Actor.Email), Connection: e.Actor.Connection, Tenant: e.Actor.Home}, Who{}},
 		{&r.Targets, targets, targets[:min(1, len(targets))]},
 		{&r.Context, contextDocument{where, o}, Where{}},
 		{&r.Changes, changes, map[string]Change{"truncated": {nil, true}}},

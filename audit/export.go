@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
@@ -44,8 +45,10 @@ const (
 	exportRows  = 1000
 	exportBytes = 1 << 20
 	// maxExports bounds the exports that run in one process, each of which asks
-	// the store as fast as its reader reads.
-	maxExports = 8
+	// the store as fast as its reader reads; maxOwnExports those of one tenant, or
+	// of one environment's vendor, so that nobody keeps all others waiting.
+	maxExports    = 16
+	maxOwnExports = 2
 )
 
 var (
@@ -57,15 +60,18 @@ var (
 // Export is an export that has been checked, recorded and counted, and is yet to be written.
 type Export struct {
 	log     *Log
+	owner   string
 	search  search
 	format  Format
 	columns []column
 }
 
-// Export prepares an export of what the filter asks for and happened before now; the columns are those of
-// a CSV, empty for the default. It records that the actor exported the log. The
-// caller has authorized the actor to read it, and calls Close whatever happens.
-func (l *Log) Export(ctx context.Context, a actor.Actor, f Filter, format Format, columns []string) (*Export, error) {
+// Export prepares an export of what the filter asks for and happened before now;
+// the columns are those of a CSV, empty for the default. It records that the actor
+// exported the log, in the log of tenant, which the caller has found in the actor's
+// environment; empty: above tenants. The caller has authorized the actor to read
+// it, and calls Close whatever happens.
+func (l *Log) Export(ctx context.Context, a actor.Actor, tenant string, f Filter, format Format, columns []string) (*Export, error) {
 	switch format {
 	case CSV, JSONL, OCSF:
 	default:
@@ -86,23 +92,44 @@ func (l *Log) Export(ctx context.Context, a actor.Actor, f Filter, format Format
 	if err != nil {
 		return nil, err
 	}
-	if l.exports.Add(1) > maxExports {
-		l.exports.Add(-1)
+	if a.Tenant != "" && tenant != a.Tenant {
+		return nil, errTenant
+	}
+	x := &Export{log: l, owner: a.Tenant, search: s, format: format, columns: chosen}
+	if x.owner == "" {
+		x.owner = a.Environment
+	}
+	if !l.admitExport(x.owner) {
 		return nil, errTooMany
 	}
-	tenant := f.Tenant
-	if tenant == "" && !f.Everywhere {
-		tenant = a.Tenant
+	filter := f.describe()
+	if f.Tenant != "" && f.Tenant != tenant {
+		filter["tenant_id"] = f.Tenant
 	}
 	e := Event{
 		Environment: a.Environment, Tenant: tenant, Action: "audit.exported", Actor: a, At: now,
-		Metadata: map[string]any{"format": string(format), "filter": f.describe()},
+		Metadata: map[string]any{"format": string(format), "filter": filter},
 	}
 	if err := l.RecordAlone(ctx, e); err != nil {
-		l.exports.Add(-1)
+		x.Close()
 		return nil, err
 	}
-	return &Export{log: l, search: s, format: format, columns: chosen}, nil
+	return x, nil
+}
+
+// admitExport counts an export unless there are enough.
+func (l *Log) admitExport(owner string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	total := 0
+	for _, n := range l.exports {
+		total += n
+	}
+	if total >= maxExports || l.exports[owner] >= maxOwnExports {
+		return false
+	}
+	l.exports[owner]++
+	return true
 }
 
 // describe tells what was asked for, for the log.
@@ -132,10 +159,15 @@ func (f *Filter) describe() map[string]any {
 
 // Close lets the next export run.
 func (x *Export) Close() {
-	if x.log != nil {
-		x.log.exports.Add(-1)
-		x.log = nil
+	if x.log == nil {
+		return
 	}
+	x.log.mu.Lock()
+	defer x.log.mu.Unlock()
+	if x.log.exports[x.owner]--; x.log.exports[x.owner] == 0 {
+		delete(x.log.exports, x.owner)
+	}
+	x.log = nil
 }
 
 // Write writes the export in pieces of about a mebibyte, each read from the store
@@ -205,16 +237,42 @@ func (x *Export) encoder(b *bytes.Buffer) func(*Entry) error {
 	}
 }
 
-// harmless makes a cell that a spreadsheet takes for text: one that begins with a
-// character by which formulas begin gets an apostrophe (product 7.2, OWASP CSV
-// injection). NUL, which ends a text for some readers, goes.
+// harmless makes a cell that a spreadsheet takes for text: where a formula would
+// begin it puts an apostrophe (product 7.2, OWASP CSV injection). That is at the
+// beginning of the cell, whatever blanks stand there, and behind what another
+// country's settings take for the end of a cell. NUL, which ends a text for some
+// readers, goes.
 func harmless(cell string) string {
-	cell = strings.ReplaceAll(cell, "\x00", "")
-	if cell != "" && strings.IndexByte("=+-@\t\r\n", cell[0]) >= 0 {
-		return "'" + cell
+	if !strings.ContainsAny(cell, formulaBegins+"\x00\t\r\n") {
+		return cell
 	}
-	return cell
+	var b strings.Builder
+	begin, blank := true, 0 // blank: from where on there are only blanks
+	for _, c := range cell {
+		line := c == '\t' || c == '\r' || c == '\n'
+		switch {
+		case c == 0:
+			continue
+		case line && b.Len() == 0:
+			b.WriteByte('\'')
+		case begin && strings.ContainsRune(formulaBegins, c):
+			text := b.String()
+			b.Reset()
+			b.WriteString(text[:blank] + "'" + text[blank:])
+			begin = false
+		case c != '"' && !unicode.IsSpace(c) && !unicode.IsControl(c) && !unicode.Is(unicode.Cf, c):
+			begin = false
+		}
+		b.WriteRune(c)
+		if line || c == ';' {
+			begin, blank = true, b.Len()
+		}
+	}
+	return b.String()
 }
+
+// formulaBegins are the characters by which a formula begins, also as wide ones.
+const formulaBegins = "=+-@\uff1d\uff0b\uff0d\uff20"
 
 // nativeEvent is the line of an export in JSONL, the fields named as in the API.
 type nativeEvent struct {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -21,7 +22,7 @@ import (
 
 func export(t *testing.T, l *Log, a actor.Actor, f Filter, format Format, columns ...string) (string, int64) {
 	t.Helper()
-	x, err := l.Export(t.Context(), a, f, format, columns)
+	x, err := l.Export(t.Context(), a, cmp.Or(a.Tenant, f.Tenant), f, format, columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +42,7 @@ func TestCSVIsHarmless(t *testing.T) {
 		l := NewLog(d, c)
 		names := []string{
 			"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "plain", "a,b", `say "hi"`, "two\nlines", "Жанна", "", "a=b", "nul\x00",
+			"  =1", "\u00a0+1", "\u200b-1", "\ufeff@x", "＝1+1", " ＠x",
 		}
 		for i, n := range names {
 			e := event("ten_a", "user.updated")
@@ -61,16 +63,16 @@ func TestCSVIsHarmless(t *testing.T) {
 		}
 		for i, row := range rows[1:] {
 			for _, cell := range row {
-				if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+				if begin := strings.TrimLeft(cell, " \u00a0\u200b\ufeff"); begin != "" && strings.ContainsAny(begin[:1], "=+-@\t\r\n") || strings.HasPrefix(begin, "＝") || strings.HasPrefix(begin, "＠") {
 					t.Errorf("%q begins a formula", cell)
 				}
 			}
 			want := strings.NewReplacer("\r", "", "\x00", "\uFFFD").Replace(names[i])
-			if got := strings.TrimPrefix(row[0], "'"); got != want || row[2] != row[0] || row[3] != "5" || row[4] != "" {
+			if got := strings.ReplaceAll(row[0], "'", ""); got != strings.ReplaceAll(want, "'", "") || row[2] != row[0] || row[3] != "5" || row[4] != "" {
 				t.Errorf("%q became %q", names[i], row)
 			}
 		}
-		if !strings.Contains(text, "'=cmd|' /C calc'!A0") || !strings.Contains(text, `"say ""hi"""`) {
+		if !strings.Contains(text, "'=cmd|' /C calc'!A0") || harmless("a; =1;b\t+1\n\"@x") != "a;' =1;b\t'+1\n'\"@x" || harmless("Mozilla (X11; Linux; rv:1.0) +x -y") != "Mozilla (X11; Linux; rv:1.0) +x -y" || !strings.Contains(text, `"say ""hi"""`) {
 			t.Error(text)
 		}
 	})
@@ -163,7 +165,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%+v", told)
 		}
 		// A failure in the middle comes out, and the reader's going away ends the reading.
-		x, err := l.Export(t.Context(), member, Filter{}, CSV, nil)
+		x, err := l.Export(t.Context(), member, "ten_a", Filter{}, CSV, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,27 +198,41 @@ func TestExportRefused(t *testing.T) {
 		}{
 			"format": {Filter{}, "xml", nil}, "column": {Filter{}, CSV, []string{"x"}}, "cursor": {Filter{Cursor: "x"}, CSV, nil}, "filter": {Filter{Search: "\xff"}, CSV, nil},
 		} {
-			if _, err := l.Export(t.Context(), member, c.f, c.format, c.columns); fault.KindOf(err) != fault.Invalid {
+			if _, err := l.Export(t.Context(), member, "ten_a", c.f, c.format, c.columns); fault.KindOf(err) != fault.Invalid {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := l.Export(t.Context(), member, Filter{Tenant: "ten_b"}, CSV, nil); fault.KindOf(err) != fault.NotFound {
+		if _, err := l.Export(t.Context(), member, "ten_a", Filter{Tenant: "ten_b"}, CSV, nil); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("another tenant: %v", err)
 		}
+		if _, err := l.Export(t.Context(), member, "ten_b", Filter{}, CSV, nil); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("recorded with another tenant: %v", err)
+		}
+		// Nobody keeps the others waiting by exports of his own.
 		var open []*Export
-		for range maxExports {
-			x, err := l.Export(t.Context(), member, Filter{}, CSV, nil)
+		for i := range maxExports {
+			a := member
+			a.Tenant = fmt.Sprintf("ten_%d", i/maxOwnExports)
+			x, err := l.Export(t.Context(), a, a.Tenant, Filter{}, CSV, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			open = append(open, x)
+			if i%maxOwnExports == maxOwnExports-1 {
+				if _, err := l.Export(t.Context(), a, a.Tenant, Filter{}, CSV, nil); fault.KindOf(err) != fault.Limited {
+					t.Errorf("one of %s too many: %v", a.Tenant, err)
+				}
+			}
 		}
-		if _, err := l.Export(t.Context(), member, Filter{}, CSV, nil); fault.KindOf(err) != fault.Limited {
+		if _, err := l.Export(t.Context(), member, "ten_a", Filter{}, CSV, nil); fault.KindOf(err) != fault.Limited {
 			t.Errorf("one too many: %v", err)
 		}
 		for _, x := range open {
 			x.Close()
 			x.Close()
+		}
+		if len(l.exports) != 0 {
+			t.Errorf("after all: %v", l.exports)
 		}
 		if text, n := export(t, l, member, Filter{From: start.Add(time.Hour)}, CSV); n != 0 || strings.Count(text, "\n") != 1 {
 			t.Errorf("an empty export: %q", text)

@@ -103,6 +103,7 @@ type search struct {
 	lead       []any // $19
 	start      position
 	everywhere bool
+	oldest     bool
 	text       string // folded, as entries are compared with it
 	plain      bool   // the tenant may not see the impersonator
 }
@@ -118,12 +119,12 @@ func newSearch(a actor.Actor, f Filter) (search, error) {
 	if a.Tenant != "" && (f.Everywhere || f.Tenant != a.Tenant) {
 		return search{}, errTenant
 	}
-	for field, v := range map[string]string{"action": f.Action, "actor": f.Actor, "target": f.Target, "q": f.Search} {
+	for field, v := range map[string]string{"tenant_id": f.Tenant, "action": f.Action, "actor": f.Actor, "target": f.Target, "q": f.Search} {
 		if len(v) > MaxSearch || !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0 {
 			return search{}, fault.New(fault.Invalid, "invalid_filter", "The text is too long or not valid UTF-8.").In(field)
 		}
 	}
-	s := search{everywhere: f.Everywhere, text: strings.ToLower(f.Search), plain: f.NoImpersonator}
+	s := search{everywhere: f.Everywhere, oldest: f.Oldest, text: strings.ToLower(f.Search), plain: f.NoImpersonator}
 	from, to := int64(math.MinInt64), int64(math.MaxInt64)
 	if !f.From.IsZero() {
 		from = f.From.UnixMicro()
@@ -183,45 +184,6 @@ func newSearch(a actor.Actor, f Filter) (search, error) {
 	return s, nil
 }
 
-// quote gives the text as it stands within a stored document.
-func quote(s string) string {
-	b, _ := json.Marshal(s) // a string always marshals
-	return string(b)
-}
-
-// pattern escapes what LIKE reads as more than itself.
-func pattern(s string) string { return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) }
-
-// lowerASCII folds as LOWER does on both engines, which leave other letters alone.
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, s)
-}
-
-// textPatterns gives the ways in which a text is usually written: the engines
-// fold ASCII only, so letters of other alphabets are looked for in small, in
-// capitals and as names are.
-func textPatterns(q string) [3]string {
-	if q == "" {
-		return [3]string{}
-	}
-	words := strings.Fields(strings.ToLower(q))
-	for i, w := range words {
-		_, n := utf8.DecodeRuneInString(w)
-		words[i] = strings.ToUpper(w[:n]) + w[n:]
-	}
-	var out [3]string
-	for i, v := range []string{strings.ToLower(q), strings.ToUpper(q), strings.Join(words, " ")} {
-		text := quote(lowerASCII(v))
-		out[i] = "%" + pattern(text[1:len(text)-1]) + "%"
-	}
-	return out
-}
-
 // matches reports whether the search's text stands in a value of the entry: the
 // statement compares documents, whose own words (such as "name") would match.
 func (s *search) matches(e *Entry) bool {
@@ -248,20 +210,44 @@ func (s *search) entry(r *row) (Entry, bool, error) {
 func (s *search) stretch(ctx context.Context, q db.Queryer, start position, limit, scan int, take func(*row) (enough bool, err error)) (next position, more bool, err error) {
 	first := []any{s.args[0], start.at, start.id, s.args[1], int64(scan)}
 	args := append(append(append(slices.Clone(first), int64(limit+1)), s.args[2:]...), s.lead...)
-	next, more, err = s.read(ctx, q, args, limit, take)
+	// The end of the stretch is a matter of counting. Retention takes events away
+	// at the old end: seen from there the end is found first, so that nothing that
+	// was not read is skipped; the other way round nothing before it moves.
+	first[4] = int64(scan - 1)
+	var end *position
+	if s.oldest {
+		if end, err = s.endOf(ctx, q, first); err != nil {
+			return position{}, false, err
+		}
+	}
+	next, more, err = s.read(ctx, q, args, limit, end, take)
 	if err != nil || more {
 		return next, more, err
 	}
-	first[4] = int64(scan - 1)
-	err = q.QueryRow(ctx, s.end, append(first, s.lead...)...).Scan(&next.at, &next.id)
-	if errors.Is(err, db.ErrNotFound) {
+	if !s.oldest {
+		if end, err = s.endOf(ctx, q, first); err != nil {
+			return position{}, false, err
+		}
+	}
+	if end == nil {
 		return position{}, false, nil
 	}
-	return next, err == nil, err
+	return *end, true, nil
 }
 
-// read runs the page's statement; more is true when it left events unread.
-func (s *search) read(ctx context.Context, q db.Queryer, args []any, limit int, take func(*row) (bool, error)) (last position, more bool, err error) {
+// endOf gives the last place of a stretch, or nothing when the log ends in it.
+func (s *search) endOf(ctx context.Context, q db.Queryer, args []any) (*position, error) {
+	var end position
+	err := q.QueryRow(ctx, s.end, append(args, s.lead...)...).Scan(&end.at, &end.id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, nil
+	}
+	return &end, err
+}
+
+// read runs the page's statement, up to end where there is one; more is true when
+// it left events unread.
+func (s *search) read(ctx context.Context, q db.Queryer, args []any, limit int, end *position, take func(*row) (bool, error)) (last position, more bool, err error) {
 	rows, err := q.Query(ctx, s.page, args...)
 	if err != nil {
 		return last, false, err
@@ -275,14 +261,18 @@ func (s *search) read(ctx context.Context, q db.Queryer, args []any, limit int, 
 		if err := r.scan(rows); err != nil {
 			return last, false, err
 		}
+		at := position{r.Occurred.UnixMicro(), r.ID}
+		if s.everywhere {
+			at.at = r.Recorded.UnixMicro()
+		}
+		if end != nil && (at.at > end.at || at.at == end.at && at.id > end.id) {
+			return *end, true, nil
+		}
 		enough, err := take(&r)
 		if err != nil {
 			return last, false, err
 		}
-		last = position{r.Occurred.UnixMicro(), r.ID}
-		if s.everywhere {
-			last.at = r.Recorded.UnixMicro()
-		}
+		last = at
 		if enough {
 			return last, true, nil
 		}

@@ -316,3 +316,52 @@ func TestStats(t *testing.T) {
 		}
 	})
 }
+
+// Retention takes the oldest events away while somebody reads on from there: he
+// misses none of those that stay.
+func TestOldestFirstWhilePurging(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		l := NewLog(d, clock.NewFake(start))
+		each := make([]Target, scanLimit+500)
+		for i := range each {
+			each[i] = Target{Type: "user", ID: "usr_1"}
+		}
+		e := event("ten_a", "user.created")
+		stmts, err := EachStmts(e, each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rare := event("ten_a", "role.deleted")
+		rare.At, rare.Severity = start.Add(time.Second), Critical
+		if err := d.Batch(t.Context(), stmts); err != nil {
+			t.Fatal(err)
+		}
+		record(t, d, rare)
+		e.At = start.Add(time.Minute)
+		if stmts, err = EachStmts(e, each); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Batch(t.Context(), stmts); err != nil {
+			t.Fatal(err)
+		}
+		reader := &cutting{DB: d, left: 2, purge: func() {
+			if _, err := d.Exec(t.Context(), `DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE tenant_id = 'ten_a' ORDER BY occurred_at, id LIMIT 1000)`); err != nil {
+				t.Error(err)
+			}
+		}}
+		f, found := Filter{Severities: []Severity{Critical}, Oldest: true}, 0
+		for range 10 {
+			page, next, err := l.List(t.Context(), reader, member, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found += len(page)
+			if f.Cursor = next; next == "" {
+				break
+			}
+		}
+		if found != 1 || f.Cursor != "" {
+			t.Errorf("%d events found, cursor %q", found, f.Cursor)
+		}
+	})
+}

@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -35,11 +34,13 @@ type Log struct {
 	long     time.Time // start of the last run that looked back far
 	complete time.Time // start of the last run that looked at all events
 
-	exports atomic.Int32 // that run in this process
+	exports map[string]int // that run in this process, by whose they are
 }
 
 // NewLog makes a log on the store.
-func NewLog(d db.DB, c clock.Clock) *Log { return &Log{db: d, clock: c} }
+func NewLog(d db.DB, c clock.Clock) *Log {
+	return &Log{db: d, clock: c, exports: map[string]int{}}
+}
 
 // Authorize refuses with ErrForbidden when the actor lacks the permission, and
 // records the denial on its own, outside any transaction. It asks nothing of the

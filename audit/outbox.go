@@ -37,29 +37,51 @@ func OutboxWaits(ctx context.Context, q db.Queryer) (waits bool, err error) {
 	return waits, err
 }
 
-// ClaimOutbox gives the longest-waiting events that somebody subscribed to, at
-// most limit, and strikes them from the outbox: they are the caller's once the
-// transaction of q commits, and wait again when it does not. Two claims at the
-// same time give different events.
-func ClaimOutbox(ctx context.Context, q db.Queryer, limit int) ([]Entry, error) {
-	type place struct{ tenant, id string }
-	var order []place
-	ids := map[string][]string{} // by tenant
-	rows, err := q.Query(ctx, sqlOutbox+q.Dialect().SkipLocked, limit)
+// OutboxTenants gives tenants whose events wait for subscribers, in the order of
+// their ids after the one given, at most limit.
+func OutboxTenants(ctx context.Context, q db.Queryer, after string, limit int) (list []string, err error) {
+	rows, err := q.Query(ctx, sqlOutboxTenants, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var p place
-		if err := rows.Scan(&p.tenant, &p.id); err != nil {
+		var tenant string
+		if err := rows.Scan(&tenant); err != nil {
 			return nil, err
 		}
-		order, ids[p.tenant] = append(order, p), append(ids[p.tenant], p.id)
+		list = append(list, tenant)
 	}
-	rows.Close()
-	if err := rows.Err(); err != nil || len(order) == 0 {
-		return nil, err
+	return list, rows.Err()
+}
+
+// ClaimOutbox gives the oldest events of each tenant that somebody subscribed to,
+// at most as many as limits say, and strikes them from the outbox: they are the
+// caller's once the transaction of q commits, and wait again when it does not. Two
+// claims at the same time give different events. n is how many were struck, those
+// included that retention has taken.
+func ClaimOutbox(ctx context.Context, q db.Queryer, limits map[string]int) (list []Entry, n int, err error) {
+	type place struct{ tenant, id string }
+	var order []place
+	ids := map[string][]string{} // by tenant
+	claim := func(tenant string) func(db.Rows) error {
+		return func(rows db.Rows) error {
+			for rows.Next() {
+				var id string
+				if err := rows.Scan(&id); err != nil {
+					return err
+				}
+				order, ids[tenant] = append(order, place{tenant, id}), append(ids[tenant], id)
+			}
+			return rows.Err()
+		}
+	}
+	var stmts []db.Stmt
+	for _, tenant := range slices.Sorted(maps.Keys(limits)) {
+		stmts = append(stmts, db.Stmt{SQL: sqlOutbox + q.Dialect().SkipLocked, Args: []any{tenant, limits[tenant]}, Scan: claim(tenant)})
+	}
+	if err := q.Batch(ctx, stmts); err != nil || len(order) == 0 {
+		return nil, 0, err
 	}
 	found := make(map[place]Entry, len(order))
 	read := func(rows db.Rows) error {
@@ -76,7 +98,7 @@ func ClaimOutbox(ctx context.Context, q db.Queryer, limit int) ([]Entry, error) 
 		}
 		return rows.Err()
 	}
-	var stmts []db.Stmt
+	stmts = stmts[:0]
 	for _, tenant := range slices.Sorted(maps.Keys(ids)) {
 		set := db.Set(ids[tenant])
 		stmts = append(stmts,
@@ -84,15 +106,14 @@ func ClaimOutbox(ctx context.Context, q db.Queryer, limit int) ([]Entry, error) 
 			db.Stmt{SQL: sqlDeleteOutbox, Args: []any{tenant, set}})
 	}
 	if err := q.Batch(ctx, stmts); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	list := make([]Entry, 0, len(order))
 	for _, p := range order {
 		if e, ok := found[p]; ok {
 			list = append(list, e)
 		}
 	}
-	return list, nil
+	return list, len(order), nil
 }
 
 const (
@@ -104,10 +125,18 @@ SELECT $1, key, $2 FROM json_each($3) WHERE TRUE ON CONFLICT DO NOTHING`
 
 	sqlDropTenantInterest = `DELETE FROM audit_interest WHERE tenant_id = $1`
 
-	// sqlOutboxWaits and sqlOutbox cross tenants: the dispatcher serves all of them.
+	// sqlOutboxWaits and sqlOutboxTenants cross tenants: the dispatcher serves all of them.
 	sqlOutboxWaits = `SELECT EXISTS (SELECT 1 FROM outbox)`
 
-	sqlOutbox = `SELECT tenant_id, event_id FROM outbox ORDER BY created_at LIMIT $1`
+	// sqlOutboxTenants steps along the key from one tenant to the next, however many
+	// events of one of them wait.
+	sqlOutboxTenants = `WITH RECURSIVE waiting (id) AS (
+  SELECT MIN(tenant_id) FROM outbox WHERE tenant_id > $1
+  UNION ALL
+  SELECT (SELECT MIN(o.tenant_id) FROM outbox o WHERE o.tenant_id > w.id) FROM waiting w WHERE w.id IS NOT NULL)
+SELECT id FROM waiting WHERE id IS NOT NULL LIMIT $2`
+
+	sqlOutbox = `SELECT event_id FROM outbox WHERE tenant_id = $1 ORDER BY event_id LIMIT $2`
 
 	sqlEventsByID = `SELECT ` + eventColumns + ` FROM audit_events e WHERE e.tenant_id = $1 AND e.id IN (SELECT key FROM json_each($2))`
 

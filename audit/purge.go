@@ -18,6 +18,9 @@ const JobPurge = "audit.purge"
 // (product 7.2).
 const DefaultDays = 400
 
+// actionPurged is the event that tells of a deletion by retention.
+const actionPurged = "audit.purged"
+
 const (
 	purgeBatch  = 1000 // events of one transaction
 	purgeWindow = 5000 // events of one look for tenants that have old ones
@@ -47,9 +50,9 @@ WHERE e.environment_id = $1 AND e.recorded_at >= $2 AND e.recorded_at < $3 ORDER
 // as it may in the chain above tenants, which all environments share; so does one
 // that a subscriber has not been told of. Runs may overlap: of two, one deletes.
 //
-// Where it cut a chain it leaves a checkpoint, and a hidden event in that chain,
-// audit.purged, that tells of it. It verifies what it deletes, and counts what
-// did not hold: then the event is critical.
+// Where it cut a chain it leaves a checkpoint, and for each batch of up to 1,000 a
+// hidden event in that chain, audit.purged, that tells of it. It verifies what it
+// deletes, and counts what did not hold: then the event is critical.
 func (l *Log) Purge(ctx context.Context, days map[string]int) error {
 	now := l.clock.Now()
 	ctx, cancel := context.WithTimeout(ctx, purgeTime)
@@ -124,43 +127,19 @@ func (l *Log) purgeEnvironment(ctx context.Context, environment string, cut map[
 // errOvertaken ends the work on a chain that another run works on.
 var errOvertaken = errors.New("audit: another run purges this chain")
 
-// purgeChain deletes the old beginning of a chain, batch by batch, and tells of it.
+// purgeChain deletes the old beginning of a chain, batch by batch.
 func (l *Log) purgeChain(ctx context.Context, tenant, environment string, cut map[string]db.Time, now time.Time) error {
-	var deleted, faults int64
 	for {
-		n, bad, more, err := l.purgeStretch(ctx, tenant, cut, now)
-		if err != nil {
+		more, err := l.purgeStretch(ctx, tenant, environment, cut, now)
+		if err != nil || !more || ctx.Err() != nil {
 			return err
 		}
-		deleted, faults = deleted+n, faults+bad
-		if !more || ctx.Err() != nil {
-			break
-		}
 	}
-	if deleted == 0 {
-		return nil
-	}
-	// The run may be over by now; what was deleted is told nevertheless.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return l.db.Tx(ctx, func(q db.Queryer) error {
-		c, err := readCheckpoint(ctx, q, tenant)
-		if err != nil {
-			return err
-		}
-		e := Event{
-			Environment: environment, Tenant: tenant, Action: "audit.purged", Actor: actor.Actor{Kind: actor.System, Name: JobPurge}, Hidden: true, At: now,
-			Metadata: map[string]any{"events": deleted, "faults": faults, "seq": c.seq, "hash": c.hash},
-		}
-		if faults > 0 {
-			e.Severity = Critical
-		}
-		return Record(ctx, q, e)
-	})
 }
 
-// purgeStretch deletes the next batch; more reports whether the one after may have some too.
-func (l *Log) purgeStretch(ctx context.Context, tenant string, cut map[string]db.Time, now time.Time) (deleted, faults int64, more bool, err error) {
+// purgeStretch deletes the next batch, leaves the checkpoint and tells of it, all
+// or nothing; more reports whether the one after may have some too.
+func (l *Log) purgeStretch(ctx context.Context, tenant, environment string, cut map[string]db.Time, now time.Time) (more bool, err error) {
 	err = l.db.Tx(ctx, func(q db.Queryer) error {
 		c, err := readCheckpoint(ctx, q, tenant)
 		if err != nil {
@@ -170,28 +149,37 @@ func (l *Log) purgeStretch(ctx context.Context, tenant string, cut map[string]db
 		if err != nil {
 			return err
 		}
-		deleted, faults, more = next.events-c.events, bad, len(events) == purgeBatch
-		if next.seq == c.seq {
+		more = len(events) == purgeBatch
+		deleted := next.events - c.events
+		if deleted == 0 {
 			return nil
 		}
 		next.faults += bad
 		next.at = db.At(now)
 		next.digest = next.sum()
+		e := Event{
+			Environment: environment, Tenant: tenant, Action: actionPurged, Actor: actor.Actor{Kind: actor.System, Name: JobPurge}, Hidden: true, At: now,
+			Metadata: map[string]any{"events": deleted, "faults": bad, "seq": next.seq, "hash": next.hash},
+		}
+		if bad > 0 {
+			e.Severity = Critical
+		}
+		told, err := Stmts(e)
+		if err != nil {
+			return err
+		}
 		var seals int64
-		err = q.Batch(ctx, []db.Stmt{
+		err = q.Batch(ctx, append([]db.Stmt{
 			{SQL: sqlDropSeals, Args: []any{tenant, c.seq, next.seq}, Affected: &seals},
 			{SQL: sqlDropEvents, Args: []any{tenant, db.Set(events)}},
 			{SQL: sqlPutCheckpoint, Args: []any{tenant, next.seq, next.hash, next.events, next.faults, next.at, next.digest}},
-		})
-		if err == nil && seals != next.events-c.events {
+		}, told...))
+		if err == nil && seals != deleted {
 			err = errOvertaken
 		}
 		return err
 	})
-	if err != nil {
-		return 0, 0, false, err
-	}
-	return deleted, faults, more, nil
+	return more, err
 }
 
 // oldest reads the beginning of a chain up to the first event that stays, and

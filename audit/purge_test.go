@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -225,4 +227,141 @@ func TestCheckpointTampering(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Every batch that goes is told of, in the transaction in which it goes: also by a
+// run that fails in the next batch.
+func TestPurgeTellsOfEachBatch(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		l := NewLog(d, clock.NewFake(start))
+		each := make([]Target, purgeBatch+10)
+		for i := range each {
+			each[i] = Target{Type: "user", ID: "usr_1"}
+		}
+		e := event("ten_a", "user.created")
+		e.At = start.Add(-500 * day)
+		stmts, err := EachStmts(e, each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Batch(t.Context(), stmts); err != nil {
+			t.Fatal(err)
+		}
+		aged(t, l, d, "ten_a", 5)
+		// The event of place 1,005 cannot go: somebody refers to it.
+		for _, text := range []string{
+			`CREATE TABLE holds (tenant_id TEXT NOT NULL, event_id TEXT NOT NULL, FOREIGN KEY (tenant_id, event_id) REFERENCES audit_events (tenant_id, id))`,
+			`INSERT INTO holds (tenant_id, event_id) SELECT tenant_id, event_id FROM audit_seals WHERE tenant_id = 'ten_a' AND seq = 1005`,
+		} {
+			if _, err := d.Exec(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Purge(t.Context(), nil); err == nil {
+			t.Fatal("the second batch went")
+		}
+		told := all(t, l, d, vendor, Filter{Tenant: "ten_a", Action: "audit.purged"})
+		if len(told) != 1 || told[0].Metadata["events"] != float64(purgeBatch) {
+			t.Errorf("told %+v", told)
+		}
+		if r := verify(t, l, "ten_a"); !r.OK() || r.Purged != purgeBatch {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// A checkpoint that nobody told of is a forgery, though its digest fits: it would
+// hide that a beginning was deleted.
+func TestForgedCheckpoint(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		l := NewLog(d, clock.NewFake(start))
+		aged(t, l, d, "ten_a", 20, 19, 18, 17)
+		forge := func(seq int64) {
+			t.Helper()
+			c := checkpoint{tenant: "ten_a", seq: seq, events: seq, at: db.At(start)}
+			if err := d.QueryRow(t.Context(), `SELECT hash FROM audit_seals WHERE tenant_id = 'ten_a' AND seq = $1`, seq).Scan(&c.hash); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []db.Stmt{
+				{SQL: `DELETE FROM audit_events WHERE tenant_id = 'ten_a' AND id IN (SELECT event_id FROM audit_seals WHERE tenant_id = 'ten_a' AND seq <= $1)`, Args: []any{seq}},
+				{SQL: `DELETE FROM audit_seals WHERE tenant_id = 'ten_a' AND seq <= $1`, Args: []any{seq}},
+				{SQL: sqlPutCheckpoint, Args: []any{"ten_a", c.seq, c.hash, c.events, c.faults, c.at, c.sum()}},
+			} {
+				if _, err := d.Exec(t.Context(), s.SQL, s.Args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r := verify(t, l, "ten_a"); len(r.Faults) != 1 || r.Faults[0].Kind != Checkpoint {
+				t.Errorf("%+v", r)
+			}
+		}
+		forge(1)
+		if _, err := d.Exec(t.Context(), `DELETE FROM audit_checkpoints`); err != nil {
+			t.Fatal(err)
+		}
+		aged(t, l, d, "ten_b", 20, 19)
+		purge(t, l, map[string]int{"env_a": 19}) // a true one, of the rest of ten_a
+		forge(2)
+	})
+}
+
+// cutting purges before the nth statement that reads.
+type cutting struct {
+	db.DB
+	left  int
+	purge func()
+}
+
+func (c *cutting) count() {
+	if c.left--; c.left == 0 {
+		c.purge()
+	}
+}
+
+func (c *cutting) Query(ctx context.Context, sql string, args ...any) (db.Rows, error) {
+	c.count()
+	return c.DB.Query(ctx, sql, args...)
+}
+
+func (c *cutting) QueryRow(ctx context.Context, sql string, args ...any) db.Row {
+	c.count()
+	return c.DB.QueryRow(ctx, sql, args...)
+}
+
+// Verify is right though retention cuts the chain while it reads.
+func TestVerifyWhilePurging(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		for n := 1; n < 12; n++ {
+			tenant := fmt.Sprintf("ten_%d", n)
+			c := clock.NewFake(start)
+			l := NewLog(d, c)
+			each := make([]Target, verifyBatch)
+			for i := range each {
+				each[i] = Target{Type: "user", ID: "usr_1"}
+			}
+			for _, age := range []int{500, 399} {
+				e := event(tenant, "user.created")
+				e.At = start.Add(-time.Duration(age) * day)
+				stmts, err := EachStmts(e, each)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := d.Batch(t.Context(), stmts); err != nil {
+					t.Fatal(err)
+				}
+			}
+			aged(t, l, d, tenant, 5)
+			purge(t, l, nil)
+			c.Advance(10 * day)
+			reader := &cutting{DB: d, left: n, purge: func() { purge(t, l, nil) }}
+			r, err := NewLog(reader, c).Verify(t.Context(), tenant)
+			if err != nil || !r.OK() || r.Purged != verifyBatch && r.Purged != 2*verifyBatch {
+				t.Fatalf("purged before statement %d: %+v, %v", n, r, err)
+			}
+			if reader.left > 0 {
+				return // it has fewer statements
+			}
+		}
+		t.Error("never ends")
+	})
 }

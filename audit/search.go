@@ -1,5 +1,11 @@
 package audit
 
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
 // A page reads a stretch of the log along an index, at most $5 events, and takes
 // from it those that the filter lets through, at most $6. So no filter, however
 // rare what it asks for, makes a request read the log of years: the page holds
@@ -66,4 +72,43 @@ var paths = map[string][2]path{
 	"action":      {{sqlListActionNewest, sqlEndActionNewest}, {sqlListActionOldest, sqlEndActionOldest}},
 	"actor":       {{sqlListActorNewest, sqlEndActorNewest}, {sqlListActorOldest, sqlEndActorOldest}},
 	"environment": {{sqlListEnvironmentNewest, sqlEndEnvironmentNewest}, {sqlListEnvironmentOldest, sqlEndEnvironmentOldest}},
+}
+
+// quote gives the text as it stands within a stored document.
+func quote(s string) string {
+	b, _ := json.Marshal(s) // a string always marshals
+	return string(b)
+}
+
+// pattern escapes what LIKE reads as more than itself.
+func pattern(s string) string { return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) }
+
+// lowerASCII folds as LOWER does on both engines, which leave other letters alone.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// textPatterns gives the ways in which a text is usually written: the engines
+// fold ASCII only, so letters of other alphabets are looked for in small, in
+// capitals and as names are.
+func textPatterns(q string) [3]string {
+	if q == "" {
+		return [3]string{}
+	}
+	words := strings.Fields(strings.ToLower(q))
+	for i, w := range words {
+		_, n := utf8.DecodeRuneInString(w)
+		words[i] = strings.ToUpper(w[:n]) + w[n:]
+	}
+	var out [3]string
+	for i, v := range []string{strings.ToLower(q), strings.ToUpper(q), strings.Join(words, " ")} {
+		text := quote(lowerASCII(v))
+		out[i] = "%" + pattern(text[1:len(text)-1]) + "%"
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -46,20 +47,11 @@ const verifyBatch = 1000
 
 // Verify recomputes the chain of the tenant, from its checkpoint on where retention
 // has cut it; "" is that of the events above tenants. It reads in stretches, so
-// events may be recorded meanwhile.
+// events may be recorded, sealed and purged meanwhile.
 func (l *Log) Verify(ctx context.Context, tenant string) (Result, error) {
-	c, err := readCheckpoint(ctx, l.db, tenant)
-	if err != nil {
+	var v verifier
+	if err := l.begin(ctx, tenant, &v); err != nil {
 		return Result{}, err
-	}
-	v := verifier{seq: c.seq, stored: c.hash, computed: c.hash}
-	v.result.Purged, v.result.PurgedFaults, v.result.PurgedAt = int(c.events), int(c.faults), c.at.Time
-	told, err := l.toldCheckpoint(ctx, tenant)
-	if err != nil {
-		return Result{}, err
-	}
-	if !c.holds(told) {
-		v.fault(Fault{Checkpoint, c.seq, told.event})
 	}
 	for {
 		n, err := l.verifyStretch(ctx, tenant, &v)
@@ -78,7 +70,45 @@ func (l *Log) Verify(ctx context.Context, tenant string) (Result, error) {
 	return v.result, nil
 }
 
+// begin puts the verifier behind the checkpoint.
+func (l *Log) begin(ctx context.Context, tenant string, v *verifier) error {
+	c, told, err := l.toldCheckpoint(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	v.settle()
+	if !c.holds(told) {
+		v.fault(Fault{Checkpoint, c.seq, told.event})
+	}
+	v.seq, v.stored, v.computed = c.seq, c.hash, c.hash
+	v.result.Purged, v.result.PurgedFaults, v.result.PurgedAt = int(c.events), int(c.faults), c.at.Time
+	return nil
+}
+
+// errCut: the chain goes on behind a place that was not read. Retention may have
+// cut it there since.
+var errCut = errors.New("audit: a gap at the beginning of a stretch")
+
 func (l *Log) verifyStretch(ctx context.Context, tenant string, v *verifier) (int, error) {
+	n, err := l.readStretch(ctx, tenant, v, true)
+	if !errors.Is(err, errCut) {
+		return n, err
+	}
+	c, err := readCheckpoint(ctx, l.db, tenant)
+	if err != nil {
+		return 0, err
+	}
+	if c.seq > v.seq {
+		if err := l.begin(ctx, tenant, v); err != nil {
+			return 0, err
+		}
+	}
+	return l.readStretch(ctx, tenant, v, false)
+}
+
+// readStretch walks along the next places. With whole, a gap before the first of
+// them is errCut, and nothing was walked along.
+func (l *Log) readStretch(ctx context.Context, tenant string, v *verifier, whole bool) (int, error) {
 	rows, err := l.db.Query(ctx, sqlChain, tenant, v.seq, int64(verifyBatch))
 	if err != nil {
 		return 0, err
@@ -91,6 +121,9 @@ func (l *Log) verifyStretch(ctx context.Context, tenant string, v *verifier) (in
 		var event, hash string
 		if err := r.scan(rows, &seq, &event, &hash); err != nil {
 			return 0, err
+		}
+		if n == 0 && whole && seq != v.seq+1 {
+			return 0, errCut
 		}
 		if err := v.next(&r, seq, event, hash); err != nil {
 			return 0, err

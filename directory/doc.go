@@ -18,6 +18,9 @@
 // SCIM connections may provision one person: each has a source row, and the
 // oldest live source's attributes are the membership's.
 //
+// Whoever is invited has a membership on a user of his own, without an address, whom
+// no search by e-mail finds until he accepts.
+//
 // # Keys
 //
 // E-mail addresses are compared by [EmailKey]: trimmed, NFC, lower case, the

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,26 +67,22 @@ func accessAction(from, to time.Time) string {
 }
 
 // Activate marks that an invited or waiting member has logged in. A user who was
-// made for an invitation becomes the person then; proved says that he proved the
-// address to us, by the mail that reached him.
-func (s *Service) Activate(ctx context.Context, a actor.Actor, q db.Queryer, m Membership, proved bool) error {
+// made for an invitation becomes the person then. proved is the address that he
+// proved to us, by the mail that reached him; empty: none, and the user is named by
+// the tenant's word for him, which proves nothing (identity rule 5).
+func (s *Service) Activate(ctx context.Context, a actor.Actor, q db.Queryer, m Membership, proved string) error {
 	if m.Status == StatusActive {
 		return nil
 	}
-	return s.enter(ctx, a, q, m, StatusActive, proved)
-}
-
-// enter takes a member on to a status.
-func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, m Membership, to Status, proved bool) error {
-	now := s.clock.Now()
-	return s.write(ctx, q, s.event(a, m, "user.activated", now, map[string]audit.Change{"status": {From: m.Status, To: to}}),
-		db.Stmt{SQL: sqlSetStatus, Args: []any{m.Tenant, m.ID, string(to), db.At(now)}},
-		db.Stmt{SQL: sqlNamePlaceholder, Args: []any{m.Environment, m.UserID, m.Email, EmailKey(m.Email), proved, db.At(now)}})
+	now, email := s.clock.Now(), cmp.Or(proved, m.Email)
+	return s.write(ctx, q, s.event(a, m, "user.activated", now, map[string]audit.Change{"status": {From: m.Status, To: StatusActive}}),
+		db.Stmt{SQL: sqlSetStatus, Args: []any{m.Tenant, m.ID, string(StatusActive), db.At(now)}},
+		db.Stmt{SQL: sqlNamePlaceholder, Args: []any{m.Environment, m.UserID, email, EmailKey(email), proved != "", db.At(now)}})
 }
 
 // Move gives an invited membership to a user of the environment, who has none in
-// the tenant, and drops the user that was made for the invitation. proved says
-// whose login this is: see identity rule 4.
+// the tenant, and drops the user that was made for the invitation. The caller knows
+// that he is the person (identity rule 4).
 func (s *Service) Move(ctx context.Context, a actor.Actor, q db.Queryer, m Membership, userID string, to Status) (Membership, error) {
 	now, placeholder := s.clock.Now(), m.UserID
 	from := m.Status
@@ -94,7 +91,7 @@ func (s *Service) Move(ctx context.Context, a actor.Actor, q db.Queryer, m Membe
 		db.Stmt{SQL: sqlMoveMembership, Args: []any{m.Tenant, m.ID, userID, string(to), db.At(now)}},
 		dropUsers(m.Environment, []string{placeholder}))
 	if errors.Is(err, db.ErrConflict) {
-		return m, errUserExists.Because(err)
+		return m, ErrUserExists.Because(err)
 	}
 	return m, err
 }
@@ -116,6 +113,18 @@ func (s *Service) Withdraw(ctx context.Context, q db.Queryer, environment, tenan
 	})
 }
 
+// Known reports whether a tenant knows a person who wants to join it on his own:
+// by his address, disabled and hidden members included, or because its directory
+// removed him (identity rule 3). Others who join as him wait until the caller's
+// transaction ends.
+func (s *Service) Known(ctx context.Context, q db.Queryer, tenant, userID, email string) (known bool, err error) {
+	key := EmailKey(email)
+	return known, q.Batch(ctx, []db.Stmt{
+		lockPerson(q.Dialect(), tenant, "", key),
+		{SQL: sqlKnown, Args: []any{tenant, key, userID}, Scan: scanCount(&known)},
+	})
+}
+
 // Approve lets a member in who waits for it.
 //
 // Faults: user_not_found, not_pending_approval.
@@ -133,6 +142,10 @@ func (s *Service) Approve(ctx context.Context, a actor.Actor, q db.Queryer, tena
 		db.Stmt{SQL: sqlSetStatus, Args: []any{tenant, p.Membership.ID, string(StatusPendingLogin), db.At(now)}})
 }
 
+// longestSession is how long a session may last that began before a guest's time
+// was over: policies allow a year.
+const longestSession = 366 * 24 * time.Hour
+
 // EndExpired ends the sessions of guests whose access period is over (identity
 // rule 9): their next refresh is refused already, and applications are told. It
 // is a job and so opens its transactions, one per guest.
@@ -140,7 +153,7 @@ func (s *Service) EndExpired(ctx context.Context, d db.DB) error {
 	for {
 		now := s.clock.Now()
 		var due []Membership
-		err := d.Batch(ctx, []db.Stmt{{SQL: sqlExpiredGuests, Args: []any{db.At(now)}, Scan: func(rows db.Rows) error {
+		err := d.Batch(ctx, []db.Stmt{{SQL: sqlExpiredGuests, Args: []any{db.At(now), db.At(now.Add(-longestSession))}, Scan: func(rows db.Rows) error {
 			due = nil
 			for rows.Next() {
 				var m Membership
@@ -188,12 +201,17 @@ WHERE environment_id = $1 AND id = $2 AND email_key = '' AND $4 <> ''`
 
 	sqlMoveMembership = `UPDATE memberships SET user_id = $3, status = $4, version = version + 1, updated_at = $5 WHERE tenant_id = $1 AND id = $2`
 
+	sqlKnown = `SELECT (SELECT COUNT(*) FROM memberships m WHERE m.tenant_id = $1 AND m.email_key = $2)
+ + (SELECT COUNT(*) FROM tombstones t WHERE t.tenant_id = $1 AND t.email_key = $2 AND t.email_key <> '')
+ + (SELECT COUNT(*) FROM tombstones t WHERE t.tenant_id = $1 AND t.user_name_key = $2 AND t.user_name_key <> '')
+ + (SELECT COUNT(*) FROM tombstones t WHERE t.tenant_id = $1 AND t.user_id = $3)`
+
 	sqlInvitedUser = `SELECT m.user_id FROM memberships m
 WHERE m.tenant_id = $1 AND m.id = $2 AND m.status = 'invited' AND m.managed_by = 'local'`
 
 	// sqlExpiredGuests crosses tenants: whoever's time is over has no session, in any of them.
 	sqlExpiredGuests = `SELECT m.environment_id, m.tenant_id, m.user_id FROM memberships m
-WHERE m.expires_at <= $1 AND EXISTS (SELECT 1 FROM session_tenants t
+WHERE m.expires_at <= $1 AND m.expires_at > $2 AND EXISTS (SELECT 1 FROM session_tenants t
  WHERE t.tenant_id = m.tenant_id AND t.user_id = m.user_id AND t.ended_at IS NULL)
 ORDER BY m.expires_at LIMIT 100`
 )

@@ -24,8 +24,9 @@ type Service struct {
 func New(c clock.Clock, s *sessions.Service) *Service { return &Service{clock: c, sessions: s} }
 
 var (
-	errNoUser      = fault.New(fault.NotFound, "user_not_found", "There is no such user.")
-	errUserExists  = fault.New(fault.Conflict, "user_exists", "A user with this e-mail address is already in the tenant.").In("email")
+	errNoUser = fault.New(fault.NotFound, "user_not_found", "There is no such user.")
+	// ErrUserExists says that somebody else of the tenant has the address.
+	ErrUserExists  = fault.New(fault.Conflict, "user_exists", "A user with this e-mail address is already in the tenant.").In("email")
 	errUserManaged = fault.New(fault.Conflict, "user_idp_managed", "This user is kept by a directory; change it there.")
 	errAccess      = fault.New(fault.Invalid, "invalid_expiry", "An access period is at least 300 seconds.").In("expires_at")
 )
@@ -117,7 +118,7 @@ func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n
 	}
 	if err := q.Batch(ctx, append(stmts, events...)); err != nil {
 		if errors.Is(err, db.ErrConflict) {
-			return Person{}, errUserExists.Because(err)
+			return Person{}, ErrUserExists.Because(err)
 		}
 		return Person{}, err
 	}
@@ -172,7 +173,7 @@ func (s *Service) localMatch(ctx context.Context, q db.Queryer, n NewUser) (user
 	case err != nil:
 		return "", false, err
 	case here:
-		return "", false, errUserExists
+		return "", false, ErrUserExists
 	case len(users) == 1:
 		return users[0], held, nil
 	}
@@ -206,7 +207,8 @@ type UserPatch struct {
 }
 
 // UpdateUser changes what this tenant knows of a member. People whom a directory
-// keeps cannot be edited here (user_idp_managed), but for their access period.
+// keeps cannot be edited here (user_idp_managed), but for their access period and
+// metadata. An address that another member has is refused (user_exists).
 func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, tenant, userID string, u UserPatch) (Person, error) {
 	now := s.clock.Now()
 	p, err := s.lockedPerson(ctx, q, tenant, userID)
@@ -232,6 +234,9 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 			return p, errInvitedEmail
 		}
 		if err := validEmail(*u.Email); err != nil {
+			return p, err
+		}
+		if err := s.freeAddress(ctx, q, *m, *u.Email); err != nil {
 			return p, err
 		}
 	}
@@ -264,6 +269,24 @@ func (s *Service) UpdateUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 	return p, s.write(ctx, q, s.event(a, *m, action, now, changes), db.Stmt{SQL: sqlUpdateMembership, Args: []any{
 		tenant, m.ID, m.Email, EmailKey(m.Email), m.FirstName, m.LastName, m.DisplayName, db.At(m.ExpiresAt), db.At(now), m.Metadata,
 	}})
+}
+
+// freeAddress refuses an address that another member of the tenant has: a first
+// login with it would find two people, or the wrong one.
+func (s *Service) freeAddress(ctx context.Context, q db.Queryer, m Membership, email string) error {
+	key := EmailKey(email)
+	if key == EmailKey(m.Email) {
+		return nil
+	}
+	var taken bool
+	err := q.Batch(ctx, []db.Stmt{
+		lockPerson(q.Dialect(), m.Tenant, "", key),
+		{SQL: sqlEmailOfAnother, Args: []any{m.Tenant, key, m.ID}, Scan: scanCount(&taken)},
+	})
+	if err == nil && taken {
+		err = ErrUserExists
+	}
+	return err
 }
 
 // Disable keeps a member out of this tenant and ends his sessions there; his
@@ -331,6 +354,14 @@ func (s *Service) DropOrphans(ctx context.Context, q db.Queryer, environment str
 		return nil
 	}
 	return q.Batch(ctx, []db.Stmt{dropUsers(environment, users)})
+}
+
+// HoldPerson reads a member whom nobody else changes until the end of the
+// transaction.
+//
+// Fault: user_not_found.
+func (s *Service) HoldPerson(ctx context.Context, q db.Queryer, tenant, userID string) (Person, error) {
+	return s.lockedPerson(ctx, q, tenant, userID)
 }
 
 func (s *Service) lockedPerson(ctx context.Context, q db.Queryer, tenant, userID string) (Person, error) {

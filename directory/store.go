@@ -176,8 +176,9 @@ SELECT $1, $2, $3, key FROM json_each($4) WHERE TRUE ON CONFLICT DO NOTHING`
 )
 
 const (
-	sqlEmailHere  = `SELECT COUNT(*) FROM memberships m WHERE m.tenant_id = $1 AND m.email_key = $2`
-	sqlLocalLogin = `SELECT COUNT(*) FROM users u WHERE u.environment_id = $1 AND u.email_key = $2 AND u.local_login`
+	sqlEmailHere      = `SELECT COUNT(*) FROM memberships m WHERE m.tenant_id = $1 AND m.email_key = $2`
+	sqlEmailOfAnother = `SELECT COUNT(*) FROM memberships m WHERE m.tenant_id = $1 AND m.email_key = $2 AND m.id <> $3`
+	sqlLocalLogin     = `SELECT COUNT(*) FROM users u WHERE u.environment_id = $1 AND u.email_key = $2 AND u.local_login`
 
 	sqlPerson = `SELECT ` + membershipColumns + `, ` + userColumns + `
 FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id WHERE m.tenant_id = $1`

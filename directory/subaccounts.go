@@ -28,8 +28,8 @@ const readSubaccounts = "fe.account-hierarchy.read.subAccount"
 // the permissions and the level that he has at home (product 8). The actor's home
 // decides alone, not the tenants in between: its capability must be on, a person
 // needs access by its mode and his own switch, an API token the permission to
-// read sub-accounts. A suspended sub-account is closed to its parents too. One
-// statement.
+// read sub-accounts. A suspended sub-account is closed to its parents too, and a
+// suspended home opens none. One statement.
 //
 // Fault: tenant_not_found, whatever the reason.
 func (s *Service) Enter(ctx context.Context, q db.Queryer, a actor.Actor, environment, target string) (actor.Actor, error) {
@@ -108,7 +108,7 @@ func (s *Service) SetSubaccountAccess(ctx context.Context, a actor.Actor, q db.Q
 const (
 	sqlEnter = `SELECT h.subaccount_access, m.subaccount_access
 FROM tenant_closure c
-JOIN tenants h ON h.environment_id = c.environment_id AND h.id = c.ancestor_id AND h.subaccounts_enabled
+JOIN tenants h ON h.environment_id = c.environment_id AND h.id = c.ancestor_id AND h.subaccounts_enabled AND h.status = 'active'
 JOIN tenants t ON t.environment_id = c.environment_id AND t.id = c.descendant_id AND t.status = 'active'
 LEFT JOIN memberships m ON m.tenant_id = $1 AND m.user_id = $4
 WHERE c.environment_id = $2 AND c.ancestor_id = $1 AND c.descendant_id = $3 AND c.depth > 0`

@@ -87,7 +87,7 @@ type Row struct {
 // Invite invites up to 5 people by mail. Each row is reported for itself, but
 // nobody is invited when one has an address twice, of a domain that may not be
 // added, or that is none (product 52, 130), or when the roles are too strong. A
-// refusal of the only row, or of all, is the error.
+// refusal of the only row is the error.
 //
 // Faults: bulk_limit, duplicate, domain_not_allowed, invalid_email, user_exists,
 // already_invited, role_level_too_strong, unknown_role, invitations_disabled,
@@ -138,11 +138,13 @@ func (s *Service) Invite(ctx context.Context, a actor.Actor, q db.Queryer, env t
 			rows = append(rows, Row{Email: p.Email, Refused: f})
 		case errors.As(err, &f) && f.Field == "email":
 			return nil, f.In(field(i))
+		case errors.As(err, &f) && f.Field != "":
+			return nil, f.In(field(i) + "." + f.Field)
 		default:
 			return nil, err
 		}
 	}
-	if made == 0 {
+	if made == 0 && len(rows) == 1 {
 		return nil, refused
 	}
 	return rows, nil
@@ -351,13 +353,16 @@ func (s *Service) CheckInvited(ctx context.Context, a actor.Actor, q db.Queryer,
 	return err
 }
 
-// held reads an invitation for a change by the actor, who must reach its roles.
+// held reads an invitation for a change by the actor, who must reach its roles, and
+// those that the member has by now (product 122).
 func (s *Service) held(ctx context.Context, a actor.Actor, q db.Queryer, tenant, invitation string) (Invitation, error) {
 	inv, err := s.locked(ctx, q, tenant, invitation)
-	if err != nil {
-		return inv, err
+	if err == nil {
+		err = s.rbac.CheckTarget(ctx, a, q, tenant, inv.Membership)
 	}
-	_, err = s.rbac.CheckGrant(ctx, a, q, inv.Environment, tenant, inv.RoleIDs)
+	if err == nil {
+		_, err = s.rbac.CheckGrant(ctx, a, q, inv.Environment, tenant, inv.RoleIDs)
+	}
 	return inv, err
 }
 

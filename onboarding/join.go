@@ -227,24 +227,36 @@ func (s *Service) Admit(ctx context.Context, q db.Queryer, in signin.Joining) (*
 			return nil, err
 		}
 	}
-	waits := in.Member.Status == directory.StatusInvited && in.Member.ManagedBy != directory.SCIM
 	switch {
 	case r.Invitation != "":
 		return s.admitInvited(ctx, q, in, r)
-	case waits: // without a token, or with a link: he was invited by name
-		invitation, err := s.of(ctx, q, in.Tenant, in.Member.ID)
-		if err != nil {
-			return nil, unknown(err)
-		}
-		inv, err := s.locked(ctx, q, in.Tenant, invitation)
-		if err != nil {
-			return nil, unknown(err)
-		}
-		return s.admission(ctx, q, inv, false)
+	case in.Member.Status == directory.StatusInvited: // without a token, or with a link: he was invited by name
+		return s.admitNamed(ctx, q, in.Member)
 	case r.Link != "" && in.Member.ID == "":
 		return s.admitLinked(ctx, q, in, r)
 	}
 	return nil, nil // a member who follows a link has nothing to gain by it
+}
+
+// admitNamed decides about who waits and comes without the token. Whom a directory
+// keeps comes by its word, and gets what he was invited to where that still holds.
+func (s *Service) admitNamed(ctx context.Context, q db.Queryer, m directory.Membership) (*signin.Admission, error) {
+	var inv Invitation
+	invitation, err := s.of(ctx, q, m.Tenant, m.ID)
+	if err == nil {
+		inv, err = s.locked(ctx, q, m.Tenant, invitation)
+	}
+	if errors.Is(err, errAbsent) {
+		return nil, nil // it was withdrawn while a directory kept him
+	}
+	if err != nil {
+		return nil, err
+	}
+	adm, err := s.admission(ctx, q, inv)
+	if m.ManagedBy == directory.SCIM && fault.KindOf(err) != 0 {
+		return nil, nil
+	}
+	return adm, err
 }
 
 func (s *Service) admitInvited(ctx context.Context, q db.Queryer, in signin.Joining, r request) (*signin.Admission, error) {
@@ -259,14 +271,24 @@ func (s *Service) admitInvited(ctx context.Context, q db.Queryer, in signin.Join
 	if directory.EmailKey(in.Identity.Email) != directory.EmailKey(inv.Email) || in.Identity.EmailVerified != nil && !*in.Identity.EmailVerified {
 		return nil, errOtherAddress
 	}
-	adm, err := s.admission(ctx, q, inv, true)
+	adm, err := s.admissionByToken(ctx, q, inv)
 	if err == nil && in.Member.ID == "" && adm.Waiting.Status != directory.StatusInvited {
 		return nil, errUnknown // somebody else has become the member: a token makes nobody him
 	}
 	return adm, err
 }
 
-func (s *Service) admission(ctx context.Context, q db.Queryer, inv Invitation, held bool) (*signin.Admission, error) {
+// admissionByToken is admission for who showed the token: it was mailed to the
+// invitation's address and proves that one, whatever stands on the membership.
+func (s *Service) admissionByToken(ctx context.Context, q db.Queryer, inv Invitation) (*signin.Admission, error) {
+	adm, err := s.admission(ctx, q, inv)
+	if err == nil {
+		adm.Held, adm.Proved = true, inv.Email
+	}
+	return adm, err
+}
+
+func (s *Service) admission(ctx context.Context, q db.Queryer, inv Invitation) (*signin.Admission, error) {
 	if err := inv.usable(s.clock.Now()); err != nil {
 		return nil, err
 	}
@@ -282,8 +304,11 @@ func (s *Service) admission(ctx context.Context, q db.Queryer, inv Invitation, h
 	if err != nil {
 		return nil, err
 	}
+	if directory.EmailKey(waiting.Membership.Email) != directory.EmailKey(inv.Email) {
+		return nil, errUnknown // a directory has made him somebody else
+	}
 	return &signin.Admission{
-		Held: held, Invitation: inv.ID, Waiting: waiting.Membership, RoleIDs: roles, FirstUser: inv.defaultRoles && inv.by.vendor(),
+		Invitation: inv.ID, Waiting: waiting.Membership, RoleIDs: roles, FirstUser: inv.defaultRoles && inv.by.vendor(),
 	}, nil
 }
 
@@ -310,7 +335,7 @@ func (s *Service) linkAdmission(ctx context.Context, q db.Queryer, l Link) (*sig
 	if err != nil {
 		return nil, err
 	}
-	return &signin.Admission{Held: true, Link: l.ID, Approval: l.Approval, RoleIDs: roles, FirstUser: l.Roles == RolesDefault}, nil
+	return &signin.Admission{Held: true, Link: l.ID, Approval: l.Approval, RoleIDs: roles, FirstUser: l.Roles == RolesDefault && l.by.vendor()}, nil
 }
 
 // Join implements signin.Joiner: the roles are given, and the invitation or one

@@ -84,7 +84,7 @@ func (s *Service) becomeWithPassword(ctx context.Context, a actor.Actor, q db.Qu
 		return errUnknown // a directory or a login has taken the place
 	}
 	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, m.UserID, inv.Email, f.tenant.ID
-	if err := s.directory.Activate(ctx, a, q, m, true); err != nil {
+	if err := s.directory.Activate(ctx, a, q, m, inv.Email); err != nil {
 		return err
 	}
 	if err := s.signin.SetFirstPassword(ctx, a, q, env, m.UserID, hash); err != nil {

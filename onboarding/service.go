@@ -3,6 +3,7 @@ package onboarding
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/directory"
@@ -96,8 +97,15 @@ func creatorOf(a actor.Actor) creator {
 	if c.vendor() {
 		c.name = ""
 	}
+	// He stands in mails and pages: in one line, as somebody is called.
+	c.name = strings.Join(strings.Fields(c.name), " ")
+	if r := []rune(c.name); len(r) > maxInviter {
+		c.name = string(r[:maxInviter])
+	}
 	return c
 }
+
+const maxInviter = 100 // characters of his name
 
 // vendor reports whether the level rule does not bind the creator (product 121).
 func (c creator) vendor() bool {

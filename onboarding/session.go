@@ -21,7 +21,15 @@ const maxProofs = 20
 // any address.
 type somebody struct {
 	user      string
-	addresses []string
+	addresses []address
+}
+
+// address is one of his. sure: his login, too, is more than the word of a tenant
+// that does not hold the domain, whose provider may name anybody of that tenant
+// (identity rule 6). Where no mailed token is asked for, only such a one counts.
+type address struct {
+	email string
+	sure  bool
 }
 
 func (s *Service) signedIn(ctx context.Context, q db.Queryer, env tenants.Environment, cookie string) (somebody, error) {
@@ -37,7 +45,7 @@ func (s *Service) signedIn(ctx context.Context, q db.Queryer, env tenants.Enviro
 		known, err := s.signin.Check(ctx, q, env.ID, proof.Tenant, ses.UserID, proof.Connection)
 		switch {
 		case err == nil && known.EmailVerified && known.Email != "":
-			p.addresses = append(p.addresses, known.Email)
+			p.addresses = append(p.addresses, address{known.Email, proof.Connection == "" || known.DomainHeld})
 		case err != nil && fault.KindOf(err) == 0:
 			return p, err
 		}
@@ -52,13 +60,13 @@ func (f found) matches(p somebody) (string, error) {
 	if len(p.addresses) == 0 {
 		return "", errUnproved
 	}
-	if f.link != nil {
-		return p.addresses[0], nil
-	}
 	for _, a := range p.addresses {
-		if directory.EmailKey(a) == directory.EmailKey(f.invitation.Email) {
-			return a, nil
+		if f.link != nil && a.sure || f.link == nil && directory.EmailKey(a.email) == directory.EmailKey(f.invitation.Email) {
+			return a.email, nil
 		}
+	}
+	if f.link != nil {
+		return "", errUnproved
 	}
 	return "", errOtherAddress
 }
@@ -119,7 +127,7 @@ func (s *Service) accept(ctx context.Context, a actor.Actor, q db.Queryer, env t
 	if inv.hash != f.invitation.hash {
 		return false, errUnknown
 	}
-	adm, err := s.admission(ctx, q, inv, true)
+	adm, err := s.admissionByToken(ctx, q, inv)
 	if err != nil {
 		return false, err
 	}
@@ -148,11 +156,11 @@ func (s *Service) acceptLink(ctx context.Context, a actor.Actor, q db.Queryer, f
 	if err != nil {
 		return false, err
 	}
-	known, _, err := s.directory.People(ctx, q, joined.Tenant, directory.Filter{Email: joined.Email, Limit: 1})
+	known, err := s.directory.Known(ctx, q, joined.Tenant, joined.UserID, joined.Email)
 	if err != nil {
 		return false, err
 	}
-	if len(known) > 0 {
+	if known {
 		return false, errKnown
 	}
 	status := directory.StatusPendingLogin

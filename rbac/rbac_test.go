@@ -294,7 +294,7 @@ func TestRolesRefused(t *testing.T) {
 	})
 }
 
-// Product 76, 82 to 87, 132.
+// Product 74, 76, 82 to 87, 132.
 func TestPermissions(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		f := newFixture(t, d)

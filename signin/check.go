@@ -22,11 +22,13 @@ type Person struct {
 	// EmailVerified is true only if the tenant holds the e-mail's domain or the
 	// person proved the address to us (identity rule 5).
 	EmailVerified bool
-	FirstName     string
-	LastName      string
-	Name          string
-	Locale        string
-	Picture       string
+	// DomainHeld: the tenant holds the e-mail's domain.
+	DomainHeld bool
+	FirstName  string
+	LastName   string
+	Name       string
+	Locale     string
+	Picture    string
 	// Metadata is what applications keep of the member, a JSON object; empty: nothing.
 	Metadata string
 	// TenantIDs are the tenants that the person can enter, this one included.
@@ -105,7 +107,8 @@ func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, 
 	}
 	p.Name = firstOf(p.Name, joinNames(p.FirstName, p.LastName), ownName)
 	key := directory.EmailKey(p.Email)
-	p.EmailVerified = ownVerified && key == ownEmail || holdsDomain(domains, p.Email)
+	p.DomainHeld = holdsDomain(domains, p.Email)
+	p.EmailVerified = ownVerified && key == ownEmail || p.DomainHeld
 	return p, nil
 }
 

@@ -20,6 +20,9 @@
 // ([Service.StartUnsolicited]); SSO enforcement ([Service.Enforce]) with the way
 // past it ([Service.BreakGlassCreate]); and the words for every code ([Explain]).
 //
+// Whoever was invited comes the same way: a flow of purpose join carries his
+// invitation, and a [Joiner] (package onboarding) admits him before a row is written.
+//
 // A refusal is a value, not an error: its audit event and its entry in the
 // login log commit while nothing else was written.
 package signin

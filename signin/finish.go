@@ -244,7 +244,7 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	}
 	v.decision, err = s.evaluate(ctx, q, f.Environment, identity.Tenant, policy.Input{
 		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins() || v.invited(),
-		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified || v.held(),
+		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified || v.proved() != "",
 		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR),
 	})
 	for _, c := range v.decision.Checks {
@@ -325,13 +325,13 @@ func (s *Service) link(ctx context.Context, a actor.Actor, q db.Queryer, f Flow,
 			return "", "", err
 		}
 		m = p.Membership
-		if v.admission == nil { // who was invited gets what he was invited to
-			if err := q.Batch(ctx, s.rbac.DefaultRoleStmts(identity.Tenant, f.Environment, m.ID)); err != nil {
-				return "", "", err
-			}
-		}
 	} else if m, err = s.refresh(ctx, a, q, identity, v, m); err != nil {
 		return "", "", err
+	}
+	if (v.joins() || v.waits()) && v.admission == nil { // who was invited gets what he was invited to
+		if err := q.Batch(ctx, s.rbac.DefaultRoleStmts(identity.Tenant, f.Environment, m.ID)); err != nil {
+			return "", "", err
+		}
 	}
 	profile, err := json.Marshal(identity.Attributes)
 	if err != nil {
@@ -370,7 +370,7 @@ func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, iden
 	if v.link.Person != "" {
 		m, err = s.directory.Move(ctx, a, q, m, v.link.Person, directory.StatusActive)
 	} else {
-		err = s.directory.Activate(ctx, a, q, m, v.held())
+		err = s.directory.Activate(ctx, a, q, m, v.proved())
 	}
 	if err != nil || m.ManagedBy != directory.SSO {
 		return m, err
@@ -392,6 +392,10 @@ func (s *Service) refresh(ctx context.Context, a actor.Actor, q db.Queryer, iden
 		return m, nil
 	}
 	_, err = s.directory.UpdateUser(ctx, a, q, identity.Tenant, m.UserID, p)
+	if p.Email != nil && errors.Is(err, directory.ErrUserExists) {
+		p.Email = nil // somebody else of the tenant has the address
+		_, err = s.directory.UpdateUser(ctx, a, q, identity.Tenant, m.UserID, p)
+	}
 	return m, err
 }
 

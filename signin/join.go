@@ -39,9 +39,13 @@ type Joining struct {
 
 // Admission is leave to become a member.
 type Admission struct {
-	// Held: the person showed the token of the invitation, or the link. The domain
-	// of his address then need not be one that the tenant verified.
+	// Held: the person showed the token of the invitation, or the link. The
+	// connection then need not make accounts for others.
 	Held bool
+	// Proved is the address to which the token that he showed was mailed; empty:
+	// none, as with links. Its domain need not be one that the tenant verified, and
+	// no other address is proved by it (identity rules 4 and 5).
+	Proved string
 	// Waiting is the membership that was made for him.
 	Waiting directory.Membership
 	// Approval: he becomes a member who waits for somebody to let him in.
@@ -95,7 +99,7 @@ func (s *Service) BeginJoin(ctx context.Context, q db.Queryer, env tenants.Envir
 // admit asks the joiner, when the identity comes with an invitation or finds one
 // that waits. What waits stands for the person then, when nobody else does.
 func (s *Service) admit(ctx context.Context, q db.Queryer, f Flow, identity Identity, v *verdict) error {
-	if s.joiner == nil || f.Purpose == PurposeTest || v.link.Outcome == directory.LinkRefused || f.Purpose != PurposeJoin && !v.invited() {
+	if s.joiner == nil || f.Purpose == PurposeTest || v.link.Outcome == directory.LinkRefused || f.Purpose != PurposeJoin && !v.waits() {
 		return nil
 	}
 	in := Joining{Environment: f.Environment, Tenant: identity.Tenant, Identity: identity}
@@ -123,15 +127,27 @@ func (s *Service) admit(ctx context.Context, q db.Queryer, f Flow, identity Iden
 // StepInvitation is how the log calls a link by an invitation's token.
 const StepInvitation = "invitation"
 
-// invited reports whether the identity is somebody who was invited and has not
-// come yet. Whom a directory keeps by now needs no invitation.
+// waits reports whether the identity is somebody who was invited and has not come
+// yet.
+func (v *verdict) waits() bool {
+	return !v.joins() && v.link.Membership.Status == directory.StatusInvited
+}
+
+// invited is waits for whom no directory keeps by now: it needs no invitation.
 func (v *verdict) invited() bool {
-	m := v.link.Membership
-	return !v.joins() && m.Status == directory.StatusInvited && m.ManagedBy != directory.SCIM
+	return v.waits() && v.link.Membership.ManagedBy != directory.SCIM
 }
 
 // held reports whether the person showed the token of an invitation or link.
 func (v *verdict) held() bool { return v.admission != nil && v.admission.Held }
+
+// proved is the address that the person proved to us by a mailed token; empty: none.
+func (v *verdict) proved() string {
+	if v.admission == nil {
+		return ""
+	}
+	return v.admission.Proved
+}
 
 // personUsable refuses a user who was locked.
 func (s *Service) personUsable(ctx context.Context, q db.Queryer, environment, userID string) error {

@@ -362,7 +362,7 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 		return err
 	}
 	if m.Membership.Status != directory.StatusActive {
-		if err := s.directory.Activate(ctx, a, q, m.Membership, false); err != nil {
+		if err := s.directory.Activate(ctx, a, q, m.Membership, ""); err != nil {
 			return err
 		}
 	}

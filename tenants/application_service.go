@@ -64,7 +64,7 @@ func (s *Service) CreateApplication(ctx context.Context, a actor.Actor, q db.Que
 	if err != nil {
 		return Application{}, "", err
 	}
-	if err := lockEnvironment(ctx, q, app.Environment); err != nil {
+	if err := lockEnvironment(ctx, q, app.Environment, q.Dialect().ForNoKeyUpdate); err != nil {
 		return Application{}, "", err
 	}
 	row := q.QueryRow(ctx, sqlInsertApplication, app.Environment, app.ID, app.Name, app.Type, app.SecretHash, string(settings), db.At(now), string(app.TenantAccess), string(app.UserAccess))
@@ -124,7 +124,7 @@ func (s *Service) HoldApplication(ctx context.Context, q db.Queryer, environment
 // UpdateApplication changes what the patch names.
 func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Queryer, clientID string, p ApplicationPatch) (Application, error) {
 	if p.IsDefault != nil {
-		if err := lockEnvironment(ctx, q, a.Environment); err != nil {
+		if err := lockEnvironment(ctx, q, a.Environment, q.Dialect().ForNoKeyUpdate); err != nil {
 			return Application{}, err
 		}
 	}
@@ -172,9 +172,14 @@ func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Que
 	return app, s.putApplication(ctx, a, q, before, &app)
 }
 
-func lockEnvironment(ctx context.Context, q db.Queryer, environment string) error {
+// lockEnvironment fails with environment_not_found when the environment was deleted.
+func lockEnvironment(ctx context.Context, q db.Queryer, environment, lock string) error {
 	var locked string
-	return q.QueryRow(ctx, sqlLockEnvironment+q.Dialect().ForNoKeyUpdate, environment).Scan(&locked)
+	err := q.QueryRow(ctx, sqlLockEnvironment+lock, environment).Scan(&locked)
+	if errors.Is(err, db.ErrNotFound) {
+		return ErrEnvironmentNotFound
+	}
+	return err
 }
 
 // RotateApplicationSecret gives an application a new secret; the old one ends at once.

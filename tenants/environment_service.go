@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -243,15 +244,15 @@ func (s EnvironmentSettings) patched(p EnvironmentPatch) (EnvironmentSettings, e
 		out.Features[f] = on
 	}
 	if p.AuditColumns != nil {
-		seen := map[string]bool{}
-		for _, c := range *p.AuditColumns {
-			if c == "" || len(c) > 64 || strings.Trim(c, "abcdefghijklmnopqrstuvwxyz0123456789_.") != "" || seen[c] {
-				return s, invalid("invalid_value", "A column is named once, in lower-case letters, digits, underscores and dots.", "audit_columns")
-			}
-			seen[c] = true
-		}
-		if len(seen) > maxAuditColumns {
+		if len(*p.AuditColumns) > maxAuditColumns {
 			return s, invalid("invalid_value", "Choose at most 30 columns.", "audit_columns")
+		}
+		if err := audit.CheckColumns(*p.AuditColumns); err != nil {
+			var f *fault.Error
+			if errors.As(err, &f) {
+				err = f.In("audit_" + f.Field)
+			}
+			return s, err
 		}
 		out.AuditColumns = slices.Clone(*p.AuditColumns)
 	}
@@ -286,8 +287,12 @@ func (s *Service) checkBaseURL(raw, environmentID string, all []Environment) (st
 		return fail("Give scheme and host alone, such as https://id.example.com.")
 	}
 	host := strings.ToLower(u.Hostname())
-	if _, err := netip.ParseAddr(host); err != nil && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" || host == "" || strings.HasSuffix(host, ".") {
-		return fail("Give a host name in ASCII, or an address.")
+	if address, err := netip.ParseAddr(host); err == nil && address.String() != host || address.Zone() != "" ||
+		err != nil && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" || host == "" || strings.HasSuffix(host, ".") {
+		return fail("Give a host name in ASCII, or an address in its shortest form.")
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() == "" && strings.HasSuffix(u.Host, ":") || u.Port() != "" && (err != nil || port == 0) {
+		return fail("Give a port from 1 to 65535, or none.")
 	}
 	base := u.Scheme + "://" + strings.ToLower(u.Host)
 	if u.Scheme != "https" && !(u.Scheme == "http" && (s.options.AllowHTTP || loopbackHTTP(base))) {

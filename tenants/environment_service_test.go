@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 )
 
 func (f *fixture) environment(name, baseURL string) (e Environment, code string) {
@@ -49,6 +51,13 @@ func TestEnvironments(t *testing.T) {
 			"https://":                         "invalid_base_url",
 			"ftp://other.example.com":          "invalid_base_url",
 			"":                                 "invalid_base_url",
+			"https://other.example.com:":       "invalid_base_url",
+			"https://other.example.com:0":      "invalid_base_url",
+			"https://other.example.com:70000":  "invalid_base_url",
+			"https://[fe80::1%25eth0]":         "invalid_base_url",
+			"https://[0:0:0:0:0:0:0:1]":        "invalid_base_url", // not as ::1 is written
+			"https://[::FFFF:192.0.2.1]":       "",                 // written small
+			"https:other.example.com":          "invalid_base_url",
 			"http://dev.localhost:8080":        "",
 			"http://[::1]:8080":                "",
 		} {
@@ -70,7 +79,7 @@ func TestEnvironments(t *testing.T) {
 			})
 			return e, code
 		}
-		seconds, days, columns := int64(120), 90, []string{"time", "actor.email"}
+		seconds, days, columns := int64(120), 90, []string{"occurred_at", "actor_email", "metadata.order"}
 		e, code := patch(own, staging.ID, EnvironmentPatch{
 			Modules: map[Module]bool{ModuleSSO: false}, Features: map[Feature]bool{FeatureInvitations: false, FeatureRoles: false},
 			AccessTokenSeconds: &seconds, AuditDays: &days, AuditColumns: &columns,
@@ -86,28 +95,39 @@ func TestEnvironments(t *testing.T) {
 		}
 		short, long, none := int64(59), int64(MaxAccessToken+1), 0
 		for name, p := range map[string]EnvironmentPatch{
-			"module": {Modules: map[Module]bool{"x": true}}, "feature": {Features: map[Feature]bool{"x": true}}, "columns": {AuditColumns: &[]string{"a", "a"}},
-			"column": {AuditColumns: &[]string{"A;"}}, "short": {AccessTokenSeconds: &short}, "long": {AccessTokenSeconds: &long}, "days": {AuditDays: &none},
+			"module": {Modules: map[Module]bool{"x": true}}, "feature": {Features: map[Feature]bool{"x": true}},
+			"short": {AccessTokenSeconds: &short}, "long": {AccessTokenSeconds: &long}, "days": {AuditDays: &none},
 		} {
 			if _, code := patch(own, staging.ID, p); code != "invalid_value" {
 				t.Errorf("%s: %q", name, code)
 			}
 		}
+		// A column that the log does not have would fail every page of it.
+		for _, columns := range [][]string{{"time", "actor.email"}, {"time", "time"}, {"A;"}, {""}} {
+			err := d.Tx(ctx, func(q db.Queryer) error {
+				_, err := f.s.UpdateEnvironment(ctx, own, q, staging.ID, EnvironmentPatch{AuditColumns: &columns})
+				return err
+			})
+			if f, ok := fault.From(err); !ok || f.Code != "invalid_column" || !strings.HasPrefix(f.Field, "audit_columns[") {
+				t.Errorf("%q: %v", columns, err)
+			}
+		}
 		name, base := "QA", "https://qa.example.com"
-		for who, x := range map[string]struct {
+		for _, x := range []struct {
+			who  string
 			a    actor.Actor
 			id   string
 			p    EnvironmentPatch
 			want string
 		}{
-			"another environment":                    {own, f.env.ID, EnvironmentPatch{Name: &name}, "environment_not_found"},
-			"a host, which concerns all of them":     {own, staging.ID, EnvironmentPatch{BaseURL: &base}, "default_environment_only"},
-			"the default's host, by the default":     {f.admin, f.env.ID, EnvironmentPatch{BaseURL: &base}, "base_url_configured"},
-			"a tenant's person":                      {f.user("ten_x"), f.env.ID, EnvironmentPatch{Name: &name}, "environment_only"},
-			"the name of another one by the default": {f.admin, staging.ID, EnvironmentPatch{Name: &name, BaseURL: &base}, ""},
+			{"another environment", own, f.env.ID, EnvironmentPatch{Name: &name}, "environment_not_found"},
+			{"a host, which concerns all of them", own, staging.ID, EnvironmentPatch{BaseURL: &base}, "default_environment_only"},
+			{"the default's host, by the default", f.admin, f.env.ID, EnvironmentPatch{BaseURL: &base}, "base_url_configured"},
+			{"a tenant's person", f.user("ten_x"), f.env.ID, EnvironmentPatch{Name: &name}, "environment_only"},
+			{"the name of another one by the default", f.admin, staging.ID, EnvironmentPatch{Name: &name, BaseURL: &base}, ""},
 		} {
 			if _, code := patch(x.a, x.id, x.p); code != x.want {
-				t.Errorf("%s: %q, want %q", who, code, x.want)
+				t.Errorf("%s: %q, want %q", x.who, code, x.want)
 			}
 		}
 		f.clock.Advance(environmentsFor)
@@ -191,5 +211,43 @@ func TestNewEnvironmentOnLoopback(t *testing.T) {
 		if e, err := cache.ByHost(t.Context(), "staging.localhost:8080"); err != nil || e.ID != staging.ID {
 			t.Errorf("%v, %v", e.ID, err)
 		}
+	})
+}
+
+// The default environment answers the host that the configuration names, whoever
+// took it before.
+func TestConfiguredHostWins(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		if _, code := f.environment("Staging", "https://staging.example.com"); code != "" {
+			t.Fatal(code)
+		}
+		cache := NewEnvironments(d, f.clock, "https://staging.example.com")
+		if e, err := cache.ByHost(t.Context(), "Staging.example.com.:443"); err != nil || e.ID != f.env.ID {
+			t.Errorf("%v, %v", e.ID, err)
+		}
+	})
+}
+
+// A replica that still knows a deleted environment makes nothing in it.
+func TestDeletedEnvironmentTakesNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		staging, code := f.environment("Staging", "https://staging.example.com")
+		if code != "" {
+			t.Fatal(code)
+		}
+		f.tx(func(q db.Queryer) error { return f.s.DeleteEnvironment(t.Context(), f.admin, q, staging.ID) })
+		old := actor.Actor{Environment: staging.ID, Kind: actor.Management}
+		f.want("environment_not_found", func(q db.Queryer) error {
+			_, err := f.s.CreateTenant(t.Context(), old, q, NewTenant{Name: "Late"})
+			return err
+		})
+		f.want("environment_not_found", func(q db.Queryer) error {
+			_, _, err := f.s.CreateApplication(t.Context(), old, q, NewApplication{
+				Name: "Late", Type: Web, ApplicationSettings: ApplicationSettings{RedirectURIs: []string{"https://late.example"}},
+			})
+			return err
+		})
 	})
 }

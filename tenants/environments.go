@@ -153,6 +153,10 @@ func (e *Environments) load(ctx context.Context, unknown bool) error {
 			main = env
 		}
 	}
+	// The configuration may have come to name a host that another one has had for long.
+	if host := urlHost(main.BaseURL); host != "" {
+		byHost[host] = main
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.read, e.byID, e.byHost, e.main = now, byID, byHost, main

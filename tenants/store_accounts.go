@@ -76,7 +76,7 @@ const (
 
 	// What concerns several rows of an environment waits for its turn here: which
 	// application is the default, and where tenants stand in the hierarchy.
-	sqlLockEnvironment = `SELECT id FROM environments WHERE id = $1`
+	sqlLockEnvironment = `SELECT id FROM environments WHERE id = $1 AND deleted_at IS NULL`
 
 	sqlApplications = `SELECT ` + applicationColumns + ` FROM applications
 WHERE environment_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`

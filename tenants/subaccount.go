@@ -18,7 +18,7 @@ type Subaccount struct {
 
 var (
 	ErrParentNotFound = fault.New(fault.Invalid, "parent_not_found", "There is no such parent.").In("parent_id")
-	errNoCapability   = fault.New(fault.Forbidden, "sub_accounts_disabled", "The parent may not have sub-accounts.").In("parent_id")
+	errNoCapability   = fault.New(fault.Forbidden, "sub_accounts_disabled", "The parent may not have sub-accounts.")
 	errCycle          = fault.New(fault.Invalid, "parent_below", "The parent is the tenant itself or below it.").In("parent_id")
 	errDepth          = fault.New(fault.Invalid, "too_deep", "Sub-accounts stand at most 50 deep.").In("parent_id")
 )
@@ -63,6 +63,22 @@ func (s *Service) Subaccount(ctx context.Context, q db.Queryer, environment, anc
 	return t, err
 }
 
+// HoldSubaccount is Subaccount for a change. Where the vendor has taken the
+// capability back, an actor of a tenant changes nothing below it.
+//
+// Faults: tenant_not_found, sub_accounts_disabled.
+func (s *Service) HoldSubaccount(ctx context.Context, a actor.Actor, q db.Queryer, ancestor, idOrKey string) (Tenant, error) {
+	above, err := s.HoldPlace(ctx, q, a.Environment, ancestor)
+	if err != nil {
+		return Tenant{}, err
+	}
+	t, err := s.Subaccount(ctx, q, a.Environment, above.ID, idOrKey)
+	if err == nil && a.Tenant != "" && !above.SubaccountsEnabled {
+		err = errNoCapability
+	}
+	return t, err
+}
+
 // Children counts the sub-accounts right below a tenant.
 func (s *Service) Children(ctx context.Context, q db.Queryer, environment, tenantID string) (int64, error) {
 	return count(ctx, q, sqlCountChildren, environment, tenantID)
@@ -78,15 +94,17 @@ func (s *Service) MoveTenant(ctx context.Context, a actor.Actor, q db.Queryer, t
 	if a.Tenant != "" && parent == "" {
 		return Tenant{}, errEnvironmentOnly.In("parent_id")
 	}
-	if err := lockEnvironment(ctx, q, a.Environment); err != nil {
+	if err := lockEnvironment(ctx, q, a.Environment, q.Dialect().ForNoKeyUpdate); err != nil {
 		return Tenant{}, err
 	}
 	t, err := s.lock(ctx, q, a.Environment, tenantID)
-	if err == nil && (a.Tenant == t.ID || !s.reaches(ctx, q, a, t.ID)) {
-		err = ErrTenantNotFound
-	}
 	if err != nil {
 		return Tenant{}, err
+	}
+	if below, err := s.reaches(ctx, q, a, t.ID); err != nil {
+		return Tenant{}, err
+	} else if !below || a.Tenant == t.ID {
+		return Tenant{}, ErrTenantNotFound
 	}
 	now, from, to := s.clock.Now(), t.ParentID, ""
 	if parent != "" {
@@ -114,18 +132,24 @@ func (s *Service) MoveTenant(ctx context.Context, a actor.Actor, q db.Queryer, t
 // newParent locks the hierarchy and finds the parent of a tenant that is to stand
 // below it: one that is there already, or a new one, which is empty.
 func (s *Service) newParent(ctx context.Context, a actor.Actor, q db.Queryer, parent, child string) (Tenant, error) {
-	if err := lockEnvironment(ctx, q, a.Environment); err != nil {
+	if err := lockEnvironment(ctx, q, a.Environment, q.Dialect().ForNoKeyUpdate); err != nil {
 		return Tenant{}, err
 	}
 	p, err := s.lock(ctx, q, a.Environment, parent)
-	if errors.Is(err, ErrTenantNotFound) || err == nil && !s.reaches(ctx, q, a, p.ID) {
-		return Tenant{}, ErrParentNotFound
+	reached := false
+	if err == nil {
+		reached, err = s.reaches(ctx, q, a, p.ID)
+	} else if errors.Is(err, ErrTenantNotFound) {
+		err = nil
 	}
 	if err != nil {
 		return Tenant{}, err
 	}
+	if !reached {
+		return Tenant{}, ErrParentNotFound
+	}
 	if !p.SubaccountsEnabled {
-		return Tenant{}, errNoCapability
+		return Tenant{}, errNoCapability.In("parent_id")
 	}
 	if child != "" {
 		below, err := s.Descends(ctx, q, a.Environment, child, p.ID)

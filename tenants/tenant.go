@@ -3,6 +3,7 @@ package tenants
 import (
 	"strings"
 	"time"
+	_ "time/tzdata" // the same names on machines that have no time zones
 
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/id"
@@ -65,7 +66,25 @@ type TenantPatch struct {
 	Status             *string // by actors above tenants only
 	SubaccountsEnabled *bool   // by actors above tenants only
 	SubaccountAccess   *string
-	Details            *Details
+	Details            *DetailsPatch
+}
+
+// DetailsPatch changes what is not nil; empty removes.
+type DetailsPatch struct {
+	Address, Website, Timezone, Currency, Logo *string
+}
+
+// Replace gives the patch that leaves nothing but the details.
+func (d Details) Replace() *DetailsPatch {
+	return &DetailsPatch{Address: &d.Address, Website: &d.Website, Timezone: &d.Timezone, Currency: &d.Currency, Logo: &d.Logo}
+}
+
+func (p DetailsPatch) apply(d *Details) {
+	set(&d.Address, p.Address)
+	set(&d.Website, p.Website)
+	set(&d.Timezone, p.Timezone)
+	set(&d.Currency, p.Currency)
+	set(&d.Logo, p.Logo)
 }
 
 // Filter selects tenants in List.

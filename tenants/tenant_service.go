@@ -57,12 +57,16 @@ func (s *Service) CreateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 	if a.Tenant != "" && in.ParentID == "" {
 		return Tenant{}, errEnvironmentOnly.In("parent_id")
 	}
-	if in.ParentID != "" {
-		parent, err := s.newParent(ctx, a, q, in.ParentID, "")
-		if err != nil {
-			return Tenant{}, err
-		}
+	if in.ParentID == "" {
+		// A replica may still answer for an environment that was deleted just now.
+		err = lockEnvironment(ctx, q, a.Environment, q.Dialect().ForKeyShare)
+	} else {
+		var parent Tenant
+		parent, err = s.newParent(ctx, a, q, in.ParentID, "")
 		t.ParentID, t.SubaccountsEnabled = parent.ID, true
+	}
+	if err != nil {
+		return Tenant{}, err
 	}
 	set(&t.SubaccountsEnabled, in.SubaccountsEnabled)
 	details, err := json.Marshal(t.Details)
@@ -171,10 +175,10 @@ func (s *Service) UpdateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 		t.SubaccountAccess = *p.SubaccountAccess
 	}
 	if p.Details != nil {
-		if err := p.Details.check(); err != nil {
+		p.Details.apply(&t.Details)
+		if err := t.Details.check(); err != nil {
 			return Tenant{}, err
 		}
-		t.Details = *p.Details
 	}
 	changes := map[string]audit.Change{}
 	changed(changes, "name", before.Name, t.Name)
@@ -211,10 +215,7 @@ func (s *Service) UpdateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 // sub-accounts move up to its parent (product 2.10). The caller has dropped
 // before what packages above this one own: memberships, roles and policies.
 func (s *Service) DeleteTenant(ctx context.Context, a actor.Actor, q db.Queryer, tenantID string) error {
-	if err := lockEnvironment(ctx, q, a.Environment); err != nil {
-		return err
-	}
-	t, err := s.lock(ctx, q, a.Environment, tenantID)
+	t, err := s.HoldPlace(ctx, q, a.Environment, tenantID)
 	if err != nil {
 		return err
 	}
@@ -241,6 +242,15 @@ func (s *Service) Hold(ctx context.Context, q db.Queryer, environment, idOrKey s
 	return s.lock(ctx, q, environment, idOrKey)
 }
 
+// HoldPlace is Hold for a tenant that is to move or to go: the hierarchy waits too,
+// and first, as it does wherever tenants come, move and go.
+func (s *Service) HoldPlace(ctx context.Context, q db.Queryer, environment, idOrKey string) (Tenant, error) {
+	if err := lockEnvironment(ctx, q, environment, q.Dialect().ForNoKeyUpdate); err != nil {
+		return Tenant{}, err
+	}
+	return s.lock(ctx, q, environment, idOrKey)
+}
+
 // lock reads a tenant for a change.
 func (s *Service) lock(ctx context.Context, q db.Queryer, environment, idOrKey string) (Tenant, error) {
 	sql := sqlTenantByKey
@@ -251,12 +261,11 @@ func (s *Service) lock(ctx context.Context, q db.Queryer, environment, idOrKey s
 }
 
 // reaches reports whether the actor's power extends to the tenant.
-func (s *Service) reaches(ctx context.Context, q db.Queryer, a actor.Actor, tenant string) bool {
+func (s *Service) reaches(ctx context.Context, q db.Queryer, a actor.Actor, tenant string) (bool, error) {
 	if a.Tenant == "" || a.Tenant == tenant {
-		return true
+		return true, nil
 	}
-	ok, err := s.Descends(ctx, q, a.Environment, a.Tenant, tenant)
-	return ok && err == nil
+	return s.Descends(ctx, q, a.Environment, a.Tenant, tenant)
 }
 
 func target(t Tenant) audit.Target { return audit.Target{Type: "tenant", ID: t.ID, Name: t.Name} }

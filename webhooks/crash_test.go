@@ -211,3 +211,30 @@ func TestGracefulStop(t *testing.T) {
 		}
 	})
 }
+
+// A stop begins no further request, however much waits and however quickly the
+// endpoint answers.
+func TestStopBeginsNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		acme := f.tenant("acme")
+		running, stop := context.WithCancel(t.Context())
+		r := newReceiver(t, func(http.ResponseWriter, *http.Request) { stop() })
+		e, _ := f.endpoint(acme.ID, r.URL, "user.created")
+		f.backlog(acme.ID, e.ID, laneTurn)
+		list, err := f.claim(t.Context())
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		f.work(running, t.Context(), list[0])
+		if n := len(r.requests()); n == 0 || n > parallel {
+			t.Errorf("%d requests", n)
+		}
+		if n := f.count(`SELECT COUNT(*) FROM webhook_deliveries WHERE status = 'delivered'`); n != len(r.requests()) {
+			t.Errorf("%d outcomes of %d requests", n, len(r.requests()))
+		}
+		if next, err := f.claim(t.Context()); err != nil || len(next) != 1 {
+			t.Errorf("the queue was not given back: %v, %v", next, err)
+		}
+	})
+}

@@ -58,6 +58,9 @@ const (
 	DefaultPage = 50
 	MaxPage     = 200
 	MaxReplay   = 1000 // deliveries of one replay of a range
+
+	maxReplaying = 10 * MaxReplay // replays of an endpoint that wait
+	maxTests     = 10             // tests of an endpoint that wait
 )
 
 // Deliveries lists an endpoint's deliveries, newest first, and the cursor of the
@@ -160,25 +163,27 @@ func (s *Service) Replay(ctx context.Context, a actor.Actor, q db.Queryer, tenan
 }
 
 // ReplayRange replays the newest deliveries that the filter finds, at most
-// MaxReplay, each message once. It says how many, and whether there may be more.
-// Without a status it takes the failed ones; tests are left out.
-func (s *Service) ReplayRange(ctx context.Context, a actor.Actor, q db.Queryer, tenant, endpoint string, f DeliveryFilter) (n int, more bool, err error) {
+// MaxReplay, each message once. It says how many, and the cursor with which the
+// older ones follow, empty when there are none. Without a status it takes the failed
+// ones; tests are left out.
+func (s *Service) ReplayRange(ctx context.Context, a actor.Actor, q db.Queryer, tenant, endpoint string, f DeliveryFilter) (n int, next string, err error) {
 	e, err := s.Endpoint(ctx, q, tenant, endpoint)
 	if err != nil {
-		return 0, false, err
+		return 0, "", err
 	}
 	if f.Status == "" {
 		f.Status = Failed
 	}
 	if f.Status == Pending {
-		return 0, false, invalid("invalid_status", "What is pending is sent by itself.", "status")
+		return 0, "", invalid("invalid_status", "What is pending is sent by itself.", "status")
 	}
-	f.Cursor = ""
-	found, err := s.find(ctx, q, tenant, endpoint, f, MaxReplay)
+	found, err := s.find(ctx, q, tenant, endpoint, f, MaxReplay+1)
 	if err != nil {
-		return 0, false, err
+		return 0, "", err
 	}
-	more = len(found) == MaxReplay
+	if len(found) > MaxReplay {
+		found, next = found[:MaxReplay], found[MaxReplay-1].ID
+	}
 	var list []Delivery
 	once := map[string]bool{}
 	for _, d := range found {
@@ -188,15 +193,18 @@ func (s *Service) ReplayRange(ctx context.Context, a actor.Actor, q db.Queryer, 
 		}
 	}
 	if len(list) == 0 {
-		return 0, more, nil
+		return 0, next, nil
 	}
 	_, err = s.repeat(ctx, a, q, e, list)
-	return len(list), more, err
+	return len(list), next, err
 }
 
 func (s *Service) repeat(ctx context.Context, a actor.Actor, q db.Queryer, e Endpoint, list []Delivery) (ids []string, err error) {
 	if !e.Active {
 		return nil, errInactive
+	}
+	if err := room(ctx, q, e, kindReplay, maxReplaying-len(list), "10000 replays of this webhook that wait"); err != nil {
+		return nil, err
 	}
 	now := db.At(s.clock.Now())
 	stmts := make([]db.Stmt, 0, len(list)+1)
@@ -209,6 +217,19 @@ func (s *Service) repeat(ctx context.Context, a actor.Actor, q db.Queryer, e End
 		return nil, err
 	}
 	return ids, s.record(ctx, a, q, "webhook.replayed", e, nil, map[string]any{"deliveries": len(list)})
+}
+
+// room refuses what people ask for when more than most of it wait: somebody who
+// repeats a request neither fills the store nor floods an address.
+func room(ctx context.Context, q db.Queryer, e Endpoint, kind string, most int, what string) error {
+	var n int
+	if err := q.QueryRow(ctx, sqlCountWaiting, e.Tenant, e.ID, kind, most+1).Scan(&n); err != nil {
+		return err
+	}
+	if n > most {
+		return tooMany(what)
+	}
+	return nil
 }
 
 var errInactive = fault.New(fault.Conflict, "webhook_inactive", "The webhook is switched off. Switch it on first.")
@@ -229,6 +250,9 @@ func (s *Service) Test(ctx context.Context, a actor.Actor, q db.Queryer, tenant,
 	}
 	if !e.wants(eventType) {
 		return Delivery{}, invalid("unknown_event_type", "The webhook does not subscribe to this event type.", "event_type")
+	}
+	if err := room(ctx, q, e, kindTest, maxTests-1, "10 tests of this webhook that wait"); err != nil {
+		return Delivery{}, err
 	}
 	now := s.clock.Now()
 	m, err := newMessage(tenant, eventType, "", now, map[string]any{

@@ -13,9 +13,14 @@ import (
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
-// dispatchBatch is how many events one transaction turns into deliveries: few
-// enough that the embedded store's one writer is not held for long.
-const dispatchBatch = 200
+// Bounds of one transaction of the dispatcher: few enough that the embedded store's
+// one writer is not held for long. Tenants share them, so that one in which a
+// hundred thousand things happen at once keeps nobody else's events waiting.
+const (
+	dispatchBatch      = 200  // events
+	dispatchDeliveries = 2000 // and at least one event of each tenant
+	dispatchTenants    = 50
+)
 
 // Kinds of deliveries.
 const (
@@ -24,34 +29,73 @@ const (
 	kindReplay = "replay"
 )
 
-// Dispatch turns the events that wait into deliveries and says how many it took; 0
-// is none left. Several replicas may dispatch at once.
-func (s *Service) Dispatch(ctx context.Context) (n int, err error) {
-	waits, err := audit.OutboxWaits(ctx, s.db)
-	if err != nil || !waits {
-		return 0, err
-	}
-	err = s.db.Tx(ctx, func(q db.Queryer) error {
-		n, err = s.dispatch(ctx, q)
-		return err
-	})
+// Dispatch turns events that wait into deliveries and says how many it took; 0 is
+// none left. Several replicas may dispatch at once.
+func (s *Service) Dispatch(ctx context.Context) (int, error) {
+	n, _, err := s.dispatchSome(ctx)
 	return n, err
 }
 
-func (s *Service) dispatch(ctx context.Context, q db.Queryer) (int, error) {
-	events, err := audit.ClaimOutbox(ctx, q, dispatchBatch)
-	if err != nil || len(events) == 0 {
-		return 0, err
+// dispatchSome says whether there may be more, too.
+func (s *Service) dispatchSome(ctx context.Context) (n int, more bool, err error) {
+	waits, err := audit.OutboxWaits(ctx, s.db)
+	if err != nil || !waits {
+		return 0, false, err
 	}
-	var of []string // the tenants
-	for _, e := range events {
-		of = append(of, e.Tenant)
-	}
-	slices.Sort(of)
-	endpoints, err := subscribers(ctx, q, slices.Compact(of))
+	s.mu.Lock()
+	after := s.served
+	s.mu.Unlock()
+	var last string
+	err = s.db.Tx(ctx, func(q db.Queryer) (err error) {
+		n, last, more, err = s.dispatch(ctx, q, after)
+		return err
+	})
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	s.mu.Lock()
+	s.served = last
+	s.mu.Unlock()
+	return n, more, nil
+}
+
+// dispatch serves the tenants after the one given and says which was the last;
+// empty is the end of the round.
+func (s *Service) dispatch(ctx context.Context, q db.Queryer, after string) (n int, last string, more bool, err error) {
+	of, err := audit.OutboxTenants(ctx, q, after, dispatchTenants)
+	if err == nil && len(of) == 0 && after != "" {
+		of, err = audit.OutboxTenants(ctx, q, "", dispatchTenants)
+	}
+	if err != nil || len(of) == 0 {
+		return 0, "", false, err
+	}
+	if len(of) == dispatchTenants {
+		last, more = of[len(of)-1], true
+	}
+	endpoints, err := subscribers(ctx, q, of)
+	if err != nil {
+		return 0, "", false, err
+	}
+	limits := make(map[string]int, len(of))
+	for _, tenant := range of {
+		// An event makes two messages at most, one of its action and one of AuditEvent.
+		limits[tenant] = max(1, min(dispatchBatch, dispatchDeliveries/max(1, 2*len(endpoints[tenant])))/len(of))
+	}
+	events, n, err := audit.ClaimOutbox(ctx, q, limits)
+	if err != nil {
+		return 0, "", false, err
+	}
+	claimed := map[string]int{}
+	for _, e := range events {
+		claimed[e.Tenant]++
+		more = more || claimed[e.Tenant] == limits[e.Tenant]
+	}
+	more = (more || after != "") && n > 0 // what another replica has claimed is not waited for
+	return n, last, more, s.fanOut(ctx, q, events, endpoints)
+}
+
+// fanOut writes one message per event and type, and one delivery per endpoint.
+func (s *Service) fanOut(ctx context.Context, q db.Queryer, events []audit.Entry, endpoints map[string][]Endpoint) (err error) {
 	environments := map[string]environment{}
 	var out outgoing
 	for _, e := range events {
@@ -62,7 +106,7 @@ func (s *Service) dispatch(ctx context.Context, q db.Queryer) (int, error) {
 		env, ok := environments[e.Environment]
 		if !ok {
 			if env, err = s.environment(ctx, q, e.Environment); err != nil {
-				return 0, err
+				return err
 			}
 			environments[e.Environment] = env
 		}
@@ -84,12 +128,12 @@ func (s *Service) dispatch(ctx context.Context, q db.Queryer) (int, error) {
 			}
 			m, err := eventMessage(e, eventType)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			out.add(m, kindEvent, to...)
 		}
 	}
-	return len(events), out.write(ctx, q, s.clock.Now())
+	return out.write(ctx, q, s.clock.Now())
 }
 
 // builtinSource marks the events of the catalogue, as audit names them.

@@ -11,8 +11,9 @@
 //
 //	audit.Record     writes the event, and an outbox row where somebody subscribes,
 //	                 in the transaction of the change
-//	dispatch         one transaction: claims outbox rows, writes one message per event
-//	                 and one delivery per endpoint, makes the endpoints' queues due
+//	dispatch         one transaction: claims outbox rows, of each tenant a part, writes
+//	                 one message per event and type and one delivery per endpoint, makes
+//	                 the endpoints' queues due
 //	claim            leases queues that are due to one replica
 //	lane             sends due deliveries of one queue, outside of any transaction,
 //	                 writes each attempt down, and gives the queue back
@@ -25,6 +26,6 @@
 // A queue is one endpoint's, and one replica works on it at a time, a few requests
 // at once. A turn is short, and the queue then goes behind the others: whoever has
 // ten thousand deliveries waiting delays nobody who has one. Endpoints that are
-// slow or do not answer share a small part of the lanes, and one tenant never has
-// more than a part of them.
+// slow or do not answer have lanes of their own, and one tenant never has more than a
+// part of either.
 package webhooks

@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/safehttp"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -176,6 +177,10 @@ func TestTrigger(t *testing.T) {
 			})
 			return out, err
 		}
+		quiet := f.tenant("quiet")
+		if out, err := trigger(quiet, CustomEvent{Key: "invoice.paid", Title: "Paid", Description: "D"}); err != nil || out.Deliveries != 0 || f.count(`SELECT COUNT(*) FROM webhook_messages`) != 0 {
+			t.Errorf("kept though nobody subscribes: %+v, %v", out, err)
+		}
 		out, err := trigger(acme, CustomEvent{Key: "invoice.paid", Title: "Paid", Description: "Invoice 7 was paid.", Properties: map[string]any{"amount": 12.5, "title": "not this"}})
 		if err != nil || out.Deliveries != 1 {
 			t.Fatal(out, err)
@@ -323,7 +328,7 @@ func TestNotDelivered(t *testing.T) {
 			t.Fatal(list, err)
 		}
 		f.tx(func(q db.Queryer) error { return f.tenants.DeleteTenant(t.Context(), f.actor, q, acme.ID) })
-		f.work(t.Context(), list[0])
+		f.work(t.Context(), t.Context(), list[0])
 		quiet("deleted tenant")
 		if n := f.count(`SELECT COUNT(*) FROM webhook_messages`); n != 0 {
 			t.Errorf("%d messages are left", n)
@@ -584,15 +589,15 @@ func TestReplay(t *testing.T) {
 		if again.Kind != kindReplay || again.ID == all[5].ID || len(ids) != before+1 || ids[before] != all[5].Message || ids[before] != ids[0] {
 			t.Errorf("replayed %+v, %v", again, ids)
 		}
-		replay := func(q DeliveryFilter) (n int, more bool, err error) {
+		replay := func(q DeliveryFilter) (n int, next string, err error) {
 			err = d.Tx(t.Context(), func(tx db.Queryer) (err error) {
-				n, more, err = f.ReplayRange(t.Context(), f.actor, tx, acme.ID, e.ID, q)
+				n, next, err = f.ReplayRange(t.Context(), f.actor, tx, acme.ID, e.ID, q)
 				return err
 			})
-			return n, more, err
+			return n, next, err
 		}
-		if n, more, err := replay(DeliveryFilter{From: start, To: start.Add(4 * time.Minute), EventType: "user.updated"}); n != 2 || more || err != nil {
-			t.Errorf("range: %d, %v, %v", n, more, err)
+		if n, next, err := replay(DeliveryFilter{From: start, To: start.Add(4 * time.Minute), EventType: "user.updated"}); n != 2 || next != "" || err != nil {
+			t.Errorf("range: %d, %q, %v", n, next, err)
 		}
 		f.run()
 		if len(r.requests()) != before+3 {
@@ -622,5 +627,84 @@ func TestReplay(t *testing.T) {
 		if n := f.count(`SELECT COUNT(*) FROM audit_events WHERE tenant_id = $1 AND action = 'webhook.replayed'`, acme.ID); n != 4 {
 			t.Errorf("%d events of replays", n)
 		}
+	})
+}
+
+// Keys of the other scheme are no shared secrets: pasted as one, they would sign in
+// a form that the receiver does not expect.
+func TestPastedKeys(t *testing.T) {
+	seed, err := newSecret(Ed25519, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{
+		seed, publicKey(seed), "whsk_pasted-by-mistake",
+		"whsec_" + strings.Repeat("QUFB", 8) + "\n", "whsec_" + strings.Repeat("QUFB\r\n", 8), // decoding passes over line breaks
+	} {
+		if got, err := newSecret(HMAC, bad); fault.CodeOf(err) != "invalid_secret" {
+			t.Errorf("%q is taken: %q, %v", bad, got, err)
+		}
+	}
+	if _, err := newSecret(HMAC, "whsec_"+strings.Repeat("QUFB", 8)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A replay of more than one request takes goes on where it ended, though all were
+// made in the same moment, and what waits of tests and replays is bounded.
+func TestReplayOfMany(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		acme := f.tenant("acme")
+		e, _ := f.endpoint(acme.ID, "http://127.0.0.1:1/", "user.created")
+		const n = MaxReplay + 7
+		f.happensTo(acme.ID, n)
+		for {
+			if took, err := f.Dispatch(t.Context()); err != nil {
+				t.Fatal(err)
+			} else if took == 0 {
+				break
+			}
+		}
+		if _, err := d.Exec(t.Context(), `UPDATE webhook_deliveries SET status = 'failed', next_at = NULL WHERE tenant_id = $1`, acme.ID); err != nil {
+			t.Fatal(err)
+		}
+		replay := func(cursor string) (n int, next string, err error) {
+			err = d.Tx(t.Context(), func(q db.Queryer) (err error) {
+				n, next, err = f.ReplayRange(t.Context(), f.actor, q, acme.ID, e.ID, DeliveryFilter{Cursor: cursor})
+				return err
+			})
+			return n, next, err
+		}
+		first, next, err := replay("")
+		if first != MaxReplay || next == "" || err != nil {
+			t.Fatal(first, next, err)
+		}
+		second, next, err := replay(next)
+		if second != n-MaxReplay || next != "" || err != nil {
+			t.Fatal(second, next, err)
+		}
+		if got := f.count(`SELECT COUNT(DISTINCT message_id) FROM webhook_deliveries WHERE kind = 'replay'`); got != n {
+			t.Errorf("%d of %d messages are replayed", got, n)
+		}
+		for i := range 20 {
+			if _, _, err = replay(""); err != nil {
+				if i < 8 {
+					t.Errorf("refused after %d replays: %v", i+1, err)
+				}
+				break
+			}
+		}
+		f.wantCode(err, "limit_reached")
+		for i := range maxTests + 1 {
+			err = d.Tx(t.Context(), func(q db.Queryer) error {
+				_, err := f.Test(t.Context(), f.actor, q, acme.ID, e.ID, "")
+				return err
+			})
+			if err != nil && i < maxTests {
+				t.Errorf("test %d: %v", i, err)
+			}
+		}
+		f.wantCode(err, "limit_reached")
 	})
 }

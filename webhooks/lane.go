@@ -5,30 +5,27 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/gatehouse-id/gatehouse/audit"
-	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/id"
-	"github.com/gatehouse-id/gatehouse/internal/jobs"
-	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
-// Bounds of a replica's work. A slow endpoint takes a lane for at most a turn, and
-// all slow ones together a fourth of the lanes.
+// Bounds of a replica's work. A lane is a goroutine and at most parallel requests;
+// those of endpoints that do not answer mostly wait, and so there are many.
 const (
-	lanes       = 32
-	slowLanes   = 8
-	tenantLanes = 8  // of one tenant
-	tenantSlow  = 2  // of them for slow endpoints
-	laneTurn    = 20 // deliveries of a turn
-	parallel    = 4  // requests to one endpoint at once
-	candidates  = 200
+	fastLanes  = 32
+	slowLanes  = 32 // of endpoints that are slow or do not answer
+	tenantFast = 8  // of one tenant
+	tenantSlow = 4
+	laneTurn   = 20 // deliveries of a turn
+	parallel   = 4  // requests to one endpoint at once
+	storing    = 8  // outcomes that are written at once: half of the store's connections are left to others
 
 	// defaultLease is how long the queue of a dead replica waits for another.
 	// A turn starts no request after a third of it, so that it ends well before.
@@ -57,55 +54,81 @@ type waiting struct {
 	attempts                int
 }
 
-// claim leases queues that are due, as many as the replica has lanes for.
+// share is what a tenant has of one of the two kinds of lanes.
+type share struct {
+	tenant string
+	slow   bool
+}
+
+func (l lane) share() share { return share{l.tenant, l.slow} }
+
+// claim leases queues that are due, as many as the replica has lanes for: those
+// that have waited longest, within what one tenant may have.
 func (s *Service) claim(ctx context.Context) ([]lane, error) {
 	now := s.clock.Now()
 	var due bool
 	if err := s.db.QueryRow(ctx, sqlAnyDue, db.At(now), false, true).Scan(&due); err != nil || !due {
 		return nil, err
 	}
+	s.mu.Lock()
+	running := maps.Clone(s.running)
+	s.mu.Unlock()
 	owner := id.Raw()
 	var list []lane
 	err := s.db.Tx(ctx, func(q db.Queryer) error {
 		list = nil // Tx may run this again
-		s.mu.Lock()
-		running, busy, busySlow := make(map[string]int, len(s.running)), 0, s.slow
-		for tenant, n := range s.running {
-			running[tenant], busy = n, busy+n
-		}
-		s.mu.Unlock()
+		taken := maps.Clone(running)
 		for _, slow := range []bool{false, true} {
-			free, most := lanes-slowLanes-(busy-busySlow), tenantLanes
+			free, most := fastLanes, tenantFast
 			if slow {
-				free, most = slowLanes-busySlow, tenantSlow
+				free, most = slowLanes, tenantSlow
 			}
-			if free <= 0 {
-				continue
-			}
-			found, err := dueQueues(ctx, q, now, slow)
-			if err != nil {
-				return err
-			}
-			for _, l := range found {
-				if free > 0 && running[l.tenant] < most {
-					l.owner, l.slow, l.started = owner, slow, now
-					list = append(list, l)
-					running[l.tenant]++
-					free--
+			for of, n := range running {
+				if of.slow == slow {
+					free -= n
 				}
 			}
+			for free > 0 {
+				found, err := dueQueues(ctx, q, now, slow, free, full(taken, slow, most))
+				if err != nil {
+					return err
+				}
+				var stmts []db.Stmt
+				for _, l := range found {
+					l.owner, l.slow, l.started = owner, slow, now
+					if taken[l.share()] == most {
+						continue
+					}
+					taken[l.share()]++
+					list = append(list, l)
+					stmts = append(stmts, db.Stmt{SQL: sqlLease, Args: []any{l.tenant, l.endpoint, db.At(now.Add(s.lease)), owner}})
+				}
+				if err := q.Batch(ctx, stmts); err != nil {
+					return err
+				}
+				if len(found) < free || len(stmts) == 0 {
+					break
+				}
+				free -= len(stmts)
+			}
 		}
-		stmts := make([]db.Stmt, len(list))
-		for i, l := range list {
-			stmts[i] = db.Stmt{SQL: sqlLease, Args: []any{l.tenant, l.endpoint, db.At(now.Add(s.lease)), owner}}
-		}
-		return q.Batch(ctx, stmts)
+		return nil
 	})
 	return list, err
 }
 
-func dueQueues(ctx context.Context, q db.Queryer, now time.Time, slow bool) ([]lane, error) {
-	rows, err := q.Query(ctx, sqlDueQueues+q.Dialect().SkipLocked, db.At(now), slow, candidates)
+// full gives the tenants that have as many lanes as they may.
+func full(taken map[share]int, slow bool, most int) (tenants []string) {
+	for of, n := range taken {
+		if of.slow == slow && n >= most {
+			tenants = append(tenants, of.tenant)
+		}
+	}
+	return tenants
+}
+
+func dueQueues(ctx context.Context, q db.Queryer, now time.Time, slow bool, limit int, without []string) ([]lane, error) {
+	rows, err := q.Query(ctx, sqlDueQueues+q.Dialect().SkipLocked, db.At(now), slow, limit, db.Set(without))
 	if err != nil {
 		return nil, err
 	}
@@ -121,37 +144,53 @@ func dueQueues(ctx context.Context, q db.Queryer, now time.Time, slow bool) ([]l
 	return list, rows.Err()
 }
 
-// enter and leave count the lanes of this replica.
-func (s *Service) enter(l lane) {
+// enter counts a lane of this replica until leave. One that is held for as long as a
+// slow answer takes counts among the slow from then on: however many endpoints cease
+// to answer at once, each keeps the others waiting for that long only.
+func (s *Service) enter(l lane) (linger, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running[l.tenant]++
-	if l.slow {
-		s.slow++
+	s.running[l.share()]++
+	left := false
+	exit := func() {
+		if s.running[l.share()]--; s.running[l.share()] == 0 {
+			delete(s.running, l.share())
+		}
 	}
-}
-
-func (s *Service) leave(l lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running[l.tenant]--; s.running[l.tenant] == 0 {
-		delete(s.running, l.tenant)
+	linger = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !left && !l.slow {
+			exit()
+			l.slow = true
+			s.running[l.share()]++
+			s.nudge()
+		}
 	}
-	if l.slow {
-		s.slow--
+	leave = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		exit()
+		left = true
+		s.nudge() // the lane is free, and the queue may have more
 	}
+	return linger, leave
 }
 
 // turn is what a lane did with a queue.
 type turn struct {
 	attempts []Attempt // in the order of their ends, those of tests left out
 	gone     bool      // 410 Gone
-	pause    time.Duration
+	// unreachable: it did not answer, or asked for a rest, of at least this long.
+	unreachable bool
+	rest        time.Duration
+	pause       time.Duration // for a reason that is not the endpoint's
 }
 
-// work takes a turn at a leased queue and gives it back.
-func (s *Service) work(ctx context.Context, l lane) {
-	e, t, err := s.sendDue(ctx, l)
+// work takes a turn at a leased queue and gives it back. No request begins after
+// running has ended, and those that have begun last no longer than ctx.
+func (s *Service) work(running, ctx context.Context, l lane) {
+	e, t, err := s.sendDue(running, ctx, l)
 	if err != nil {
 		s.report(ctx, "webhooks: a turn failed", l, err)
 		t.pause = max(t.pause, brokenPause)
@@ -164,7 +203,7 @@ func (s *Service) work(ctx context.Context, l lane) {
 	}
 }
 
-func (s *Service) sendDue(ctx context.Context, l lane) (e Endpoint, t turn, err error) {
+func (s *Service) sendDue(running, ctx context.Context, l lane) (e Endpoint, t turn, err error) {
 	e, err = scanEndpoint(s.db.QueryRow(ctx, sqlEndpoint, l.tenant, l.endpoint))
 	if errors.Is(err, ErrEndpointNotFound) {
 		return e, t, nil // deleted since
@@ -202,7 +241,7 @@ func (s *Service) sendDue(ctx context.Context, l lane) (e Endpoint, t turn, err 
 		mu.Lock()
 		defer mu.Unlock()
 		late := s.clock.Now().Sub(l.started) > s.lease/3
-		if stopped || late || next == len(list) || ctx.Err() != nil {
+		if stopped || late || next == len(list) || running.Err() != nil || ctx.Err() != nil {
 			return waiting{}, false
 		}
 		next++
@@ -225,7 +264,7 @@ func (s *Service) sendDue(ctx context.Context, l lane) (e Endpoint, t turn, err 
 					stopped = true
 				}
 				if a.unreachable() {
-					t.pause = max(t.pause, a.retryAfter, pause(e.Failures))
+					t.unreachable, t.rest = true, max(t.rest, a.retryAfter)
 				}
 				t.gone = t.gone || gone
 				err = errors.Join(err, storeErr)
@@ -258,6 +297,8 @@ func (s *Service) due(ctx context.Context, l lane, e Endpoint) ([]waiting, error
 // storeAttempt writes an attempt and what becomes of the delivery. It changes
 // nothing when somebody else did so first.
 func (s *Service) storeAttempt(ctx context.Context, l lane, d waiting, a Attempt, gone bool) error {
+	s.storing <- struct{}{}
+	defer func() { <-s.storing }()
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	now := s.clock.Now()
@@ -283,40 +324,22 @@ func pause(failures int64) time.Duration {
 }
 
 // release gives a queue back with what the turn taught, and switches an endpoint
-// off that is gone or has failed for too long.
-func (s *Service) release(ctx context.Context, l lane, e Endpoint, t turn) error {
+// off that is gone or has failed for too long. sent is the endpoint as the turn
+// found it: what somebody has changed since stands.
+func (s *Service) release(ctx context.Context, l lane, sent Endpoint, t turn) error {
 	now := s.clock.Now()
-	slow := l.slow
-	if len(t.attempts) > 0 {
-		slow = false
-	}
-	for _, a := range t.attempts {
-		switch {
-		case a.ok():
-			e.LastSuccessAt, e.Failures, e.FailingSince = a.At, 0, time.Time{}
-		default:
-			e.LastFailureAt = a.At
-			if e.Failures++; e.FailingSince.IsZero() {
-				e.FailingSince = a.At
-			}
-		}
-		slow = slow || a.Duration >= slowAnswer
-	}
-	slow = slow || e.Failures >= slowFailures
+	seen := sent
+	seen.learn(t.attempts)
 	reason := Reason("")
 	switch {
 	case t.gone:
 		reason = Gone
-	case len(t.attempts) > 0 && !e.FailingSince.IsZero() && now.Sub(e.FailingSince) >= failingFor:
+	case len(t.attempts) > 0 && !seen.FailingSince.IsZero() && now.Sub(seen.FailingSince) >= failingFor:
 		reason = Failing
-	}
-	paused := db.Time{Time: time.Unix(0, 0).UTC()}
-	if t.pause > 0 {
-		paused = db.At(now.Add(t.pause))
 	}
 	return s.db.Tx(ctx, func(q db.Queryer) error {
 		if reason != "" { // the endpoint's row before the queue's, as everybody locks them
-			if err := s.disable(ctx, q, l, reason, now); err != nil {
+			if err := s.disable(ctx, q, l, sent, reason, now); err != nil {
 				return err
 			}
 		}
@@ -325,6 +348,24 @@ func (s *Service) release(ctx context.Context, l lane, e Endpoint, t turn) error
 			return err
 		}
 		// With the queue locked, whoever adds a delivery waits to make it due.
+		e, err := scanEndpoint(q.QueryRow(ctx, sqlEndpoint, l.tenant, l.endpoint))
+		if err != nil {
+			return err
+		}
+		slow, rest := l.slow, t.pause
+		if e.URL == sent.URL {
+			if t.unreachable {
+				rest = max(rest, t.rest, pause(e.Failures))
+			}
+			e.learn(t.attempts)
+			if len(t.attempts) > 0 {
+				slow = e.Failures >= slowFailures || slices.ContainsFunc(t.attempts, func(a Attempt) bool { return a.Duration >= slowAnswer })
+			}
+		}
+		paused := db.Time{Time: time.Unix(0, 0).UTC()}
+		if rest > 0 {
+			paused = db.At(now.Add(rest))
+		}
 		var next db.Time
 		if err := q.QueryRow(ctx, sqlNextDue, l.tenant, l.endpoint).Scan(&next); err != nil && !isNotFound(err) {
 			return err
@@ -337,68 +378,22 @@ func (s *Service) release(ctx context.Context, l lane, e Endpoint, t turn) error
 	})
 }
 
+// learn counts attempts in.
+func (e *Endpoint) learn(attempts []Attempt) {
+	for _, a := range attempts {
+		if a.ok() {
+			e.LastSuccessAt, e.Failures, e.FailingSince = a.At, 0, time.Time{}
+			continue
+		}
+		e.LastFailureAt = a.At
+		if e.Failures++; e.FailingSince.IsZero() {
+			e.FailingSince = a.At
+		}
+	}
+}
+
 func latest(times ...db.Time) db.Time {
 	return slices.MaxFunc(times, func(a, b db.Time) int { return cmp.Compare(a.UnixMicro(), b.UnixMicro()) })
-}
-
-// disable switches an endpoint off by itself, tells of it, and lets the tenant's
-// people know.
-func (s *Service) disable(ctx context.Context, q db.Queryer, l lane, reason Reason, now time.Time) error {
-	e, err := s.lockEndpoint(ctx, q, l.tenant, l.endpoint, nil)
-	if errors.Is(err, ErrEndpointNotFound) || err == nil && !e.Active {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	e.Active, e.Disabled, e.DisabledAt, e.UpdatedAt, e.Version = false, reason, now, now, e.Version+1
-	if err := s.storeEndpoint(ctx, q, e); err != nil {
-		return err
-	}
-	system := actor.Actor{Environment: e.Environment, Kind: actor.System}
-	err = s.record(ctx, system, q, "webhook.disabled", e, map[string]audit.Change{"active": {From: true, To: false}}, map[string]any{"reason": string(reason)})
-	if err != nil || s.admins == nil {
-		return err
-	}
-	to, err := s.admins(ctx, q, e.Environment, e.Tenant)
-	if err != nil {
-		return err
-	}
-	for _, address := range to {
-		m, err := disabledLetter(e).To(address)
-		if err != nil {
-			return err
-		}
-		payload, err := m.Payload()
-		if errors.Is(err, mail.ErrMessage) {
-			continue // an address that an identity provider made up reaches nobody
-		}
-		if err != nil {
-			return err
-		}
-		if err := jobs.Enqueue(ctx, q, jobs.Job{Environment: e.Environment, Tenant: e.Tenant, Kind: mail.JobSend, Payload: payload, RunAt: now}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func disabledLetter(e Endpoint) mail.Letter {
-	why := "It answered that it is gone (410) and was switched off."
-	if e.Disabled == Failing {
-		why = "Every delivery of the last five days failed, so it was switched off."
-	}
-	return mail.Letter{
-		Subject:    "The webhook " + e.Name + " was switched off",
-		Paragraphs: []string{"The webhook " + e.Name + " no longer receives events. " + why},
-		Facts:      []mail.Fact{{Label: "Webhook", Value: e.Name + " (" + e.ID + ")"}, {Label: "Address", Value: withoutQuery(e.URL)}},
-		Steps: []string{
-			"Look at the answers in the webhook's log of deliveries, and mend the receiver.",
-			"Send a test event.",
-			"Switch the webhook on again. Deliveries that were still waiting are then sent; replay the failed ones that you need.",
-		},
-		Closing: "You get this mail because you may change the webhooks of your organization.",
-	}
 }
 
 func (s *Service) report(ctx context.Context, text string, l lane, err error) {

@@ -53,7 +53,7 @@ func (f *fixture) round() []lane {
 		f.Fatal(err)
 	}
 	for _, l := range list {
-		f.work(f.Context(), l)
+		f.work(f.Context(), f.Context(), l)
 	}
 	return list
 }
@@ -155,8 +155,10 @@ func TestLanesAreShared(t *testing.T) {
 		}
 		of := map[string]int{}
 		slowOnes := 0
+		var leaves []func()
 		for _, l := range list {
-			f.enter(l)
+			_, leave := f.enter(l)
+			leaves = append(leaves, leave)
 			of[l.tenant]++
 			if l.slow != slow[l.endpoint] {
 				t.Error("a queue is in the wrong half")
@@ -169,28 +171,76 @@ func TestLanesAreShared(t *testing.T) {
 			t.Error("the last tenant waits behind the others")
 		}
 		for tenant, n := range of {
-			if n > tenantLanes {
+			if n > tenantFast {
 				t.Errorf("%s has %d lanes", tenant, n)
 			}
 		}
-		if slowOnes != 2*tenantSlow || len(list) > lanes {
+		if slowOnes != 2*tenantSlow || len(list) > fastLanes+slowLanes {
 			t.Errorf("%d lanes, %d slow ones", len(list), slowOnes)
 		}
 		// What is leased is nobody else's, and full is full.
 		again, err := f.claim(t.Context())
-		if err != nil || slices.ContainsFunc(again, func(l lane) bool { return slices.Contains(endpoints(list), l.endpoint) || of[l.tenant] >= tenantLanes }) {
+		if err != nil || slices.ContainsFunc(again, func(l lane) bool { return slices.Contains(endpoints(list), l.endpoint) || of[l.tenant] > 0 }) {
 			t.Errorf("claimed again: %v, %v", again, err)
 		}
-		for _, l := range list {
-			f.work(t.Context(), l)
-			f.leave(l)
+		for i, l := range list {
+			f.work(t.Context(), t.Context(), l)
+			leaves[i]()
 		}
-		if len(f.running) != 0 || f.Service.slow != 0 {
-			t.Errorf("lanes are still counted: %v, %d", f.running, f.Service.slow)
+		if len(f.running) != 0 {
+			t.Errorf("lanes are still counted: %v", f.running)
 		}
 		f.run()
 		if n := len(r.requests()); n != 3*MaxEndpoints+1 {
 			t.Errorf("%d sent", n)
+		}
+	})
+}
+
+// A tenant's backlog at quick endpoints does not keep its slow ones waiting, and a
+// lane whose endpoint does not answer is soon no longer one of the quick.
+func TestSlowLanes(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		acme := f.tenant("acme")
+		for range 2 * tenantFast {
+			e, _ := f.endpoint(acme.ID, "http://127.0.0.1:1/", "user.created")
+			f.backlog(acme.ID, e.ID, 1)
+		}
+		dull, _ := f.endpoint(acme.ID, "http://127.0.0.1:1/", "user.created")
+		f.backlog(acme.ID, dull.ID, 1)
+		if _, err := d.Exec(t.Context(), `UPDATE webhook_queues SET slow = TRUE WHERE tenant_id = $1 AND endpoint_id = $2`, acme.ID, dull.ID); err != nil {
+			t.Fatal(err)
+		}
+		claim := func(want int) (lingers, leaves []func()) {
+			t.Helper()
+			list, err := f.claim(t.Context())
+			if err != nil || len(list) != want {
+				t.Fatalf("%d lanes, want %d, %v", len(list), want, err)
+			}
+			for _, l := range list {
+				linger, leave := f.enter(l)
+				lingers, leaves = append(lingers, linger), append(leaves, leave)
+			}
+			return lingers, leaves
+		}
+		lingers, leaves := claim(tenantFast + 1) // one of them the slow one's
+		claim(0)
+		for _, linger := range lingers {
+			linger()
+		}
+		if n := f.running[share{acme.ID, true}]; n != tenantFast+1 || f.running[share{acme.ID, false}] != 0 {
+			t.Errorf("%d lanes are slow: %v", n, f.running)
+		}
+		_, more := claim(tenantFast)
+		for i, leave := range append(leaves, more...) {
+			leave()
+			if i < len(lingers) {
+				lingers[i]() // the timer that comes too late
+			}
+		}
+		if len(f.running) != 0 {
+			t.Errorf("lanes are still counted: %v", f.running)
 		}
 	})
 }

@@ -17,7 +17,9 @@ const JobPurge = "webhooks.purge"
 // back a replay reaches.
 const Retention = 30 * 24 * time.Hour
 
-const purgeBatch = 1000
+// purgeBatch is how many messages one transaction removes, with all their deliveries
+// and attempts.
+const purgeBatch = 200
 
 // Run dispatches and sends until ctx ends; it then starts nothing more, gives
 // requests 10 seconds, and gives its queues back. A request that was cut counts for
@@ -38,14 +40,14 @@ func (s *Service) dispatchAll(ctx context.Context) {
 	tick := time.NewTicker(s.poll)
 	defer tick.Stop()
 	for {
-		n, err := s.Dispatch(ctx)
+		n, more, err := s.dispatchSome(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "webhooks: cannot dispatch", slog.Any("error", err))
 		}
 		if n > 0 {
 			s.nudge()
 		}
-		if err == nil && n == dispatchBatch {
+		if more && ctx.Err() == nil {
 			continue
 		}
 		select {
@@ -65,11 +67,11 @@ func (s *Service) sendAll(ctx, work context.Context, running *sync.WaitGroup) {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "webhooks: cannot claim", slog.Any("error", err))
 		}
 		for _, l := range list {
-			s.enter(l)
+			linger, leave := s.enter(l)
 			running.Go(func() {
-				defer s.nudge() // the lane is free, and the queue may have more
-				defer s.leave(l)
-				s.work(work, l)
+				defer leave()
+				defer time.AfterFunc(slowAnswer, linger).Stop()
+				s.work(ctx, work, l)
 			})
 		}
 		select {
@@ -104,7 +106,7 @@ func (s *Service) RunDue(ctx context.Context) error {
 			return err
 		}
 		for _, l := range list {
-			s.work(ctx, l)
+			s.work(ctx, ctx, l)
 		}
 	}
 }

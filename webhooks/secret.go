@@ -59,10 +59,14 @@ func newSecret(scheme Signature, pasted string) (string, error) {
 	}
 	if text, ok := strings.CutPrefix(pasted, secretPrefix); ok {
 		raw, err := base64.StdEncoding.DecodeString(text)
-		if err != nil || len(raw) < minSecret || len(raw) > maxSecret {
+		// Line breaks, which decoding passes over, are nobody's intention.
+		if err != nil || len(raw) < minSecret || len(raw) > maxSecret || base64.StdEncoding.EncodedLen(len(raw)) != len(text) {
 			return "", invalid("invalid_secret", "After whsec_, give the base64 of 24 to 64 bytes.", "secret")
 		}
 		return pasted, nil
+	}
+	if strings.HasPrefix(pasted, privatePrefix) || strings.HasPrefix(pasted, publicPrefix) {
+		return "", invalid("invalid_secret", "This is a key of v1a signatures, not a shared secret.", "secret")
 	}
 	if len(pasted) < minPasted || len(pasted) > maxPasted || strings.ContainsFunc(pasted, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
 		return "", invalid("invalid_secret", "Give 8 to 200 printable ASCII characters without spaces, or whsec_ and base64.", "secret")

@@ -48,10 +48,11 @@ type Service struct {
 	grace   time.Duration  // for attempts at a stop
 	jitter  func() float64 // 0 to 1
 	wake    chan struct{}
+	storing chan struct{} // a token for each outcome that is being written
 
 	mu      sync.Mutex
-	running map[string]int // lanes by tenant
-	slow    int            // lanes of slow endpoints
+	running map[share]int // lanes
+	served  string        // the tenant at which the dispatcher's round stands
 }
 
 // New makes the service; nothing is sent before Run or RunDue.
@@ -62,7 +63,7 @@ func New(d Deps) *Service {
 	return &Service{
 		db: d.DB, clock: d.Clock, vault: d.Vault, fetch: d.Fetch, admins: d.Admins, log: d.Log,
 		lease: defaultLease, timeout: Timeout, poll: time.Second, grace: 10 * time.Second, jitter: random,
-		wake: make(chan struct{}, 1), running: map[string]int{},
+		wake: make(chan struct{}, 1), storing: make(chan struct{}, storing), running: map[share]int{},
 	}
 }
 
@@ -171,8 +172,8 @@ func (s *Service) CreateEndpoint(ctx context.Context, a actor.Actor, q db.Querye
 }
 
 // UpdateEndpoint changes an endpoint. match sees the version under lock and may
-// refuse it; nil lets any pass. Switching an endpoint on again forgets its failures, and
-// what waited is sent.
+// refuse it; nil lets any pass. Switching an endpoint on again, and another address,
+// forget its failures, and what waited is sent.
 func (s *Service) UpdateEndpoint(ctx context.Context, a actor.Actor, q db.Queryer, tenant, endpoint string, p EndpointPatch, match func(version int64) error) (Endpoint, error) {
 	e, err := s.lockEndpoint(ctx, q, tenant, endpoint, match)
 	if err != nil {
@@ -209,7 +210,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, a actor.Actor, q db.Querye
 	action := "webhook.updated"
 	switch {
 	case e.Active && !before.Active:
-		e.Disabled, e.DisabledAt, e.Failures, e.FailingSince = "", time.Time{}, 0, time.Time{}
+		e.Disabled, e.DisabledAt = "", time.Time{}
 		action = "webhook.enabled"
 	case !e.Active && before.Active:
 		e.Disabled, e.DisabledAt = Manual, now
@@ -218,7 +219,8 @@ func (s *Service) UpdateEndpoint(ctx context.Context, a actor.Actor, q db.Querye
 	if err := s.storeEndpoint(ctx, q, e); err != nil {
 		return Endpoint{}, err
 	}
-	if e.Active && !before.Active {
+	if _, moved := changes["url"]; e.Active && (moved || !before.Active) { // what it did before says nothing any more
+		e.Failures, e.FailingSince = 0, time.Time{}
 		if _, err := q.Exec(ctx, sqlReviveQueue, tenant, e.ID); err != nil {
 			return Endpoint{}, err
 		}
@@ -278,7 +280,7 @@ func (s *Service) RotateSecret(ctx context.Context, a actor.Actor, q db.Queryer,
 	}
 	e.Version, e.UpdatedAt = e.Version+1, now
 	err = q.Batch(ctx, []db.Stmt{
-		{SQL: sqlEndSecrets, Args: []any{tenant, e.ID, db.At(now), db.At(now.Add(Overlap))}},
+		{SQL: sqlEndSecrets, Args: []any{tenant, e.ID, db.At(now.Add(Overlap))}},
 		stmt,
 		{SQL: sqlTouchEndpoint, Args: []any{tenant, e.ID, e.Version, db.At(now)}},
 	})

@@ -70,8 +70,7 @@ WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > $2) AND endpoint_id
 	sqlCountSecrets = `SELECT COUNT(*) FROM webhook_secrets WHERE tenant_id = $1 AND endpoint_id = $2 AND (expires_at IS NULL OR expires_at > $3)`
 
 	// sqlEndSecrets gives the secret that has no end one; those of earlier rotations keep theirs.
-	sqlEndSecrets = `UPDATE webhook_secrets SET expires_at = $4
-WHERE tenant_id = $1 AND endpoint_id = $2 AND created_at <= $3 AND expires_at IS NULL`
+	sqlEndSecrets = `UPDATE webhook_secrets SET expires_at = $3 WHERE tenant_id = $1 AND endpoint_id = $2 AND expires_at IS NULL`
 
 	// sqlPurgeSecrets crosses tenants: retention.
 	sqlPurgeSecrets = `DELETE FROM webhook_secrets WHERE expires_at <= $1`
@@ -90,6 +89,9 @@ VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8)`
 	// sqlQueueDue leaves a queue that is due earlier, or rests, as it is.
 	sqlQueueDue = `UPDATE webhook_queues SET due_at = CASE WHEN paused_until > $3 THEN paused_until ELSE $3 END
 WHERE tenant_id = $1 AND endpoint_id = $2 AND (due_at IS NULL OR due_at > $3 AND due_at > paused_until)`
+
+	sqlCountWaiting = `SELECT COUNT(*) FROM (
+  SELECT 1 FROM webhook_deliveries d WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.next_at IS NOT NULL AND d.kind = $3 LIMIT $4) waiting`
 
 	// sqlQueueNow is for what a person asked for: it ends a rest.
 	sqlQueueNow = `UPDATE webhook_queues SET due_at = $3, paused_until = 0 WHERE tenant_id = $1 AND endpoint_id = $2`
@@ -124,7 +126,8 @@ const (
 	sqlAnyDue = `SELECT EXISTS (SELECT 1 FROM webhook_queues WHERE slow = $2 AND due_at <= $1 AND leased_until <= $1)
  OR EXISTS (SELECT 1 FROM webhook_queues WHERE slow = $3 AND due_at <= $1 AND leased_until <= $1)`
 
-	sqlDueQueues = `SELECT tenant_id, endpoint_id FROM webhook_queues WHERE slow = $2 AND due_at <= $1 AND leased_until <= $1 ORDER BY due_at LIMIT $3`
+	sqlDueQueues = `SELECT tenant_id, endpoint_id FROM webhook_queues
+WHERE slow = $2 AND due_at <= $1 AND leased_until <= $1 AND tenant_id NOT IN (SELECT key FROM json_each($4)) ORDER BY due_at LIMIT $3`
 
 	sqlInsertQueue = `INSERT INTO webhook_queues (tenant_id, endpoint_id) VALUES ($1, $2)`
 
@@ -144,7 +147,8 @@ WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.next_at IS NOT NULL ORDER BY
 	sqlRelease = `UPDATE webhook_queues SET leased_until = 0, lease_owner = '', due_at = $3, slow = $4, paused_until = $5, failures = $6,
  failing_since = $7, last_success_at = $8, last_failure_at = $9 WHERE tenant_id = $1 AND endpoint_id = $2`
 
-	sqlReviveQueue = `UPDATE webhook_queues SET failures = 0, failing_since = NULL, slow = FALSE, paused_until = 0, due_at = (
+	// sqlReviveQueue leaves slow as it is: a quick answer ends it, not a request.
+	sqlReviveQueue = `UPDATE webhook_queues SET failures = 0, failing_since = NULL, paused_until = 0, due_at = (
   SELECT MIN(d.next_at) FROM webhook_deliveries d WHERE d.tenant_id = $1 AND d.endpoint_id = $2)
 WHERE tenant_id = $1 AND endpoint_id = $2`
 

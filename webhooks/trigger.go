@@ -21,7 +21,7 @@ type CustomEvent struct {
 
 // Triggered is what became of a custom event.
 type Triggered struct {
-	ID         string // msg_…, the webhook-id of its requests
+	ID         string // msg_…, the webhook-id of its requests, if there are any
 	Deliveries int    // how many endpoints it goes to
 }
 
@@ -76,7 +76,9 @@ func (s *Service) Trigger(ctx context.Context, _ actor.Actor, q db.Queryer, t te
 		}
 	}
 	var out outgoing
-	out.add(m, kindEvent, to...)
+	if len(to) > 0 {
+		out.add(m, kindEvent, to...)
+	}
 	return Triggered{ID: m.id, Deliveries: len(to)}, out.write(ctx, q, s.clock.Now())
 }
 

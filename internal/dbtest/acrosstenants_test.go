@@ -4,7 +4,7 @@ package dbtest_test
 // Whoever adds one answers for it in review: everything else cannot see another tenant's rows.
 var acrossTenants = map[string]string{
 	"audit.sqlChains":                "the operator's audit verify goes through every tenant",
-	"audit.sqlOutbox":                "the dispatcher of webhooks serves all tenants; it then reads one tenant's events at a time",
+	"audit.sqlOutboxTenants":         "the dispatcher of webhooks serves all tenants; it then reads one tenant's events at a time",
 	"audit.sqlOutboxWaits":           "whether the dispatcher has work",
 	"audit.sqlDropKeys":              "retention",
 	"audit.sqlEndEnvironmentNewest":  "the vendor's log over all tenants of his environment",

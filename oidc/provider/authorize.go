@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
@@ -47,10 +49,10 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	if err != nil {
 		return h.answerError(w, r, env, req, err)
 	}
-	ses, proof, err := h.satisfied(r.Context(), env, req, httpx.SessionCookie(r))
+	ses, proof, err := h.satisfied(r.Context(), env, app, req, httpx.SessionCookie(r))
 	switch {
 	case err == nil:
-		return h.issue(w, r, env, app, req, ses, proof)
+		return h.issue(w, r, env, a, app, req, ses, proof)
 	case !errors.Is(err, errLogin):
 		return h.answerError(w, r, env, req, err)
 	case req.none:
@@ -81,9 +83,10 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 var errLogin = errors.New("a sign-in is needed")
 
 // satisfied finds the browser's session and the tenant that it may answer for:
-// the named one, or else the one that it satisfied last (identity rule 6). It
-// fails with errLogin when a sign-in may help.
-func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, req authRequest, cookie string) (sessions.Session, sessions.Proof, error) {
+// the named one, or else the one that it satisfied last (identity rule 6), of
+// several one where the application is open to the person. It fails with errLogin
+// when a sign-in may help.
+func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, app tenants.Application, req authRequest, cookie string) (sessions.Session, sessions.Proof, error) {
 	none := func(err error) (sessions.Session, sessions.Proof, error) {
 		return sessions.Session{}, sessions.Proof{}, err
 	}
@@ -109,9 +112,19 @@ func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, req au
 		return none(err)
 	}
 	var proof sessions.Proof
-	for _, p := range ses.Tenants {
-		if (tenant == "" || p.Tenant == tenant) && (req.Connection == "" || p.Connection == req.Connection) {
-			proof = p // they come in the order in which they were satisfied
+	for _, p := range slices.Backward(ses.Tenants) { // they come in the order in which they were satisfied
+		if tenant != "" && p.Tenant != tenant || req.Connection != "" && p.Connection != req.Connection {
+			continue
+		}
+		err := h.tenants.CheckApplication(ctx, h.db, app, p.Tenant, ses.UserID)
+		if err != nil && !errors.Is(err, tenants.ErrNotAssigned) {
+			return none(err)
+		}
+		if err == nil || proof.Tenant == "" {
+			proof = p
+		}
+		if err == nil {
+			break
 		}
 	}
 	if proof.Tenant == "" || !req.recent(proof, h.clock.Now()) {
@@ -136,7 +149,7 @@ const loginSlack = signin.FlowLifetime
 
 // resume goes on with the request that began a flow, in the browser that began
 // it and with the session that it ended in.
-func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor, flow string) error {
+func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, flow string) error {
 	result, err := h.signin.Finished(r.Context(), h.db, env.ID, flow, httpx.Browser(r))
 	if err != nil {
 		return err
@@ -169,13 +182,24 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 	case req.MaxAge != nil && began.Sub(proof.AuthTime) > time.Duration(*req.MaxAge)*time.Second+loginSlack:
 		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The identity provider did not ask the person anew."))
 	}
-	return h.issue(w, r, env, app, req, ses, proof)
+	return h.issue(w, r, env, a, app, req, ses, proof)
 }
 
 // issue sends the browser back with a code, if the application is open to the
-// person.
-func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Environment, app tenants.Application, req authRequest, ses sessions.Session, proof sessions.Proof) error {
-	if err := h.tenants.CheckApplication(r.Context(), h.db, app, proof.Tenant, ses.UserID); err != nil {
+// person; a denial stands in the tenant's log.
+func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, app tenants.Application, req authRequest, ses sessions.Session, proof sessions.Proof) error {
+	err := h.tenants.CheckApplication(r.Context(), h.db, app, proof.Tenant, ses.UserID)
+	if errors.Is(err, tenants.ErrNotAssigned) {
+		a.Kind, a.Subject, a.Session, a.Connection, a.Tenant = actor.User, ses.UserID, ses.ID, proof.Connection, proof.Tenant
+		e := audit.Event{
+			Environment: env.ID, Tenant: proof.Tenant, Action: "authorization.denied", Outcome: audit.Denied, Actor: a, At: h.clock.Now(),
+			Targets: []audit.Target{{Type: "application", ID: app.ID, Name: app.Name}}, Metadata: map[string]any{"code": fault.CodeOf(err)},
+		}
+		if failed := h.db.Tx(r.Context(), func(q db.Queryer) error { return audit.Record(r.Context(), q, e) }); failed != nil {
+			err = failed
+		}
+	}
+	if err != nil {
 		return h.answerError(w, r, env, req, err)
 	}
 	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge, JKT: req.JKT})

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -78,8 +79,13 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 	}
 	body := introspectBody{}
 	claims, _, err := h.accessToken(r.Context(), env, p["token"])
+	own := err == nil && claims.ClientID == app.ID
+	if own {
+		err = h.tenants.CheckApplication(r.Context(), h.db, app, claims.TenantID, claims.Subject)
+	}
 	switch {
-	case err == nil && claims.ClientID == app.ID:
+	case errors.Is(err, tenants.ErrNotAssigned): // taken from the person, as a refresh would find
+	case own && err == nil:
 		body = introspectBody{Active: true, accessClaims: &claims, TokenType: tokenType(claims.jkt())}
 	case err != nil && fault.KindOf(err) != fault.Unauthenticated:
 		return err

@@ -673,3 +673,22 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	})
 }
+
+// Whom a parent's login brings into a sub-account is not signed in there: a token
+// would carry the roles that he has in the sub-account, past its own single
+// sign-on and its policies (identity rule 6).
+func TestPersonalTokenFromParent(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		f.assign("a", "mem_anna", "admin")
+		ann := f.person("a", "ann")
+		ann.Home = "b"
+		if _, _, code := f.personal(ann, "ann", tenants.EnvironmentSettings{}, NewPersonal{Kind: AccessToken}); code != "not_your_own" {
+			t.Errorf("from the parent: %q", code)
+		}
+		ann.Home = ""
+		if _, _, code := f.personal(ann, "ann", tenants.EnvironmentSettings{}, NewPersonal{Kind: AccessToken}); code != "" {
+			t.Errorf("signed in: %q", code)
+		}
+	})
+}

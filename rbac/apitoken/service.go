@@ -65,9 +65,11 @@ func (s *Service) Create(ctx context.Context, a actor.Actor, q db.Queryer, tenan
 }
 
 // CreatePersonal makes a token of the person who acts, in the tenant where he
-// acts. Nobody makes one for somebody else, and no token makes another.
+// acts. Nobody makes one for somebody else, no token makes another, and who came
+// from a parent has proved nothing to this tenant, of which he may be a member with
+// more power (identity rule 6).
 func (s *Service) CreatePersonal(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.EnvironmentSettings, p directory.Person, in NewPersonal) (Token, string, error) {
-	if a.Kind != actor.User || a.Subject != p.User.ID || a.Tenant != p.Membership.Tenant {
+	if !isOwn(a, p.Membership) {
 		return Token{}, "", ErrNotYours
 	}
 	t, err := s.prepare(a, a.Tenant, in.Kind, in.Description, in.Metadata, in.Expiry, false)
@@ -254,9 +256,14 @@ func (s *Service) DeletePersonal(ctx context.Context, a actor.Actor, q db.Querye
 	return s.delete(ctx, a, q, t, "user_api_token.deleted")
 }
 
+// isOwn reports whether the membership is the one that the actor signed in to.
+func isOwn(a actor.Actor, m directory.Membership) bool {
+	return a.Kind == actor.User && a.Subject == m.UserID && a.Tenant == m.Tenant && a.Home == ""
+}
+
 // checkOther lets a person act on his own tokens, and others under the rules.
 func (s *Service) checkOther(ctx context.Context, a actor.Actor, q db.Queryer, m directory.Membership, needs string) error {
-	if a.Kind == actor.User && a.Subject == m.UserID && a.Tenant == m.Tenant {
+	if isOwn(a, m) {
 		return nil
 	}
 	if !a.May(needs) {

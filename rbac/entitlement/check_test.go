@@ -3,6 +3,7 @@ package entitlement
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -209,6 +210,30 @@ func TestLoadIsConstant(t *testing.T) {
 			t.Errorf("with 50 features and 20 plans: %d %d %d %d, were %d %d %d %d", l, tr, s, b, load, trips, single, batch)
 		}
 	})
+}
+
+// A question reads what the tenant and the user have, not what all others have.
+func TestGrantsAreFoundByIndex(t *testing.T) {
+	d := dbtest.Open(t, db.SQLite)
+	rows, err := d.Query(t.Context(), "EXPLAIN QUERY PLAN "+sqlLoadGrants, "a", "mem_a1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var a, b, c int
+		var step string
+		if err := rows.Scan(&a, &b, &c, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(step + "\n")
+	}
+	for _, index := range []string{"entitlements_tenant (tenant_id=?", "entitlements_user (tenant_id=? AND membership_id=?"} {
+		if !strings.Contains(plan.String(), index) {
+			t.Errorf("without %s:\n%s", index, plan.String())
+		}
+	}
 }
 
 // Product 97 and 134: where an environment wants it, people and tokens of a tenant

@@ -3,6 +3,7 @@ package entitlement
 import (
 	"math"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -74,12 +75,20 @@ func texts(value any) ([]string, bool) {
 	return list, true
 }
 
+// maxProgram bounds the steps of a regular expression with its repetitions written
+// out: what compiling takes of memory, and matching of time for each byte.
+const maxProgram = 1000
+
 // matches is a regular expression that fits anywhere in the text. It comes from
-// the vendor, never from a tenant, is bounded in length, and takes linear time
-// (RE2).
+// the vendor, never from a tenant, is bounded in length and in what it stands
+// for, and takes linear time (RE2).
 func matches(value any) (test, bool) {
 	s, ok := value.(string)
 	if !ok || s == "" || len(s) > maxPattern {
+		return nil, false
+	}
+	tree, err := syntax.Parse(s, syntax.Perl)
+	if err != nil || programSize(tree) > maxProgram {
 		return nil, false
 	}
 	re, err := regexp.Compile(s)
@@ -88,6 +97,22 @@ func matches(value any) (test, bool) {
 		good = good && len(s) <= maxAttribute
 		return good && re.MatchString(s), good
 	}, err == nil
+}
+
+// programSize is about the number of steps of the expression, at most a little
+// over maxProgram.
+func programSize(re *syntax.Regexp) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		n = min(n+programSize(sub), maxProgram+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min+1, re.Max) // each at most 1000
+	}
+	return min(n, maxProgram+1)
 }
 
 func numberTest(compare func(n, v float64) bool) func(any) (test, bool) {

@@ -125,7 +125,9 @@ JOIN features f ON f.environment_id = pf.environment_id AND f.id = pf.feature_id
 	sqlLoadPlans = `SELECT p.id, p.default_treatment, p.rules FROM plans p WHERE p.environment_id = $1 AND p.id IN (
 SELECT pf.plan_id FROM plan_features pf JOIN features f ON f.environment_id = pf.environment_id AND f.id = pf.feature_id WHERE` + wanted + `)`
 
-	sqlLoadGrants = `SELECT plan_id, expires_at FROM entitlements WHERE tenant_id = $1 AND (membership_id IS NULL OR membership_id = $2)`
+	// Each half has an index of its own: what other users have is not read.
+	sqlLoadGrants = `SELECT plan_id, expires_at FROM entitlements WHERE tenant_id = $1 AND membership_id IS NULL
+UNION ALL SELECT plan_id, expires_at FROM entitlements WHERE tenant_id = $1 AND membership_id = $2`
 
 	sqlHoldsDomain = `SELECT COUNT(*) FROM domains WHERE tenant_id = $1 AND domain = $2 AND verified_at IS NOT NULL`
 

@@ -188,12 +188,12 @@ func (s *Service) UpdatePerson(ctx context.Context, a actor.Actor, q db.Queryer,
 	var stmts []db.Stmt
 	for environment, wanted := range patch.Roles {
 		old := before.Roles[environment]
+		if ordered, err := checkRoles(wanted); err == nil && slices.Equal(old, ordered) {
+			continue // what stays as it is asks for no power
+		}
 		roles, err := s.grantable(ctx, a, q, environment, wanted, len(old) > 0)
 		if err != nil {
 			return Person{}, err
-		}
-		if slices.Equal(old, roles) {
-			continue
 		}
 		field := "roles"
 		if environment == Everywhere {
@@ -290,6 +290,13 @@ func (s *Service) grantable(ctx context.Context, a actor.Actor, q db.Queryer, en
 	roles, err := checkRoles(roles)
 	if err != nil {
 		return nil, err
+	}
+	if a.Kind == actor.Staff && environment != a.Environment { // where they hold counts what he is there
+		own, err := s.person(ctx, q, sqlPerson, a.Subject)
+		if err != nil {
+			return nil, err
+		}
+		a.Permissions = permissionsOf(own.In(environment))
 	}
 	return roles, checkWithin(a, roles)
 }

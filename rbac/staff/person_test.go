@@ -219,3 +219,81 @@ func TestStaffOverStaff(t *testing.T) {
 		}
 	})
 }
+
+// Somebody's power in one environment gives nothing in another, nor everywhere;
+// what stays as it is needs none.
+func TestRolesWithinOwnWhereTheyHold(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		ctx := t.Context()
+		s, _ := open(t, d)
+		tx := func(do func(db.Queryer) error) string { t.Helper(); return codeOf(t, d.Tx(ctx, do)) }
+		var boss, ann Person
+		if code := tx(func(q db.Queryer) (err error) {
+			if boss, err = s.CreatePerson(ctx, system, q, NewPerson{Email: "boss@v.example", Environment: Everywhere, Roles: []string{Admin}}); err != nil {
+				return err
+			}
+			if _, err = s.UpdatePerson(ctx, system, q, boss.ID, PersonPatch{Roles: map[string][]string{"env_a": {Admin, Impersonator}}}); err != nil {
+				return err
+			}
+			ann, err = s.CreatePerson(ctx, system, q, NewPerson{Email: "ann@v.example", Environment: "env_a", Roles: []string{BackofficeViewer}})
+			return err
+		}); code != "" {
+			t.Fatal(code)
+		}
+		wanted := []string{BackofficeViewer, Impersonator}
+		for environment, want := range map[string]string{"env_a": "", "env_b": "role_exceeds_own", Everywhere: "role_exceeds_own"} {
+			a, err := s.Actor(ctx, d, "env_a", boss.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code := tx(func(q db.Queryer) error {
+				_, err := s.UpdatePerson(ctx, a, q, ann.ID, PersonPatch{Roles: map[string][]string{environment: wanted}})
+				return err
+			}); code != want {
+				t.Errorf("an impersonator of env_a makes one in %q: %q, want %q", environment, code, want)
+			}
+		}
+		name := "Ann"
+		if code := tx(func(q db.Queryer) error {
+			_, err := s.UpdatePerson(ctx, keyOf("env_a", Admin), q, ann.ID, PersonPatch{Name: &name, Roles: map[string][]string{"env_a": wanted}})
+			return err
+		}); code != "" {
+			t.Errorf("a form that sends the roles as they are: %q", code)
+		}
+	})
+}
+
+// What somebody had in an environment that is no more counts for nothing.
+func TestRolesOfDeletedEnvironment(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		ctx := t.Context()
+		s, _ := open(t, d)
+		main := keyOf("env_a", Admin)
+		var ann Person
+		if err := d.Tx(ctx, func(q db.Queryer) (err error) {
+			if ann, err = s.CreatePerson(ctx, system, q, NewPerson{Email: "ann@v.example", Environment: "env_b", Roles: []string{Admin}}); err != nil {
+				return err
+			}
+			_, err = s.CreatePerson(ctx, main, q, NewPerson{Email: "ann@v.example", Environment: "env_a", Roles: []string{BackofficeViewer}})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		remove := func() string {
+			return codeOf(t, d.Tx(ctx, func(q db.Queryer) error { return s.DeletePerson(ctx, main, q, ann.ID) }))
+		}
+		if code := remove(); code != "last_admin" {
+			t.Errorf("while the environment lives: %q", code)
+		}
+		if _, err := d.Exec(ctx, `UPDATE environments SET deleted_at = 1 WHERE id = 'env_b'`); err != nil {
+			t.Fatal(err)
+		}
+		if code := remove(); code != "" {
+			t.Errorf("the last admin of what is no more: %q", code)
+		}
+		var n int
+		if err := d.QueryRow(ctx, `SELECT COUNT(*) FROM staff`).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d people are left, %v", n, err)
+		}
+	})
+}

@@ -55,7 +55,10 @@ AND (p.created_at, p.id) > ($2, $3) ORDER BY p.created_at, p.id LIMIT $4`
 
 	sqlDeletePerson = `DELETE FROM staff WHERE id = $1`
 
-	sqlRoles = `SELECT staff_id, environment_id, role FROM staff_roles WHERE staff_id IN (SELECT key FROM json_each($1)) ORDER BY staff_id, environment_id, role`
+	// What somebody has in an environment that is no more counts for nothing.
+	sqlRoles = `SELECT r.staff_id, r.environment_id, r.role FROM staff_roles r WHERE r.staff_id IN (SELECT key FROM json_each($1))
+AND NOT EXISTS (SELECT 1 FROM environments e WHERE e.id = r.environment_id AND e.deleted_at IS NOT NULL)
+ORDER BY r.staff_id, r.environment_id, r.role`
 
 	sqlInsertRole = `INSERT INTO staff_roles (staff_id, environment_id, role, created_at) VALUES ($1, $2, $3, $4)`
 
