@@ -75,7 +75,7 @@ func (s *Service) becomeWithPassword(ctx context.Context, a actor.Actor, q db.Qu
 	if inv.hash != f.invitation.hash {
 		return errUnknown
 	}
-	adm, err := s.admission(ctx, q, inv)
+	adm, err := s.admissionByToken(ctx, q, inv)
 	if err != nil {
 		return err
 	}
