@@ -41,7 +41,10 @@ addEventListener("submit", (event) => {
   setTimeout(() => { delete form.dataset.sent; }, 5000);
 });
 addEventListener("pageshow", () => {
-  for (const form of document.forms) delete form.dataset.sent;
+  for (const form of document.forms) {
+    delete form.dataset.sent;
+    if (form.dataset.webauthn) form.elements.answer.value = ""; // each answer serves once
+  }
 });
 
 // Security keys and passkeys: the form carries the question, its button asks the
