@@ -57,6 +57,8 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
     if (answer.value) return; // the second time, with the answer
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (form.dataset.asking) return; // the browser asks one question at a time
+    form.dataset.asking = "1";
     problem.hidden = true;
     try {
       const options = JSON.parse(form.dataset.options).publicKey;
@@ -82,6 +84,8 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
         : error.name === "NotAllowedError" ? "Nothing was chosen, or it took too long. Try again."
         : "This browser cannot use a security key here. Choose another way.";
       problem.hidden = false;
+    } finally {
+      delete form.dataset.asking;
     }
   });
 }
