@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/secret"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
@@ -72,6 +73,14 @@ type proof struct {
 	AMR    []string `json:"amr,omitempty"` // RFC 8176 §2
 	At     int64    `json:"at,omitempty"`  // of the latest, in unix microseconds
 	Second bool     `json:"second,omitempty"`
+	// Of is the fingerprint of the password that was given: when another one was set
+	// meanwhile, nothing was proved.
+	Of string `json:"of,omitempty"`
+}
+
+// stale reports whether the password that was given is no longer the person's.
+func (p proof) stale(who directory.PasswordLogin) bool {
+	return p.Method == MethodPassword && !secret.Equal(p.Of, who.PasswordHash)
 }
 
 var (
@@ -117,13 +126,15 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 		if err := q.Batch(ctx, stmts); err != nil {
 			return err
 		}
-		if fresh != "" {
-			if err := s.directory.SetPassword(ctx, q, env, who.UserID, fresh, false); err != nil {
-				return err
-			}
+		f.UserID, f.proof = who.UserID, proof{Method: MethodPassword, AMR: []string{"pwd"}, At: s.clock.Now().UnixMicro(), Of: secret.Hash(who.PasswordHash)}
+		if fresh == "" {
+			return nil
 		}
-		f.UserID, f.proof = who.UserID, proof{Method: MethodPassword, AMR: []string{"pwd"}, At: s.clock.Now().UnixMicro()}
-		return nil
+		if now, err := s.directory.LocalByID(ctx, q, env, who.UserID); err != nil || f.proof.stale(now) {
+			return err // another password was set while this one was hashed
+		}
+		f.proof.Of = secret.Hash(fresh)
+		return s.directory.SetPassword(ctx, q, env, who.UserID, fresh, false)
 	})
 }
 
@@ -238,6 +249,10 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 	who, err := s.directory.LocalByID(ctx, q, f.Environment, f.UserID)
 	if err != nil {
 		return step, v, err
+	}
+	if f.proof.stale(who) {
+		f.UserID, f.proof = "", proof{}
+		return Step{FlowID: f.ID, Stage: StageFirst}, v, nil
 	}
 	step.Email, step.Stage = who.Email, StageDone
 	if who.Locked {
@@ -356,6 +371,11 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	person, err := s.checkLocked(ctx, q, f.Environment, f.Tenant, f.UserID, "")
 	if err != nil {
 		return err
+	}
+	if who, err := s.directory.LocalByID(ctx, q, f.Environment, f.UserID); err != nil {
+		return err
+	} else if f.proof.stale(who) {
+		return errStage
 	}
 	m, err := s.directory.PersonByMembership(ctx, q, f.Tenant, person.Membership)
 	if err != nil {

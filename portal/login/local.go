@@ -205,16 +205,25 @@ func (h *Handler) account(w http.ResponseWriter, r *http.Request, s signin.Step)
 	h.ui.Render(w, r, http.StatusOK, "account", accountPage{Page: ui.Page{Title: "Choose an organization"}, Flow: s.FlowID, Accounts: s.Accounts}, ui.CrossOriginForm())
 }
 
-// elsewhere leads from a page that is not the next one to the one that is.
+// elsewhere leads from a page that is not the next one to the one that is. A GET
+// signs nobody in: where nothing more is asked, it offers to go on.
 func (h *Handler) elsewhere(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local, s signin.Step) error {
 	if s.Stage != signin.StageDone {
 		return h.goOn(w, r, env, s)
+	}
+	if r.Method != http.MethodPost {
+		h.almost(w, r, s.FlowID)
+		return nil
 	}
 	s, err := h.signin.Resume(r.Context(), a, in)
 	if err != nil {
 		return err
 	}
 	return h.goOn(w, r, env, s)
+}
+
+func (h *Handler) almost(w http.ResponseWriter, r *http.Request, flow string) {
+	h.ui.Render(w, r, http.StatusOK, "almost", almostPage{Page: ui.Page{Title: "Almost there"}, Flow: flow}, ui.CrossOriginForm())
 }
 
 func (h *Handler) postAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {

@@ -137,6 +137,10 @@ func (h *Handler) localFixtures() []fixture {
 		{"codes", "codes", ok, true, "Keep your recovery codes", codes("flw_01", recoveryList)},
 		{"codes hostile", "codes", ok, true, "Keep your recovery codes", codes(injection, []string{injection, unbroken, rtl})},
 
+		{"almost empty", "almost", ok, true, "Almost there", func(w http.ResponseWriter, r *http.Request) { h.almost(w, r, "") }},
+		{"almost", "almost", ok, true, "Almost there", func(w http.ResponseWriter, r *http.Request) { h.almost(w, r, "flw_01") }},
+		{"almost hostile", "almost", ok, true, "Almost there", func(w http.ResponseWriter, r *http.Request) { h.almost(w, r, injection) }},
+
 		{"forgot empty", "forgot", ok, false, "Forgot your password?", forgot(ok, forgotPage{})},
 		{"forgot", "forgot", ok, false, "Forgot your password?", forgot(ok, forgotPage{Flow: "flw_01", Email: "ada@acme.example"})},
 		{"forgot wrong", "forgot", unprocessable, false, "Forgot your password?", forgot(unprocessable, forgotPage{Flow: "flw_01", Email: "ada@", Error: "Enter a whole e-mail address, such as ada@example.com."})},
