@@ -158,6 +158,9 @@ func (s *Service) BeginPasskey(ctx context.Context, in Local) ([]byte, error) {
 //
 // Faults: SIGNIN_WRONG_KEY, SIGNIN_TOO_MANY_ATTEMPTS, and those of the flow.
 func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Local, answer []byte) (Step, error) {
+	if _, err := s.ChoosableFlow(ctx, s.db, in.Environment.ID, in.FlowID, in.BrowserID); err != nil {
+		return Step{}, err
+	}
 	try, err := s.factors.Count(ctx, in.Environment.ID, factor.Known("passkey "+in.FlowID), a.IP, factor.Lock{})
 	if err != nil {
 		return Step{}, err
