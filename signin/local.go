@@ -106,6 +106,11 @@ type Local struct {
 // of the flow.
 func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, password string) (Step, error) {
 	env := in.Environment.ID
+	at, err := s.factors.Hasher.Enter()
+	if err != nil {
+		return Step{}, err
+	}
+	defer at.Leave()
 	if _, err := s.ChoosableFlow(ctx, s.db, env, in.FlowID, in.BrowserID); err != nil {
 		return Step{}, err
 	}
@@ -117,7 +122,7 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 	if err != nil {
 		return Step{}, err
 	}
-	try, fresh, err := s.factors.CheckPassword(ctx, env, email, who.PasswordHash, password, a.IP, factor.LockOf(rules.Lockout))
+	try, fresh, err := s.factors.CheckPassword(ctx, at, env, email, who.PasswordHash, password, a.IP, factor.LockOf(rules.Lockout))
 	if err != nil {
 		return Step{}, s.failed(ctx, a, env, who, MethodPassword, try, err)
 	}

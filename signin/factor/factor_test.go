@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -334,7 +335,12 @@ func TestCheckPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		check := func(email, hash, password string) string {
-			try, fresh, err := w.CheckPassword(w.ctx(), w.env.ID, email, hash, password, here, Lock{})
+			at, err := w.Hasher.Enter()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer at.Leave()
+			try, fresh, err := w.CheckPassword(w.ctx(), at, w.env.ID, email, hash, password, here, Lock{})
 			if fresh != "" {
 				t.Error("hashed anew")
 			}
@@ -357,6 +363,68 @@ func TestCheckPassword(t *testing.T) {
 			t.Errorf("three wrong ones lock nobody out: %s", got)
 		}
 	})
+}
+
+// Who gives up while he waits for his turn has tried nothing; what failed before
+// still counts.
+func TestCheckPasswordGivenUp(t *testing.T) {
+	each(t, func(w world) {
+		hash, err := w.Hasher.Hash(w.ctx(), "correct horse battery")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(ctx context.Context, hash string) error {
+			at, err := w.Hasher.Enter()
+			if err != nil {
+				return err
+			}
+			defer at.Leave()
+			_, _, err = w.CheckPassword(ctx, at, w.env.ID, "ada@acme.example", hash, "wrong", here, Lock{MaxAttempts: 3})
+			return err
+		}
+		if err := check(w.ctx(), hash); !errors.Is(err, ErrPassword) {
+			t.Fatal(err)
+		}
+		for range cap(w.Hasher.running) {
+			w.Hasher.running <- struct{}{}
+		}
+		// Known and unknown people alike wait for their turn.
+		for n := range 10 {
+			ctx, giveUp := context.WithCancel(w.ctx())
+			done := make(chan error, 1)
+			go func() { done <- check(ctx, []string{hash, ""}[n%2]) }()
+			for len(w.Hasher.waiting) == 0 {
+				runtime.Gosched()
+			}
+			for w.failures("ada@acme.example") < 2 {
+				runtime.Gosched()
+			}
+			giveUp()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		for range cap(w.Hasher.running) {
+			<-w.Hasher.running
+		}
+		for n, want := range []string{"SIGNIN_WRONG_PASSWORD", "SIGNIN_WRONG_PASSWORD", "SIGNIN_TOO_MANY_ATTEMPTS"} {
+			if got := fault.CodeOf(check(w.ctx(), hash)); got != want {
+				t.Errorf("wrong password %d: %s, want %s", n+2, got, want)
+			}
+		}
+	})
+}
+
+// failures are the tries that are counted for an address.
+func (w world) failures(email string) (n int) {
+	w.tx(func(q db.Queryer) error {
+		err := q.QueryRow(w.ctx(), `SELECT failures FROM attempts WHERE environment_id = $1 AND key = $2`, w.env.ID, Typed(email).key).Scan(&n)
+		if errors.Is(err, db.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return n
 }
 
 // Product 42: former passwords do not come again, as far back as the policy says.
