@@ -415,6 +415,51 @@ func TestCheckPasswordGivenUp(t *testing.T) {
 	})
 }
 
+// What has run out goes, and nothing else.
+func TestPurge(t *testing.T) {
+	each(t, func(w world) {
+		rows := func() (list [4]int) {
+			w.tx(func(q db.Queryer) error {
+				for n, table := range []string{"attempts", "challenges", "password_resets", "remembered_devices"} {
+					if err := q.QueryRow(w.ctx(), `SELECT COUNT(*) FROM `+table).Scan(&list[n]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			return list
+		}
+		purge := func() {
+			t.Helper()
+			if err := w.Purge(w.ctx()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Count(w.ctx(), w.env.ID, Typed("ada@acme.example"), here, Lock{}); err != nil {
+			t.Fatal(err)
+		}
+		w.tx(func(q db.Queryer) error {
+			if _, err := w.BeginMail(w.ctx(), q, w.env.ID, "flw_1", w.ada.UserID); err != nil {
+				return err
+			}
+			if _, err := w.NewReset(w.ctx(), q, w.env.ID, w.ada.UserID); err != nil {
+				return err
+			}
+			_, err := w.Remember(w.ctx(), q, w.env.ID, w.ada.UserID, 14*24*time.Hour)
+			return err
+		})
+		for _, c := range []struct {
+			after time.Duration
+			want  [4]int
+		}{{0, [4]int{2, 1, 1, 1}}, {time.Hour, [4]int{2, 0, 1, 1}}, {25 * time.Hour, [4]int{0, 0, 0, 1}}, {15 * 24 * time.Hour, [4]int{}}} {
+			w.fake.Advance(c.after)
+			if purge(); rows() != c.want {
+				t.Errorf("after %s: %v, want %v", c.after, rows(), c.want)
+			}
+		}
+	})
+}
+
 // failures are the tries that are counted for an address.
 func (w world) failures(email string) (n int) {
 	w.tx(func(q db.Queryer) error {
@@ -442,8 +487,13 @@ func TestPasswordHistory(t *testing.T) {
 			return ""
 		}
 		for _, c := range [][2]string{
-			{"the first password", ""}, {"the second password", ""}, {"the third password", ""}, {"the third password", "password_used_before"},
-			{"the first password", "password_used_before"}, {"the fourth password", ""}, {"the first password", ""},
+			{"the first password", ""},
+			{"the second password", ""},
+			{"the third password", ""},
+			{"the third password", "password_used_before"},
+			{"the first password", "password_used_before"},
+			{"the fourth password", ""},
+			{"the first password", ""},
 		} {
 			if got := set(c[0]); got != c[1] {
 				t.Errorf("%s: %q, want %q", c[0], got, c[1])
