@@ -168,7 +168,7 @@ func (h *Handler) fixtures(sink string) []fixture {
 			h.ui.Fault(w, r, h.log, fault.New(fault.Forbidden, "POLICY_USER_DEPROVISIONED", "Your organization has switched your account off. Ask your administrator."), "flw_01kc9z3n7w4vqtx2m8r5d6hjbe")
 		}},
 		{"error full", "error", forbidden, false, "Nothing is set up", failure(ui.ErrorPage{
-			Page: ui.Page{Title: "Nothing is set up"}, Message: "This organization has no sign-in.", Code: "SIGNIN_NO_CONNECTION", FlowID: "flw_01",
+			Page: ui.Page{Title: "Nothing is set up"}, Message: "This organization has no sign-in.", Code: "SIGNIN_NO_FLOW", FlowID: "flw_01",
 			Help: "Ask the person who sent you here.", ActionURL: "/login", ActionText: "Start again",
 		})},
 		{"error hostile", "error", forbidden, false, "", failure(ui.ErrorPage{
