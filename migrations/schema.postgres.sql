@@ -322,6 +322,8 @@ CREATE TABLE flows (
   expires_at bigint NOT NULL,
   finished_at bigint,
   link_hash text COLLATE "C" NOT NULL DEFAULT ''::text,
+  user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  proof text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
   CONSTRAINT flows_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)

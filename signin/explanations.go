@@ -169,7 +169,6 @@ var explanations = map[string]explained{
 	"SIGNIN_REQUEST_UNKNOWN":        {"The answer belongs to no question that was asked.", WhoPerson, nowhere, again},
 	"SIGNIN_REQUEST_USED":           {"The question was already answered.", WhoPerson, nowhere, again},
 	"SIGNIN_REQUEST_EXPIRED":        {"The answer came more than ten minutes after the question.", WhoPerson, nowhere, again},
-	"SIGNIN_NO_CONNECTION":          {"The organization has no active connection.", WhoTenantAdmin, portalConnection, "Set a connection up, test it and switch it on."},
 	"SIGNIN_NO_DEFAULT_APPLICATION": {"No application takes a login that nobody asked for.", WhoVendor, vendorApplications, "Give the default application an initiate login URI."},
 	"SIGNIN_SESSION_ENDED":          {"The session of the sign-in ended meanwhile.", WhoPerson, nowhere, again},
 	"SIGNIN_CONFIRM":                {"Somebody else was signed in in this browser.", WhoPerson, nowhere, "Confirm that you want to change, or begin again."},

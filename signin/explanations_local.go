@@ -7,6 +7,7 @@ var localExplanations = map[string]explained{
 	"SIGNIN_BUSY":              {"More people were signing in with a password at that moment than the server checks at once.", WhoPerson, nowhere, "Try again in a few seconds. If it happens often, the vendor gives the server more processors, or runs more of them."},
 	"SIGNIN_WRONG_CODE":        {"The code of the second step did not match.", WhoPerson, nowhere, "Enter the code that the app shows now, and let the phone set its clock by itself. Each code serves once."},
 	"SIGNIN_WRONG_KEY":         {"The answer of the security key or passkey was not accepted.", WhoPerson, nowhere, "Try again with a key that was set up for this account at this address. If a key is refused each time, remove it and set it up again."},
+	"SIGNIN_KEYS_UNAVAILABLE":  {"The environment is served at a bare network address, for which no browser keeps keys.", WhoVendor, nowhere, "Give the environment a base URL with a host name."},
 	"SIGNIN_CHALLENGE_EXPIRED": {"The answer came more than ten minutes after the question, or the question was already answered.", WhoPerson, nowhere, "Ask for a new code, or use the key again."},
 	"SIGNIN_CODE_SENT":         {"A code was mailed less than half a minute ago.", WhoPerson, nowhere, "Look into the mailbox, also into the folder for unwanted mail, and ask again after half a minute."},
 	"SIGNIN_RESET_EXPIRED":     {"The link for a new password was used, or is older than 15 minutes.", WhoPerson, nowhere, "Ask for a new one with \"Forgot your password?\" on the sign-in page."},

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/secret"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
@@ -72,6 +73,14 @@ type proof struct {
 	AMR    []string `json:"amr,omitempty"` // RFC 8176 §2
 	At     int64    `json:"at,omitempty"`  // of the latest, in unix microseconds
 	Second bool     `json:"second,omitempty"`
+	// Of is the fingerprint of the password that was given: when another one was set
+	// meanwhile, nothing was proved.
+	Of string `json:"of,omitempty"`
+}
+
+// stale reports whether the password that was given is no longer the person's.
+func (p proof) stale(who directory.PasswordLogin) bool {
+	return p.Method == MethodPassword && !secret.Equal(p.Of, who.PasswordHash)
 }
 
 var (
@@ -97,6 +106,11 @@ type Local struct {
 // of the flow.
 func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, password string) (Step, error) {
 	env := in.Environment.ID
+	at, err := s.factors.Hasher.Enter()
+	if err != nil {
+		return Step{}, err
+	}
+	defer at.Leave()
 	if _, err := s.ChoosableFlow(ctx, s.db, env, in.FlowID, in.BrowserID); err != nil {
 		return Step{}, err
 	}
@@ -108,7 +122,7 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 	if err != nil {
 		return Step{}, err
 	}
-	try, fresh, err := s.factors.CheckPassword(ctx, env, email, who.PasswordHash, password, a.IP, factor.LockOf(rules.Lockout))
+	try, fresh, err := s.factors.CheckPassword(ctx, at, env, email, who.PasswordHash, password, a.IP, factor.LockOf(rules.Lockout))
 	if err != nil {
 		return Step{}, s.failed(ctx, a, env, who, MethodPassword, try, err)
 	}
@@ -117,13 +131,15 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 		if err := q.Batch(ctx, stmts); err != nil {
 			return err
 		}
-		if fresh != "" {
-			if err := s.directory.SetPassword(ctx, q, env, who.UserID, fresh, false); err != nil {
-				return err
-			}
+		f.UserID, f.proof = who.UserID, proof{Method: MethodPassword, AMR: []string{"pwd"}, At: s.clock.Now().UnixMicro(), Of: secret.Hash(who.PasswordHash)}
+		if fresh == "" {
+			return nil
 		}
-		f.UserID, f.proof = who.UserID, proof{Method: MethodPassword, AMR: []string{"pwd"}, At: s.clock.Now().UnixMicro()}
-		return nil
+		if now, err := s.directory.LocalByID(ctx, q, env, who.UserID); err != nil || f.proof.stale(now) {
+			return err // another password was set while this one was hashed
+		}
+		f.proof.Of = secret.Hash(fresh)
+		return s.directory.SetPassword(ctx, q, env, who.UserID, fresh, false)
 	})
 }
 
@@ -147,6 +163,9 @@ func (s *Service) BeginPasskey(ctx context.Context, in Local) ([]byte, error) {
 //
 // Faults: SIGNIN_WRONG_KEY, SIGNIN_TOO_MANY_ATTEMPTS, and those of the flow.
 func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Local, answer []byte) (Step, error) {
+	if _, err := s.ChoosableFlow(ctx, s.db, in.Environment.ID, in.FlowID, in.BrowserID); err != nil {
+		return Step{}, err
+	}
 	try, err := s.factors.Count(ctx, in.Environment.ID, factor.Known("passkey "+in.FlowID), a.IP, factor.Lock{})
 	if err != nil {
 		return Step{}, err
@@ -238,6 +257,10 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 	who, err := s.directory.LocalByID(ctx, q, f.Environment, f.UserID)
 	if err != nil {
 		return step, v, err
+	}
+	if f.proof.stale(who) {
+		f.UserID, f.proof = "", proof{}
+		return Step{FlowID: f.ID, Stage: StageFirst}, v, nil
 	}
 	step.Email, step.Stage = who.Email, StageDone
 	if who.Locked {
@@ -356,6 +379,11 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	person, err := s.checkLocked(ctx, q, f.Environment, f.Tenant, f.UserID, "")
 	if err != nil {
 		return err
+	}
+	if who, err := s.directory.LocalByID(ctx, q, f.Environment, f.UserID); err != nil {
+		return err
+	} else if f.proof.stale(who) {
+		return errStage
 	}
 	m, err := s.directory.PersonByMembership(ctx, q, f.Tenant, person.Membership)
 	if err != nil {

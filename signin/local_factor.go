@@ -161,6 +161,9 @@ func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name
 	if err != nil {
 		return nil, err
 	}
+	if f.UserID == "" {
+		return nil, errStage
+	}
 	try, err := s.factors.Count(ctx, f.Environment, factor.Known(f.UserID), a.IP, factor.SecondLock)
 	if err != nil {
 		return nil, err

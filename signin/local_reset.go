@@ -117,7 +117,12 @@ func (s *Service) ChangePassword(ctx context.Context, a actor.Actor, env tenants
 	if err != nil {
 		return err
 	}
-	try, _, err := s.factors.CheckPassword(ctx, env.ID, who.Email, who.PasswordHash, current, a.IP, factor.Lock{})
+	at, err := s.factors.Hasher.Enter()
+	if err != nil {
+		return err
+	}
+	try, _, err := s.factors.CheckPassword(ctx, at, env.ID, who.Email, who.PasswordHash, current, a.IP, factor.Lock{})
+	at.Leave()
 	if errors.Is(err, factor.ErrPassword) {
 		return fault.New(fault.Invalid, factor.ErrPassword.Code, "This is not your password.").In("current_password")
 	}

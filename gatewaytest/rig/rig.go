@@ -66,6 +66,13 @@ type Rig struct {
 // New builds the domain on an empty migrated store and serves it.
 func New(t testing.TB, d db.DB) *Rig {
 	t.Helper()
+	return NewAt(t, d, "127.0.0.1")
+}
+
+// NewAt is New under a name of the loopback: real browsers bind passkeys to a
+// name such as localhost, and to no number.
+func NewAt(t testing.TB, d db.DB, host string) *Rig {
+	t.Helper()
 	vault, err := keys.NewVault(make([]byte, 32))
 	check(t, err)
 	c := clock.NewFake(Start)
@@ -81,7 +88,9 @@ func New(t testing.TB, d db.DB) *Rig {
 	router := chi.NewRouter()
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
-	r.URL = server.URL
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	check(t, err)
+	r.URL = "http://" + net.JoinHostPort(host, port)
 	r.Tx(func(q db.Queryer) error {
 		var err error
 		if r.Env, err = r.Tenants.EnsureDefault(t.Context(), q, r.URL); err != nil {
@@ -104,6 +113,7 @@ func (r *Rig) mount(router chi.Router) {
 	played := *fetch.HTTP()
 	played.Transport = r.Hosts
 	router.Use(r.count, httpx.Identify(nil))
+	router.Handle("/assets/*", pages.Assets())
 	r.SAML = saml.New(saml.Deps{
 		DB: r.DB, Environments: environments, Tenants: r.Tenants, Signin: r.Signin, Sessions: r.Sessions, Pages: pages, Fetch: fetch, Clock: r.Clock, Log: log,
 	})

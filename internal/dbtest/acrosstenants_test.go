@@ -53,7 +53,9 @@ var acrossTenants = map[string]string{
 	"sessions.sqlGrantCode":                 "a code is found by its hash; the tenant is the code's",
 	"sessions.sqlGrantFamily":               "a family is found by its id; the tenant is the family's",
 
+	"signin.sqlAccounts":          "the tenants that a person chooses among",
 	"signin.sqlDomainConnections": "home realm: an e-mail domain leads to the tenants that verified it",
+	"signin.sqlPersonRules":       "before a tenant is chosen, the strictest rules of all of a person's tenants hold (identity rule 7)",
 	"signin.sqlPersonTenants":     "a person's tenants",
 	"signin.sqlPurgeLogins":       "retention",
 	"signin.sqlPurgeRequests":     "retention",

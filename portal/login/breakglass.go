@@ -23,7 +23,7 @@ func (h *Handler) showBreakGlass(w http.ResponseWriter, r *http.Request, env ten
 }
 
 func (h *Handler) breakGlass(w http.ResponseWriter, r *http.Request, token, email, org string) {
-	h.ui.Render(w, r, http.StatusOK, "breakglass", breakGlassPage{Page: ui.Page{Title: "Emergency sign-in"}, Token: token, Email: email, Org: org}, ui.CrossOriginForm())
+	h.ui.Render(w, r, http.StatusOK, "breakglass", breakGlassPage{Page: ui.Page{Title: "Emergency sign-in"}, Token: token, Email: email, Org: org}, ui.CrossOriginForm(), ui.NoReferrer())
 }
 
 // postBreakGlass uses the link up, signs in and goes on to the default application.

@@ -50,8 +50,9 @@ func newSite(t *testing.T) *site {
 		s.posts <- form
 		fmt.Fprint(w, "<!doctype html><title>Arrived</title><p id=arrived>here")
 	}
-	mux.HandleFunc("/login", take)
-	mux.HandleFunc("/logout", take)
+	for _, path := range []string{"/login", "/login/", "/mfa", "/mfa/", "/logout"} {
+		mux.HandleFunc(path, take)
+	}
 	mux.Handle("/assets/", h.ui.Assets())
 	mux.HandleFunc("GET /page/{n}", func(w http.ResponseWriter, r *http.Request) {
 		var n int

@@ -21,7 +21,7 @@
 //	GET, POST /mfa                   a second factor
 //	POST /mfa/key, /mfa/mail         asks for a key, mails a code
 //	GET, POST /mfa/enrol             a second factor for who must have one
-//	POST /mfa/resume                 goes on after that
+//	POST /mfa/resume                 goes on after that; where nothing more is asked, a GET of a step offers it
 //	GET  /logout                     asks
 //	POST /logout                     ends the browser's session, and then those at SAML identity providers
 //	GET  /logout/done                says so

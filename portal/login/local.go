@@ -178,7 +178,11 @@ func (h *Handler) postPasskey(w http.ResponseWriter, r *http.Request, env tenant
 }
 
 func (h *Handler) key(w http.ResponseWriter, r *http.Request, p keyPage) {
-	h.ui.Render(w, r, http.StatusOK, "key", p, ui.CrossOriginForm())
+	status := http.StatusOK
+	if p.Error != "" {
+		status = http.StatusUnprocessableEntity
+	}
+	h.ui.Render(w, r, status, "key", p, ui.CrossOriginForm())
 }
 
 func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
@@ -193,20 +197,33 @@ func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, env tenant
 	if s.Stage != signin.StageAccount {
 		return h.elsewhere(w, r, env, a, in, s)
 	}
-	h.ui.Render(w, r, http.StatusOK, "account", accountPage{Page: ui.Page{Title: "Choose an organization"}, Flow: s.FlowID, Accounts: s.Accounts}, ui.CrossOriginForm())
+	h.account(w, r, s)
 	return nil
 }
 
-// elsewhere leads from a page that is not the next one to the one that is.
+func (h *Handler) account(w http.ResponseWriter, r *http.Request, s signin.Step) {
+	h.ui.Render(w, r, http.StatusOK, "account", accountPage{Page: ui.Page{Title: "Choose an organization"}, Flow: s.FlowID, Accounts: s.Accounts}, ui.CrossOriginForm())
+}
+
+// elsewhere leads from a page that is not the next one to the one that is. A GET
+// signs nobody in: where nothing more is asked, it offers to go on.
 func (h *Handler) elsewhere(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local, s signin.Step) error {
 	if s.Stage != signin.StageDone {
 		return h.goOn(w, r, env, s)
+	}
+	if r.Method != http.MethodPost {
+		h.almost(w, r, s.FlowID)
+		return nil
 	}
 	s, err := h.signin.Resume(r.Context(), a, in)
 	if err != nil {
 		return err
 	}
 	return h.goOn(w, r, env, s)
+}
+
+func (h *Handler) almost(w http.ResponseWriter, r *http.Request, flow string) {
+	h.ui.Render(w, r, http.StatusOK, "almost", almostPage{Page: ui.Page{Title: "Almost there"}, Flow: flow}, ui.CrossOriginForm())
 }
 
 func (h *Handler) postAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
@@ -236,16 +253,22 @@ func (h *Handler) showSecond(w http.ResponseWriter, r *http.Request, env tenants
 		return err
 	}
 	kind := r.URL.Query().Get("kind")
-	if s.Stage != signin.StageSecond && !(s.Stage == signin.StageEnrol && kind == signin.KindMail) {
+	if !asksSecond(s, kind) {
 		return h.elsewhere(w, r, env, a, in, s)
 	}
 	h.second(w, r, http.StatusOK, env, s, kind, "")
 	return nil
 }
 
+// asksSecond reports whether the page of this second factor is the one to show: a
+// code by mail is for who has no factor.
+func asksSecond(s signin.Step, kind string) bool {
+	return s.Stage == signin.StageSecond || s.Stage == signin.StageEnrol && kind == signin.KindMail
+}
+
 func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env tenants.Environment, s signin.Step, kind, problem string) {
 	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
-	if kind == "" || kind != signin.KindMail && !slices.Contains(s.Kinds, kind) {
+	if !slices.Contains(s.Kinds, kind) {
 		kind = s.Kinds[0]
 	}
 	p.Kind, p.Code = kind, kind != factor.WebAuthn
@@ -279,20 +302,23 @@ func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants
 	if err != nil {
 		return err
 	}
-	kind := r.PostForm.Get("kind")
-	s, err := h.signin.Second(r.Context(), a, in, kind, []byte(r.PostForm.Get("answer")))
-	if err == nil {
-		return h.goOn(w, r, env, s)
-	}
-	problem, ok := again(err)
-	if !ok {
-		return err
+	kind, answer := r.PostForm.Get("kind"), r.PostForm.Get("answer")
+	problem := nothing(kind)
+	if answer != "" {
+		s, err := h.signin.Second(r.Context(), a, in, kind, []byte(answer))
+		if err == nil {
+			return h.goOn(w, r, env, s)
+		}
+		var ok bool
+		if problem, ok = again(err); !ok {
+			return err
+		}
 	}
 	stands, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
 		return err
 	}
-	if stands.Stage != signin.StageSecond && kind != signin.KindMail {
+	if !asksSecond(stands, kind) {
 		return h.elsewhere(w, r, env, a, in, stands)
 	}
 	if kind == factor.WebAuthn {
@@ -300,6 +326,15 @@ func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants
 	}
 	h.second(w, r, http.StatusUnprocessableEntity, env, stands, kind, problem)
 	return nil
+}
+
+// nothing is what an empty answer is told; it is no try. One of a key comes from
+// a browser without script, which the page tells by itself.
+func nothing(kind string) string {
+	if kind == factor.WebAuthn {
+		return ""
+	}
+	return "Enter the code."
 }
 
 // postKey asks for a key: one that the person has, or a new one.
@@ -377,8 +412,12 @@ func (h *Handler) showEnrol(w http.ResponseWriter, r *http.Request, env tenants.
 	if r.URL.Query().Get("kind") == factor.TOTP {
 		return h.newApp(w, r, http.StatusOK, a, in, "")
 	}
-	h.ui.Render(w, r, http.StatusOK, "enrol", enrolPage{Page: ui.Page{Title: "Set up a second step"}, Flow: s.FlowID}, ui.CrossOriginForm())
+	h.enrol(w, r, s.FlowID)
 	return nil
+}
+
+func (h *Handler) enrol(w http.ResponseWriter, r *http.Request, flow string) {
+	h.ui.Render(w, r, http.StatusOK, "enrol", enrolPage{Page: ui.Page{Title: "Set up a second step"}, Flow: flow}, ui.CrossOriginForm())
 }
 
 func (h *Handler) newApp(w http.ResponseWriter, r *http.Request, status int, a actor.Actor, in signin.Local, problem string) error {
@@ -386,12 +425,20 @@ func (h *Handler) newApp(w http.ResponseWriter, r *http.Request, status int, a a
 	if err != nil {
 		return err
 	}
-	h.ui.Render(w, r, status, "app", appPage{
-		Page: ui.Page{Title: "Add your authenticator app"}, Flow: in.FlowID, Secret: app.Secret, Error: problem,
-		// Both are of our own making: the template would not take their schemes otherwise.
-		URL: template.URL(app.URL), QR: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(app.PNG)),
-	}, ui.CrossOriginForm())
+	h.app(w, r, status, in.FlowID, app, problem)
 	return nil
+}
+
+func (h *Handler) app(w http.ResponseWriter, r *http.Request, status int, flow string, app factor.NewTOTP, problem string) {
+	p := appPage{
+		Page: ui.Page{Title: "Add your authenticator app"}, Flow: flow, Secret: app.Secret, Error: problem,
+		// Of our own making: the template would not take the scheme otherwise.
+		URL: template.URL(app.URL),
+	}
+	if len(app.PNG) > 0 {
+		p.QR = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(app.PNG))
+	}
+	h.ui.Render(w, r, status, "app", p, ui.CrossOriginForm())
 }
 
 func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
@@ -399,20 +446,27 @@ func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.
 	if err != nil {
 		return err
 	}
-	kind := r.PostForm.Get("kind")
-	codes, err := h.signin.Enrol(r.Context(), a, in, kind, r.PostForm.Get("name"), []byte(r.PostForm.Get("answer")))
-	if err == nil {
-		h.ui.Render(w, r, http.StatusOK, "codes", codesPage{Page: ui.Page{Title: "Keep your recovery codes"}, Flow: in.FlowID, Codes: codes}, ui.CrossOriginForm())
-		return nil
+	kind, answer := r.PostForm.Get("kind"), r.PostForm.Get("answer")
+	problem := nothing(kind)
+	if answer != "" {
+		codes, err := h.signin.Enrol(r.Context(), a, in, kind, r.PostForm.Get("name"), []byte(answer))
+		if err == nil {
+			h.codes(w, r, in.FlowID, codes)
+			return nil
+		}
+		var ok bool
+		if problem, ok = again(err); !ok {
+			return err
+		}
 	}
-	problem, ok := again(err)
-	switch {
-	case !ok:
-		return err
-	case kind == factor.WebAuthn:
+	if kind == factor.WebAuthn {
 		return h.newKey(w, r, a, in, problem)
 	}
 	return h.newApp(w, r, http.StatusUnprocessableEntity, a, in, problem)
+}
+
+func (h *Handler) codes(w http.ResponseWriter, r *http.Request, flow string, codes []string) {
+	h.ui.Render(w, r, http.StatusOK, "codes", codesPage{Page: ui.Page{Title: "Keep your recovery codes"}, Flow: flow, Codes: codes}, ui.CrossOriginForm())
 }
 
 func (h *Handler) showForgot(w http.ResponseWriter, r *http.Request, _ tenants.Environment, _ actor.Actor) error {
@@ -454,19 +508,25 @@ func (h *Handler) postForgot(w http.ResponseWriter, r *http.Request, env tenants
 }
 
 func (h *Handler) showReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, _ actor.Actor) error {
-	return h.reset(w, r, env, http.StatusOK, "")
+	return h.askReset(w, r, env, http.StatusOK, "")
 }
 
-func (h *Handler) reset(w http.ResponseWriter, r *http.Request, env tenants.Environment, status int, problem string) error {
+func (h *Handler) askReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, status int, problem string) error {
 	token := chi.URLParam(r, "token")
 	email, rules, err := h.signin.ResetShown(r.Context(), env, token)
 	if err != nil {
 		return err
 	}
-	h.ui.Render(w, r, status, "reset", resetPage{
-		Page: ui.Page{Title: "Choose a new password"}, Action: "/login/reset/" + url.PathEscape(token), Email: email, MinLength: rules.MinLength, Error: problem,
-	})
+	h.reset(w, r, status, resetPage{Action: "/login/reset/" + url.PathEscape(token), Email: email, MinLength: rules.MinLength, Error: problem})
 	return nil
+}
+
+func (h *Handler) reset(w http.ResponseWriter, r *http.Request, status int, p resetPage) {
+	p.Title = "Choose a new password"
+	if p.Done {
+		p.Title = "Your password is set"
+	}
+	h.ui.Render(w, r, status, "reset", p, ui.NoReferrer())
 }
 
 func (h *Handler) postReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
@@ -475,11 +535,11 @@ func (h *Handler) postReset(w http.ResponseWriter, r *http.Request, env tenants.
 	}
 	err := h.signin.Reset(r.Context(), a, env, chi.URLParam(r, "token"), r.PostForm.Get("password"))
 	if problem, ok := again(err); ok && !errors.Is(err, factor.ErrReset) {
-		return h.reset(w, r, env, http.StatusUnprocessableEntity, problem)
+		return h.askReset(w, r, env, http.StatusUnprocessableEntity, problem)
 	}
 	if err != nil {
 		return err
 	}
-	h.ui.Render(w, r, http.StatusOK, "reset", resetPage{Page: ui.Page{Title: "Your password is set"}, Done: true})
+	h.reset(w, r, http.StatusOK, resetPage{Done: true})
 	return nil
 }

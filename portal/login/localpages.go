@@ -77,6 +77,12 @@ type codesPage struct {
 	Codes []string
 }
 
+// almostPage goes on when nothing more is asked.
+type almostPage struct {
+	ui.Page
+	Flow string
+}
+
 // forgotPage asks for the address to mail a link to.
 type forgotPage struct {
 	ui.Page

@@ -143,6 +143,16 @@ func (s *Service) HeldStmts(t Try) []db.Stmt {
 	return stmts
 }
 
+// unjudged takes back a try alone; what failed before it stays counted.
+func (s *Service) unjudged(ctx context.Context, t Try) error {
+	now := db.At(s.clock.Now())
+	stmts := []db.Stmt{{SQL: sqlTakeBack, Args: []any{t.environment, t.account.key, now}}}
+	if t.address != "" {
+		stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, t.address, now}})
+	}
+	return s.db.Tx(ctx, func(q db.Queryer) error { return q.Batch(ctx, stmts) })
+}
+
 // ForgiveStmts lift what stands against an account.
 func (s *Service) ForgiveStmts(environment string, accounts ...Account) []db.Stmt {
 	var stmts []db.Stmt

@@ -17,8 +17,8 @@
 //
 // # Cost
 //
-// Hashing a password takes 19 MiB and some 25 ms on purpose. As many hashes run at
-// once as there are processors, and a bounded number wait for them; more are
-// turned away, so that a flood of wrong passwords cannot take the processor or the
-// memory from single sign-on and provisioning.
+// Hashing a password takes 19 MiB and some 25 ms on purpose. Half as many hashes
+// run at once as there are processors, and a bounded number wait for them; more
+// are turned away before they cost anything, so that a flood of wrong passwords
+// cannot take processors, memory or database from single sign-on and provisioning.
 package factor

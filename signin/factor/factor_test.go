@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -334,7 +335,12 @@ func TestCheckPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		check := func(email, hash, password string) string {
-			try, fresh, err := w.CheckPassword(w.ctx(), w.env.ID, email, hash, password, here, Lock{})
+			at, err := w.Hasher.Enter()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer at.Leave()
+			try, fresh, err := w.CheckPassword(w.ctx(), at, w.env.ID, email, hash, password, here, Lock{})
 			if fresh != "" {
 				t.Error("hashed anew")
 			}
@@ -359,6 +365,113 @@ func TestCheckPassword(t *testing.T) {
 	})
 }
 
+// Who gives up while he waits for his turn has tried nothing; what failed before
+// still counts.
+func TestCheckPasswordGivenUp(t *testing.T) {
+	each(t, func(w world) {
+		hash, err := w.Hasher.Hash(w.ctx(), "correct horse battery")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(ctx context.Context, hash string) error {
+			at, err := w.Hasher.Enter()
+			if err != nil {
+				return err
+			}
+			defer at.Leave()
+			_, _, err = w.CheckPassword(ctx, at, w.env.ID, "ada@acme.example", hash, "wrong", here, Lock{MaxAttempts: 3})
+			return err
+		}
+		if err := check(w.ctx(), hash); !errors.Is(err, ErrPassword) {
+			t.Fatal(err)
+		}
+		for range cap(w.Hasher.running) {
+			w.Hasher.running <- struct{}{}
+		}
+		// Known and unknown people alike wait for their turn.
+		for n := range 10 {
+			ctx, giveUp := context.WithCancel(w.ctx())
+			done := make(chan error, 1)
+			go func() { done <- check(ctx, []string{hash, ""}[n%2]) }()
+			for len(w.Hasher.waiting) == 0 {
+				runtime.Gosched()
+			}
+			for w.failures("ada@acme.example") < 2 {
+				runtime.Gosched()
+			}
+			giveUp()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		for range cap(w.Hasher.running) {
+			<-w.Hasher.running
+		}
+		for n, want := range []string{"SIGNIN_WRONG_PASSWORD", "SIGNIN_WRONG_PASSWORD", "SIGNIN_TOO_MANY_ATTEMPTS"} {
+			if got := fault.CodeOf(check(w.ctx(), hash)); got != want {
+				t.Errorf("wrong password %d: %s, want %s", n+2, got, want)
+			}
+		}
+	})
+}
+
+// What has run out goes, and nothing else.
+func TestPurge(t *testing.T) {
+	each(t, func(w world) {
+		rows := func() (list [4]int) {
+			w.tx(func(q db.Queryer) error {
+				for n, table := range []string{"attempts", "challenges", "password_resets", "remembered_devices"} {
+					if err := q.QueryRow(w.ctx(), `SELECT COUNT(*) FROM `+table).Scan(&list[n]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			return list
+		}
+		purge := func() {
+			t.Helper()
+			if err := w.Purge(w.ctx()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Count(w.ctx(), w.env.ID, Typed("ada@acme.example"), here, Lock{}); err != nil {
+			t.Fatal(err)
+		}
+		w.tx(func(q db.Queryer) error {
+			if _, err := w.BeginMail(w.ctx(), q, w.env.ID, "flw_1", w.ada.UserID); err != nil {
+				return err
+			}
+			if _, err := w.NewReset(w.ctx(), q, w.env.ID, w.ada.UserID); err != nil {
+				return err
+			}
+			_, err := w.Remember(w.ctx(), q, w.env.ID, w.ada.UserID, 14*24*time.Hour)
+			return err
+		})
+		for _, c := range []struct {
+			after time.Duration
+			want  [4]int
+		}{{0, [4]int{2, 1, 1, 1}}, {time.Hour, [4]int{2, 0, 1, 1}}, {25 * time.Hour, [4]int{0, 0, 0, 1}}, {15 * 24 * time.Hour, [4]int{}}} {
+			w.fake.Advance(c.after)
+			if purge(); rows() != c.want {
+				t.Errorf("after %s: %v, want %v", c.after, rows(), c.want)
+			}
+		}
+	})
+}
+
+// failures are the tries that are counted for an address.
+func (w world) failures(email string) (n int) {
+	w.tx(func(q db.Queryer) error {
+		err := q.QueryRow(w.ctx(), `SELECT failures FROM attempts WHERE environment_id = $1 AND key = $2`, w.env.ID, Typed(email).key).Scan(&n)
+		if errors.Is(err, db.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return n
+}
+
 // Product 42: former passwords do not come again, as far back as the policy says.
 func TestPasswordHistory(t *testing.T) {
 	each(t, func(w world) {
@@ -374,8 +487,13 @@ func TestPasswordHistory(t *testing.T) {
 			return ""
 		}
 		for _, c := range [][2]string{
-			{"the first password", ""}, {"the second password", ""}, {"the third password", ""}, {"the third password", "password_used_before"},
-			{"the first password", "password_used_before"}, {"the fourth password", ""}, {"the first password", ""},
+			{"the first password", ""},
+			{"the second password", ""},
+			{"the third password", ""},
+			{"the third password", "password_used_before"},
+			{"the first password", "password_used_before"},
+			{"the fourth password", ""},
+			{"the first password", ""},
 		} {
 			if got := set(c[0]); got != c[1] {
 				t.Errorf("%s: %q, want %q", c[0], got, c[1])

@@ -31,7 +31,7 @@ var currentCost = cost{memory: 19 << 10, time: 2, lanes: 1}
 const (
 	saltLen = 16
 	hashLen = 32
-	// maxWaiting is how many hashes may wait, per processor; some 1.5 s of work.
+	// maxWaiting is how many hashes may wait, per one that runs; some 1.5 s of work.
 	maxWaiting = 60
 )
 
@@ -46,9 +46,10 @@ type Hasher struct {
 	dummy   string // a hash of nobody's, against which unknown people are checked
 }
 
-// NewHasher makes a hasher that uses every processor.
+// NewHasher makes a hasher that uses half of the processors: the other half is for
+// who needs no hash, however many passwords come.
 func NewHasher() *Hasher {
-	n := max(runtime.GOMAXPROCS(0), 1)
+	n := max(runtime.GOMAXPROCS(0)/2, 1)
 	h := &Hasher{running: make(chan struct{}, n), waiting: make(chan struct{}, n*maxWaiting)}
 	h.dummy = encode(currentCost, salt(), make([]byte, hashLen))
 	return h
@@ -60,26 +61,67 @@ func salt() []byte {
 	return b
 }
 
+// Place is a place among those who hash, or wait to.
+type Place struct{ h *Hasher }
+
+// Enter takes a place, to be left again. Who has other work to do for a password
+// enters first, so that being turned away costs nothing.
+//
+// Fault: SIGNIN_BUSY.
+func (h *Hasher) Enter() (Place, error) {
+	select {
+	case h.waiting <- struct{}{}:
+		return Place{h}, nil
+	default:
+		return Place{}, ErrBusy
+	}
+}
+
+// Leave gives the place to somebody else.
+func (p Place) Leave() { <-p.h.waiting }
+
 // Hash gives the stored form of a password, in the PHC string format.
+//
+// Fault: SIGNIN_BUSY.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	p, err := h.Enter()
+	if err != nil {
+		return "", err
+	}
+	defer p.Leave()
+	return p.hash(ctx, password)
+}
+
+func (p Place) hash(ctx context.Context, password string) (string, error) {
 	s := salt()
-	sum, err := h.sum(ctx, currentCost, s, password)
+	sum, err := p.h.sum(ctx, currentCost, s, password)
 	return encode(currentCost, s, sum), err
 }
 
 // Verify reports whether the password belongs to the hash, and whether it should
 // be hashed anew because the cost has changed. An empty hash belongs to nobody,
 // and takes as long.
+//
+// Fault: SIGNIN_BUSY.
 func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, stale bool, err error) {
+	p, err := h.Enter()
+	if err != nil {
+		return false, false, err
+	}
+	defer p.Leave()
+	return p.verify(ctx, hash, password)
+}
+
+func (p Place) verify(ctx context.Context, hash, password string) (ok, stale bool, err error) {
 	known := hash != ""
 	if !known {
-		hash = h.dummy
+		hash = p.h.dummy
 	}
 	c, s, want, ok := decode(hash)
 	if !ok {
 		return false, false, fmt.Errorf("factor: a stored password hash cannot be read")
 	}
-	got, err := h.sum(ctx, c, s, password)
+	got, err := p.h.sum(ctx, c, s, password)
 	if err != nil {
 		return false, false, err
 	}
@@ -89,12 +131,6 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, stale b
 
 // sum waits for its turn and hashes.
 func (h *Hasher) sum(ctx context.Context, c cost, salt []byte, password string) ([]byte, error) {
-	select {
-	case h.waiting <- struct{}{}:
-	default:
-		return nil, ErrBusy
-	}
-	defer func() { <-h.waiting }()
 	select {
 	case h.running <- struct{}{}:
 	case <-ctx.Done():

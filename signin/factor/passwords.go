@@ -59,27 +59,28 @@ func LockOf(r policy.LockoutRules) Lock {
 // CheckPassword judges an address and a password. hash and user are what the
 // directory has under the address; empty when nobody there may sign in by
 // password, which takes as long and is counted alike. No transaction is open
-// while the password is hashed. fresh is a new hash to be stored, when the cost
-// has changed.
+// while the password is hashed, at the caller's place. fresh is a new hash to be
+// stored, when the cost has changed.
 //
-// Faults: SIGNIN_WRONG_PASSWORD, SIGNIN_TOO_MANY_ATTEMPTS, SIGNIN_BUSY. The Try
-// tells whether this failure locked the account.
-func (s *Service) CheckPassword(ctx context.Context, environment, email, hash, password string, ip netip.Addr, lock Lock) (t Try, fresh string, err error) {
+// Faults: SIGNIN_WRONG_PASSWORD, SIGNIN_TOO_MANY_ATTEMPTS. The Try tells whether
+// this failure locked the account.
+func (s *Service) CheckPassword(ctx context.Context, at Place, environment, email, hash, password string, ip netip.Addr, lock Lock) (t Try, fresh string, err error) {
 	if t, err = s.Count(ctx, environment, Typed(email), ip, lock); err != nil {
 		return t, "", err
 	}
 	if len(password) > 4*MaxPassword {
 		return t, "", ErrPassword
 	}
-	ok, stale, err := s.Hasher.Verify(ctx, hash, password)
+	ok, stale, err := at.verify(ctx, hash, password)
 	switch {
 	case err != nil:
-		return t, "", err
+		// Who gave up while he waited has tried nothing.
+		return t, "", errors.Join(err, s.unjudged(context.WithoutCancel(ctx), t))
 	case !ok:
 		return t, "", ErrPassword
 	}
 	if stale {
-		fresh, err = s.Hasher.Hash(ctx, password)
+		fresh, err = at.hash(ctx, password)
 	}
 	return t, fresh, err
 }

@@ -43,6 +43,7 @@ var (
 	ErrNotFound  = fault.New(fault.NotFound, "factor_not_found", "There is no such factor.")
 	ErrTooMany   = fault.New(fault.Conflict, "too_many_factors", "Remove a factor first: twenty are enough.")
 	ErrWrongKey  = fault.New(fault.Invalid, "SIGNIN_WRONG_KEY", "The security key's answer was not accepted. Try again.")
+	ErrNoKeys    = fault.New(fault.Invalid, "SIGNIN_KEYS_UNAVAILABLE", "Security keys and passkeys cannot be used at this address. Choose another way.")
 	ErrKeyExists = fault.New(fault.Conflict, "factor_exists", "This security key is registered already.")
 )
 

@@ -72,8 +72,10 @@ func (s *Service) Purge(ctx context.Context) error {
 	at := db.At(now)
 	return s.db.Tx(ctx, func(q db.Queryer) error {
 		return q.Batch(ctx, []db.Stmt{
-			{SQL: sqlPurgeAttempts, Args: []any{db.At(now.Add(-forget)), at}}, {SQL: sqlPurgeChallenges, Args: []any{at}},
-			{SQL: sqlPurgeResets, Args: []any{db.At(now.Add(-forget))}}, {SQL: sqlPurgeDevices, Args: []any{at}},
+			{SQL: sqlPurgeAttempts, Args: []any{db.At(now.Add(-forget)), at}},
+			{SQL: sqlPurgeChallenges, Args: []any{at}},
+			{SQL: sqlPurgeResets, Args: []any{db.At(now.Add(-forget))}},
+			{SQL: sqlPurgeDevices, Args: []any{at}},
 		})
 	})
 }

@@ -30,7 +30,7 @@ var totpOptions = totp.ValidateOpts{Period: totpPeriod, Digits: otp.DigitsSix, A
 type NewTOTP struct {
 	Secret string // base32, in groups of four
 	URL    string // otpauth://, as QR codes carry it
-	PNG    []byte // the QR code
+	PNG    []byte // the QR code; empty when the names are too long for one
 }
 
 // BeginTOTP makes a secret, which serves once a code of it was given.
@@ -57,6 +57,9 @@ func (s *Service) PendingTOTP(ctx context.Context, q db.Queryer, p Person, holde
 
 func shownTOTP(p Person, raw []byte) (NewTOTP, error) {
 	issuer := strings.ReplaceAll(p.Environment.Name, ":", " ")
+	if issuer == "" {
+		issuer, _, _ = host(p.Environment) // an environment's address can be read, or nobody came here
+	}
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: issuer, AccountName: p.Name, Secret: raw, Period: totpPeriod, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 	if err != nil {
 		return NewTOTP{}, err
@@ -66,13 +69,11 @@ func shownTOTP(p Person, raw []byte) (NewTOTP, error) {
 	for len(text) > 4 {
 		groups, text = append(groups, text[:4]), text[4:]
 	}
-	img, err := key.Image(qrSize, qrSize)
-	if err != nil {
-		return NewTOTP{}, err
-	}
 	var code bytes.Buffer
-	if err := png.Encode(&code, img); err != nil {
-		return NewTOTP{}, err
+	if img, err := key.Image(qrSize, qrSize); err == nil { // else the names are too long for one
+		if err := png.Encode(&code, img); err != nil {
+			return NewTOTP{}, err
+		}
 	}
 	return NewTOTP{PNG: code.Bytes(), Secret: strings.Join(append(groups, text), " "), URL: key.URL()}, nil
 }

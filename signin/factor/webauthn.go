@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"net/netip"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -31,11 +32,15 @@ func (p holderOf) WebAuthnName() string                       { return p.Name }
 func (p holderOf) WebAuthnDisplayName() string                { return p.Name }
 func (p holderOf) WebAuthnCredentials() []webauthn.Credential { return p.credentials }
 
-// party is the relying party of an environment: keys are bound to its host.
+// party is the relying party of an environment: keys are bound to its host, which
+// must be a name (WebAuthn Level 3 §5.1.3).
 func party(e tenants.Environment) (*webauthn.WebAuthn, error) {
 	rpID, origin, err := host(e)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := netip.ParseAddr(rpID); err == nil {
+		return nil, ErrNoKeys
 	}
 	name := e.Name
 	if name == "" {

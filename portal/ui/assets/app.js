@@ -41,7 +41,10 @@ addEventListener("submit", (event) => {
   setTimeout(() => { delete form.dataset.sent; }, 5000);
 });
 addEventListener("pageshow", () => {
-  for (const form of document.forms) delete form.dataset.sent;
+  for (const form of document.forms) {
+    delete form.dataset.sent;
+    if (form.dataset.webauthn) form.elements.answer.value = ""; // each answer serves once
+  }
 });
 
 // Security keys and passkeys: the form carries the question, its button asks the
@@ -54,6 +57,8 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
     if (answer.value) return; // the second time, with the answer
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (form.dataset.asking) return; // the browser asks one question at a time
+    form.dataset.asking = "1";
     problem.hidden = true;
     try {
       const options = JSON.parse(form.dataset.options).publicKey;
@@ -79,6 +84,8 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
         : error.name === "NotAllowedError" ? "Nothing was chosen, or it took too long. Try again."
         : "This browser cannot use a security key here. Choose another way.";
       problem.hidden = false;
+    } finally {
+      delete form.dataset.asking;
     }
   });
 }
