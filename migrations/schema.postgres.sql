@@ -695,7 +695,6 @@ CREATE TABLE outbox (
   CONSTRAINT outbox_pkey PRIMARY KEY (tenant_id, event_id),
   CONSTRAINT outbox_tenant_id_event_id_fkey FOREIGN KEY (tenant_id, event_id) REFERENCES audit_events(tenant_id, id)
 );
-CREATE INDEX outbox_created ON outbox USING btree (created_at);
 
 CREATE TABLE permission_categories (
   environment_id text COLLATE "C" NOT NULL,

@@ -694,8 +694,6 @@ CREATE TABLE outbox (
   FOREIGN KEY (tenant_id, event_id) REFERENCES audit_events (tenant_id, id)
 );
 
-CREATE INDEX outbox_created ON outbox (created_at);
-
 CREATE TABLE permission_categories (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   id             TEXT NOT NULL,
