@@ -5,15 +5,16 @@
 // impossible to forget a step: the host gives the environment, the one credential
 // gives the actor (401), {t} is resolved inside the actor's environment (404 for
 // what is not there and for what is somebody else's), the route's permission is
-// authorized and a denial recorded (403), and only then the body is read and
-// validated (422). Writes run in one transaction.
+// authorized and a denial recorded (403; the same one once a minute), and only then
+// the body is read and validated (422). Writes run in one transaction.
 //
 //	credentials  Authorization: Bearer, or X-API-KEY: a management key, a tenant's or
 //	             personal API token; Bearer alone: a user's access token
 //	errors       application/problem+json (RFC 9457) with a stable code
 //	lists        {"data":[…],"next_cursor":null}; ?limit= and ?cursor=; Link rel=next
-//	once         Idempotency-Key on every POST: commit stores the answer, encrypted,
-//	             in the transaction of the change (table idempotency_keys)
+//	once         Idempotency-Key on every POST that does more than ask: commit stores
+//	             the answer, encrypted, in the transaction of the change (table
+//	             idempotency_keys)
 //	versions     ETag of bodies that are tagged; If-Match by scope.match
 //	rate         RateLimit, RateLimit-Policy, Retry-After: a bucket per credential;
 //	             wrong credentials are limited by address

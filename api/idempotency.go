@@ -106,7 +106,8 @@ func (h *Handler) claim(ctx context.Context, s scope, rt route, r *http.Request)
 	hash := sha256.New()
 	_, _ = io.WriteString(hash, r.Method+"\n"+r.URL.RequestURI()+"\n") // a hash takes everything
 	_, _ = hash.Write(body)
-	fingerprint := hex.EncodeToString(hash.Sum(nil))
+	// Under the master key: a body may hold a secret that somebody could guess.
+	fingerprint := h.Vault.MAC("idempotency", hex.EncodeToString(hash.Sum(nil)))
 
 	c := &claim{environment: s.environment.ID, subject: subjectOf(s.actor), key: key, id: id.New("clm"), status: rt.status}
 	for range 3 { // another request may let go of the key, or take it, in between

@@ -1,11 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 )
 
@@ -201,7 +205,7 @@ func (h *Handler) createInvitations(ctx context.Context, s scope, q db.Queryer, 
 	}
 	rows, err := h.Onboarding.Invite(ctx, s.actor, q, s.environment, s.tenant, n)
 	if err != nil {
-		return out, err
+		return out, inviteeField(err, len(in.Body.Emails), "people[%d].")
 	}
 	out.Data = make([]InvitationRowBody, 0, len(rows))
 	for _, r := range rows {
@@ -215,4 +219,19 @@ func (h *Handler) createInvitations(ctx context.Context, s scope, q db.Queryer, 
 		out.Data = append(out.Data, row)
 	}
 	return out, nil
+}
+
+// inviteeField names the field of this route in a fault about a row of a batch: rows
+// from the given one on stand in a list of people, each below the prefix.
+func inviteeField(err error, people int, prefix string) error {
+	f, ok := fault.From(err)
+	if !ok {
+		return err
+	}
+	row, field, _ := strings.Cut(strings.TrimPrefix(f.Field, "emails["), "]")
+	i, notRow := strconv.Atoi(row)
+	if notRow != nil || i < people || !strings.HasPrefix(f.Field, "emails[") {
+		return err
+	}
+	return f.In(strings.ReplaceAll(prefix, "%d", strconv.Itoa(i-people)) + cmp.Or(strings.TrimPrefix(field, "."), "email"))
 }

@@ -45,7 +45,25 @@ func TestInvitationRoutes(t *testing.T) {
 		if n := len(data(f.do(200, "GET", at, nil))); n != 0 {
 			t.Fatalf("%d invitations of refused batches", n)
 		}
+		// A fault names its row, and the field in it.
+		for at, in := range map[string]object{
+			"people[1].first_name": {"emails": []string{"a@x.example"}, "people": []object{{"email": "b@x.example"}, {"email": "c@x.example", "first_name": "a\u0007"}}},
+			"people[0].email":      {"emails": []string{"a@x.example"}, "people": []object{{"email": "spy@rival.example"}}},
+			"emails[1]":            {"emails": []string{"a@x.example", "nobody"}},
+		} {
+			problem := f.do(422, "POST", "/tenants/acme/invitations", in)
+			if got := text(problem["errors"].([]any)[0].(object), "location"); got != "body."+at {
+				t.Errorf("field %q, want %q", got, at)
+			}
+		}
 		f.do(201, "POST", "/tenants/acme/users", object{"email": "here@x.example"})
+		there := text(f.do(201, "POST", "/tenants/acme/users", object{"email": "there@x.example"}), "id")
+		f.refused(409, "user_exists", "PATCH", "/tenants/acme/users/"+there, object{"email": "Here@x.example"})
+		for _, row := range data(f.do(201, "POST", at, object{"emails": []string{"here@x.example", "there@x.example"}})) {
+			if row["invitation"] != nil || text(row["error"].(object), "code") != "user_exists" {
+				t.Errorf("every row refused: %v", row)
+			}
+		}
 		out := data(f.do(201, "POST", at, object{
 			"people": []object{{"email": "a@x.example", "first_name": "Ada", "last_name": "Byron"}, {"email": "here@x.example"}}, "access_period_seconds": 86400,
 		}))

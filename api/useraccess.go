@@ -31,14 +31,6 @@ func metadataText(object map[string]any) (string, error) {
 	return string(text), nil
 }
 
-// inField gives a fault the name of the field of this route.
-func inField(err error, from, to string) error {
-	if f, ok := fault.From(err); ok && f.Field == from {
-		return f.In(to)
-	}
-	return err
-}
-
 // yesNo reads a filter that may be left out.
 func yesNo(text string) *bool {
 	if text == "" {

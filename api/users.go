@@ -317,7 +317,7 @@ func (h *Handler) inviteUser(ctx context.Context, s scope, q db.Queryer, in *cre
 		RoleIDs: b.RoleIDs, Access: time.Duration(b.ExpiresIn) * time.Second,
 	})
 	if err != nil {
-		return out, inField(err, "emails[0]", "email")
+		return out, inviteeField(err, 0, "")
 	}
 	p, err := h.Directory.PersonOf(ctx, q, s.tenant.ID, rows[0].Invitation.UserID)
 	if err != nil {

@@ -93,24 +93,20 @@ func (s *Service) DeleteUser(ctx context.Context, a actor.Actor, q db.Queryer, u
 	if err != nil {
 		return err
 	}
-	list, err := s.Memberships(ctx, q, u.Environment, u.ID)
-	if err != nil {
-		return err
-	}
-	for _, m := range list {
-		if m.ManagedBy == SCIM {
-			return errUserManaged
-		}
-	}
-	for _, m := range list {
-		if err := s.RemoveUser(ctx, a, q, m.Tenant, u.ID); err != nil {
+	for removed := false; ; removed = true {
+		list, err := s.Memberships(ctx, q, u.Environment, u.ID)
+		if err != nil || len(list) == 0 && removed {
 			return err
 		}
+		if len(list) == 0 {
+			return s.write(ctx, q, userEvent(a, u, "user.deleted", s.clock.Now()), dropUsers(u.Environment, []string{u.ID}))
+		}
+		for _, m := range list {
+			if err := s.RemoveUser(ctx, a, q, m.Tenant, u.ID); err != nil {
+				return err
+			}
+		}
 	}
-	if len(list) > 0 {
-		return nil
-	}
-	return s.write(ctx, q, userEvent(a, u, "user.deleted", s.clock.Now()), dropUsers(u.Environment, []string{u.ID}))
 }
 
 func (s *Service) lockedUser(ctx context.Context, q db.Queryer, environment, userID string) (User, error) {

@@ -744,8 +744,6 @@ CREATE TABLE outbox (
   FOREIGN KEY (tenant_id, event_id) REFERENCES audit_events (tenant_id, id)
 );
 
-CREATE INDEX outbox_created ON outbox (created_at);
-
 CREATE TABLE password_history (
   environment_id TEXT NOT NULL,
   user_id        TEXT NOT NULL,

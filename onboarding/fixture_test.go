@@ -21,7 +21,8 @@ import (
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
-// world is two tenants with an SSO connection each; acme's domain is not verified.
+// world is two tenants with an SSO connection each. acme holds x.example, whose people
+// follow its links, and not acme.example.
 type world struct {
 	*rig.Rig
 	t              *testing.T
@@ -38,7 +39,7 @@ func each(t *testing.T, f func(w *world)) {
 	t.Helper()
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		w := &world{Rig: rig.New(t, d), t: t}
-		w.acme, w.globex = w.tenant("acme"), w.tenant("globex", "globex.example")
+		w.acme, w.globex = w.tenant("acme", "x.example"), w.tenant("globex", "globex.example")
 		w.sso, w.globexSSO = w.Bare(w.acme.ID), w.Bare(w.globex.ID)
 		w.boss = w.member("boss@acme.example", w.preset("admin"))
 		w.weak = w.role("helpdesk", 5, onboarding.PermissionInvite, onboarding.PermissionLink, "fe.secure.delete.usersRoles")

@@ -100,6 +100,7 @@ func TestRolesOfLinks(t *testing.T) {
 // kills the old, revocation and time kill both.
 func TestLifeOfALink(t *testing.T) {
 	each(t, func(w *world) {
+		w.Domain(w.acme.ID, "acme.example")
 		boss := w.as(w.boss)
 		l, first := w.link(boss, onboarding.NewLink{Lifetime: time.Hour, MaxUses: 2})
 		come := func(token, email string) string { _, code := w.accept(token, w.identity(w.sso, email)); return code }
@@ -141,6 +142,7 @@ func TestLifeOfALink(t *testing.T) {
 // somebody lets him in (product 2.4: pending approval).
 func TestApproval(t *testing.T) {
 	each(t, func(w *world) {
+		w.Domain(w.acme.ID, "acme.example")
 		_, token := w.link(w.as(w.boss), onboarding.NewLink{Approval: true})
 		out, code := w.accept(token, w.identity(w.sso, ada))
 		w.wants("came", code, "")

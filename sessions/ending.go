@@ -142,7 +142,7 @@ func seenFrom(a actor.Actor, p part) actor.Actor {
 	if a.Tenant == "" || a.Tenant == p.tenant {
 		return a
 	}
-	a.Name, a.Email, a.Connection, a.Tenant = "", "", "", p.tenant
+	a.Name, a.Email, a.Connection, a.Tenant, a.Home = "", "", "", p.tenant, ""
 	if a.Kind != actor.User || a.Subject != p.user {
 		a.Subject, a.Session = "", ""
 	}

@@ -229,6 +229,24 @@ func TestKnownLinkOutlivesTheDomain(t *testing.T) {
 	})
 }
 
+// A known member's e-mail does not follow his provider to that of somebody else of
+// the tenant: a first login with it would find two people.
+func TestEmailDoesNotFollowToAnothers(t *testing.T) {
+	each(t, func(t *testing.T, r *rig.Rig) {
+		tenant := r.Tenant("acme", "acme.example")
+		c := r.Bare(tenant)
+		i := person(r, c, "ada", "ada@acme.example")
+		ada := in(t, arrive(t, r, i))
+		in(t, arrive(t, r, person(r, c, "bob", "bob@acme.example")))
+		i.Email, i.FirstName = "Bob@acme.example", "Ada"
+		in(t, arrive(t, r, i))
+		p, err := r.Signin.Check(t.Context(), r.DB, r.Env.ID, tenant, ada.UserID, c.ID)
+		if err != nil || p.Email != "ada@acme.example" || p.FirstName != "Ada" {
+			t.Errorf("%+v, %v", p, err)
+		}
+	})
+}
+
 // Identity rules 1 and 4: a known member's e-mail follows his provider inside the
 // tenant's domains.
 func TestEmailFollowsInsideTheDomain(t *testing.T) {

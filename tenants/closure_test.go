@@ -1,9 +1,11 @@
 package tenants
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -175,6 +177,66 @@ func TestMoveTenant(t *testing.T) {
 		}
 		if n, err := f.s.Children(ctx, d, f.env.ID, a.ID); err != nil || n != 2 {
 			t.Errorf("%d children, %v", n, err)
+		}
+	})
+}
+
+// Moves that cross, and creations and deletions between them, leave no circle and
+// lose nobody.
+func TestCrossingMoves(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		ctx := t.Context()
+		on := true
+		ids := make([]string, 4)
+		for i := range ids {
+			ids[i] = f.tenant(NewTenant{Name: "x", SubaccountsEnabled: &on}).ID
+		}
+		var work sync.WaitGroup
+		for i := range ids {
+			work.Go(func() {
+				for n := range 6 {
+					err := d.Tx(ctx, func(q db.Queryer) error {
+						_, err := f.s.MoveTenant(ctx, f.admin, q, ids[i], ids[(i+1+n%3)%len(ids)])
+						return err
+					})
+					if err != nil && !errors.Is(err, errCycle) {
+						t.Error(err)
+					}
+					var child Tenant
+					err = d.Tx(ctx, func(q db.Queryer) (err error) {
+						child, err = f.s.CreateTenant(ctx, f.admin, q, NewTenant{Name: "x", ParentID: ids[(i+n)%len(ids)]})
+						return err
+					})
+					if err == nil {
+						err = d.Tx(ctx, func(q db.Queryer) error { return f.s.DeleteTenant(ctx, f.admin, q, child.ID) })
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		work.Wait()
+		// As many ancestors as the way up has steps: nobody stands in a circle.
+		for _, id := range ids {
+			steps, up := int64(1), id
+			for steps <= int64(len(ids)) {
+				at, err := f.s.Get(ctx, d, f.env.ID, up)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if up = at.ParentID; up == "" {
+					break
+				}
+				steps++
+			}
+			if n := f.count(`SELECT COUNT(*) FROM tenant_closure WHERE descendant_id = $1`, id); n != steps || steps > int64(len(ids)) {
+				t.Errorf("%d above, %d steps up", n, steps)
+			}
+		}
+		if n := f.count(`SELECT COUNT(*) FROM tenants`); n != int64(len(ids)) {
+			t.Errorf("%d tenants", n)
 		}
 	})
 }

@@ -94,7 +94,12 @@ func (s *Service) forget(connectionID string) {
 	s.mu.Unlock()
 }
 
+// record tells of a change in the log of a tenant. Who reached it from above is
+// shown as of there, whether he entered the tenant or named it in his own.
 func (s *Service) record(ctx context.Context, a actor.Actor, q db.Queryer, tenant, action string, t audit.Target, changes map[string]audit.Change) error {
+	if a.Home == "" && a.Tenant != "" && tenant != "" && a.Tenant != tenant {
+		a.Tenant, a.Home = tenant, a.Tenant
+	}
 	return audit.Record(ctx, q, audit.Event{
 		Environment: a.Environment, Tenant: tenant, Action: action, Actor: a,
 		Targets: []audit.Target{t}, Changes: changes, At: s.clock.Now(),

@@ -36,7 +36,7 @@ func TestDispatchIsFair(t *testing.T) {
 			f.endpoint(crowd.ID, r.URL, "user.created", AuditEvent)
 		}
 		e, _ := f.endpoint(quiet.ID, r.URL, "user.created")
-		const events = 5 * dispatchBatch
+		const events = 2 * dispatchBatch
 		f.happensTo(crowd.ID, events)
 		f.happens(quiet.ID, "user.created")
 		before := f.count(`SELECT COUNT(*) FROM webhook_deliveries`)

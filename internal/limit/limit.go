@@ -99,7 +99,8 @@ func (l *Limiter) drop(now time.Time) {
 			delete(l.buckets, k)
 		}
 	}
-	if len(l.buckets) >= maxKeys {
+	// Were only a few dropped, the next keys would each walk through all again.
+	if len(l.buckets) >= maxKeys/4*3 {
 		clear(l.buckets)
 	}
 }

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -29,4 +30,28 @@ func TestLeft(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	want("a", 4, 0)
+}
+
+// However the keys come, making room is rare: it is a walk through all of them.
+func TestRoomForKeys(t *testing.T) {
+	l, now := New(1, 1), time.Unix(1_700_000_000, 0)
+	for i := range maxKeys {
+		at := now
+		if i < 10 {
+			at = now.Add(-time.Hour) // full again
+		}
+		_ = l.Take(strconv.Itoa(i), at)
+	}
+	_ = l.Take("next", now)
+	if n := len(l.buckets); n > maxKeys/4*3 {
+		t.Errorf("%d keys are left: the next ones walk through all again", n)
+	}
+	l = New(1, 1)
+	for i := range maxKeys {
+		_ = l.Take(strconv.Itoa(i), now.Add(-time.Duration(i%2)*time.Hour))
+	}
+	_ = l.Take("next", now)
+	if err := l.Take("0", now); err == nil || len(l.buckets) != maxKeys/2+1 {
+		t.Errorf("%d keys; an empty bucket was forgotten: %v", len(l.buckets), err == nil)
+	}
 }
