@@ -25,7 +25,7 @@ type Filter struct {
 // Parts of the list's statement. Each filter has an index that leads to the few
 // whom it chooses.
 const (
-	sqlPeople = sqlPerson + ` AND m.hidden_at IS NULL AND (m.created_at, m.id) > ($2, $3)`
+	sqlPeople = sqlPerson + ` AND m.hidden_at IS NULL`
 
 	wherePeopleEmail = ` AND m.email_key = %s`
 	wherePeopleState = ` AND m.status = %s`
@@ -37,7 +37,13 @@ const (
  OR LOWER(m.last_name) >= %[3]s AND LOWER(m.last_name) < %[4]s)`
 	fullName = `CASE WHEN m.display_name <> '' THEN m.display_name ELSE m.first_name || ' ' || m.last_name END`
 
-	orderPeople = ` ORDER BY m.created_at, m.id LIMIT %s`
+	wherePeopleAfter = ` AND (m.created_at, m.id) > ($2, $3)`
+	orderPeople      = ` ORDER BY m.created_at, m.id LIMIT %s`
+
+	// The same where a filter leads to few: SQLite, which has no statistics before somebody
+	// asks for them, would walk the tenant in the order of the list.
+	whereFewAfter = ` AND (m.created_at + 0, m.id) > ($2, $3)`
+	orderFew      = ` ORDER BY m.created_at + 0, m.id LIMIT %s`
 )
 
 // sqlBegins finds the members of a search, each from an index; one may come twice.
@@ -115,7 +121,12 @@ func (s *Service) People(ctx context.Context, q db.Queryer, tenant string, f Fil
 
 // statement makes the list's statement; found are the members of the search.
 func (f Filter) statement(tenant string, since int64, after string, found []string) (string, []any, error) {
-	text, args := sqlPeople, []any{tenant, since, after}
+	text, args, order := sqlPeople, []any{tenant, since, after}, orderPeople
+	if f.Email != "" || f.Search != "" && len(found) <= maxFound {
+		text, order = text+whereFewAfter, orderFew
+	} else {
+		text += wherePeopleAfter
+	}
 	with := func(part string, values ...any) {
 		names := make([]any, len(values))
 		for i, v := range values {
@@ -145,7 +156,7 @@ func (f Filter) statement(tenant string, since int64, after string, found []stri
 		return "", nil, fault.New(fault.Invalid, "invalid_value", "Choose invited, pending_approval, pending_login or active.").In("status")
 	}
 	text += flag(f.Guests, "m.expires_at") + flag(f.Disabled, "m.disabled_at")
-	with(orderPeople, int64(f.Limit)+1)
+	with(order, int64(f.Limit)+1)
 	return text, args, nil
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	sqlWaits = `SELECT COUNT(*) FROM invitations WHERE tenant_id = $1 AND email_key = $2`
+	sqlWaits = `SELECT COUNT(*) FROM memberships m JOIN invitations i ON i.tenant_id = m.tenant_id AND i.membership_id = m.id
+WHERE m.tenant_id = $1 AND m.email_key = $2`
 
 	sqlInsertInvitation = `INSERT INTO invitations
 (tenant_id, id, environment_id, membership_id, email, email_key, hash, default_roles, inviter_kind, inviter_id, inviter_tenant, inviter_name,
