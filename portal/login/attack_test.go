@@ -28,7 +28,7 @@ func routes(t *testing.T, method string) []string {
 		t.Fatal(err)
 	}
 	r := chi.NewRouter()
-	login.New(nil, nil, nil, nil, nil, pages, nil).Mount(r)
+	login.New(nil, nil, nil, nil, nil, nil, pages, nil).Mount(r)
 	var list []string
 	err = chi.Walk(r, func(m, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if m == method {
