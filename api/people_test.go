@@ -290,8 +290,7 @@ func TestUserFilters(t *testing.T) {
 		}
 		for query, want := range map[string]string{
 			"":      "Ada@x.example em@x.example grace@x.example ada.two@x.example",
-			"q=ADA": "Ada@x.example ada.two@x.example", "q=byr": "Ada@x.example", "q=grace%20ho": "grace@x.example", "q=hop": "grace@x.example",
-			"q=" + url.QueryEscape("émi"): "em@x.example", "q=zola": "", "q=%25": "", "q=_": "",
+			"q=ADA": "Ada@x.example ada.two@x.example", "q=grace@": "grace@x.example", "q=em": "em@x.example", "q=byron": "", "q=%25": "", "q=_": "",
 			"status=invited": "ada.two@x.example", "status=active&disabled=false": "Ada@x.example grace@x.example", "disabled=true": "em@x.example",
 			"guests=true": "grace@x.example", "guests=false&status=active": "Ada@x.example em@x.example", "email=ada%40X.example": "Ada@x.example",
 		} {

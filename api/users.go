@@ -95,7 +95,7 @@ type createUser struct {
 type listUsers struct {
 	TenantList
 	Email    string `query:"email" maxLength:"320" doc:"Only users of this address"`
-	Q        string `query:"q" maxLength:"320" doc:"Only users whose address, name or last name begins with it"`
+	Q        string `query:"q" maxLength:"320" doc:"Only users whose address or user name begins with it"`
 	Status   string `query:"status" enum:"invited,pending_approval,pending_login,active"`
 	Guests   string `query:"guests" enum:"true,false" doc:"Only users with an access period, expired ones included; or only those without"`
 	Disabled string `query:"disabled" enum:"true,false"`

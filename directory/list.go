@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -14,7 +13,7 @@ import (
 // Filter chooses from the list of a tenant's people. What is set must match.
 type Filter struct {
 	Email    string // exact, folded; empty: all
-	Search   string // the beginning of the address, of the name or of the last name; empty: all
+	Search   string // the beginning of the address or of the user name; empty: all
 	Status   Status // empty: any
 	Guests   *bool  // people with an access period, expired ones included; or those without
 	Disabled *bool
@@ -30,12 +29,7 @@ const (
 	wherePeopleEmail = ` AND m.email_key = %s`
 	wherePeopleState = ` AND m.status = %s`
 	wherePeopleFound = ` AND m.id IN (SELECT key FROM json_each(%s))`
-	wherePeopleBegin = ` AND (m.email_key >= %[1]s AND m.email_key < %[2]s
- OR LOWER(` + fullName + `) >= %[1]s AND LOWER(` + fullName + `) < %[2]s
- OR LOWER(` + fullName + `) >= %[3]s AND LOWER(` + fullName + `) < %[4]s
- OR LOWER(m.last_name) >= %[1]s AND LOWER(m.last_name) < %[2]s
- OR LOWER(m.last_name) >= %[3]s AND LOWER(m.last_name) < %[4]s)`
-	fullName = `CASE WHEN m.display_name <> '' THEN m.display_name ELSE m.first_name || ' ' || m.last_name END`
+	wherePeopleBegin = ` AND (m.email_key >= %[1]s AND m.email_key < %[2]s OR m.user_name_key >= %[1]s AND m.user_name_key < %[2]s)`
 
 	wherePeopleAfter = ` AND (m.created_at, m.id) > ($2, $3)`
 	orderPeople      = ` ORDER BY m.created_at, m.id LIMIT %s`
@@ -47,14 +41,10 @@ const (
 )
 
 // sqlBegins finds the members of a search, each from an index; one may come twice.
-// The second pair of names is the search with a capital: LOWER folds ASCII alone,
-// so that "émile" and "Émile" stay apart.
+// Names have none: it would cost each member whom a directory creates.
 const sqlBegins = `SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND m.email_key >= $2 AND m.email_key < $3
-UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND LOWER(` + fullName + `) >= $2 AND LOWER(` + fullName + `) < $3
-UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND LOWER(` + fullName + `) >= $4 AND LOWER(` + fullName + `) < $5
-UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND m.last_name <> '' AND LOWER(m.last_name) >= $2 AND LOWER(m.last_name) < $3
-UNION ALL SELECT m.id FROM memberships m WHERE m.tenant_id = $1 AND m.last_name <> '' AND LOWER(m.last_name) >= $4 AND LOWER(m.last_name) < $5
-LIMIT $6`
+UNION ALL SELECT m.id FROM memberships m
+WHERE m.tenant_id = $1 AND m.user_name_key <> '' AND m.user_name_key >= $2 AND m.user_name_key < $3 LIMIT $4`
 
 // maxFound is how many a search may find before the list is walked in its order
 // instead, where so many fill a page soon.
@@ -81,8 +71,8 @@ func (s *Service) People(ctx context.Context, q db.Queryer, tenant string, f Fil
 		if err := checkText("q", f.Search, maxSearch); err != nil {
 			return nil, "", err
 		}
-		begins := append(append([]any{tenant}, ranges(f.Search)...), int64(maxFound)+1)
-		rows, err := q.Query(ctx, sqlBegins, begins...)
+		key := NameKey(f.Search)
+		rows, err := q.Query(ctx, sqlBegins, tenant, key, beyond(key), int64(maxFound)+1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -143,7 +133,8 @@ func (f Filter) statement(tenant string, since int64, after string, found []stri
 	case len(found) <= maxFound:
 		with(wherePeopleFound, db.Set(found))
 	default:
-		with(wherePeopleBegin, ranges(f.Search)...)
+		key := NameKey(f.Search)
+		with(wherePeopleBegin, key, beyond(key))
 	}
 	switch f.Status {
 	case "":
@@ -168,18 +159,6 @@ func flag(wanted *bool, column string) string {
 		return " AND " + column + " IS NOT NULL"
 	}
 	return " AND " + column + " IS NULL"
-}
-
-// ranges are where the texts lie that begin with a search, and those that begin
-// with it and a capital; the latter is empty where LOWER folds the capital.
-func ranges(search string) []any {
-	key := NameKey(search)
-	r, n := utf8.DecodeRuneInString(key)
-	if r < utf8.RuneSelf || unicode.ToUpper(r) == r {
-		return []any{key, beyond(key), "", ""}
-	}
-	capital := string(unicode.ToUpper(r)) + key[n:]
-	return []any{key, beyond(key), capital, beyond(capital)}
 }
 
 // beyond is after every text that begins with the key: its bytes are UTF-8, in

@@ -1,16 +1,14 @@
 -- +goose Up
--- People: invitations by mail and by link, guests, search in a tenant's list.
+-- People: invitations by mail and by link, guests.
 
 -- What applications keep of a member; tokens carry it. A JSON object; empty: none.
 ALTER TABLE memberships ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
 
--- The lists of a tenant's people by what is rare, and searches by the beginning of a name.
+-- The lists of a tenant's people by what is rare.
 CREATE INDEX memberships_waiting ON memberships (tenant_id, status, created_at, id) WHERE status <> 'active';
 CREATE INDEX memberships_disabled ON memberships (tenant_id, created_at, id) WHERE disabled_at IS NOT NULL;
 CREATE INDEX memberships_guests ON memberships (tenant_id, created_at, id) WHERE expires_at IS NOT NULL;
 CREATE INDEX memberships_expiry ON memberships (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX memberships_name ON memberships (tenant_id, LOWER(CASE WHEN display_name <> '' THEN display_name ELSE first_name || ' ' || last_name END));
-CREATE INDEX memberships_last_name ON memberships (tenant_id, LOWER(last_name)) WHERE last_name <> '';
 
 -- An invitation that waits. Its membership stands on a user of its own until it is accepted; then the row goes.
 CREATE TABLE invitations (

@@ -710,12 +710,6 @@ CREATE INDEX memberships_email ON memberships USING btree (tenant_id, email_key)
 CREATE INDEX memberships_expiry ON memberships USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX memberships_guests ON memberships USING btree (tenant_id, created_at, id) WHERE (expires_at IS NOT NULL);
 CREATE INDEX memberships_hidden ON memberships USING btree (hidden_at) WHERE (hidden_at IS NOT NULL);
-CREATE INDEX memberships_last_name ON memberships USING btree (tenant_id, lower(last_name)) WHERE (last_name <> ''::text);
-CREATE INDEX memberships_name ON memberships USING btree (tenant_id, lower(
-CASE
-    WHEN (display_name <> ''::text) THEN display_name
-    ELSE ((first_name || ' '::text) || last_name)
-END));
 CREATE INDEX memberships_user ON memberships USING btree (environment_id, user_id);
 CREATE INDEX memberships_user_name ON memberships USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
 CREATE INDEX memberships_waiting ON memberships USING btree (tenant_id, status, created_at, id) WHERE (status <> 'active'::text);

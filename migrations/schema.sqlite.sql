@@ -706,10 +706,6 @@ CREATE INDEX memberships_guests ON memberships (tenant_id, created_at, id) WHERE
 
 CREATE INDEX memberships_hidden ON memberships (hidden_at) WHERE hidden_at IS NOT NULL;
 
-CREATE INDEX memberships_last_name ON memberships (tenant_id, LOWER(last_name)) WHERE last_name <> '';
-
-CREATE INDEX memberships_name ON memberships (tenant_id, LOWER(CASE WHEN display_name <> '' THEN display_name ELSE first_name || ' ' || last_name END));
-
 CREATE INDEX memberships_user ON memberships (environment_id, user_id);
 
 CREATE INDEX memberships_user_name ON memberships (tenant_id, user_name_key) WHERE user_name_key <> '';
