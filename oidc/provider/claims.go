@@ -105,9 +105,12 @@ func (g grant) idClaims(env tenants.Environment, now time.Time, life time.Durati
 }
 
 // jkt is the thumbprint of the key that the token is bound to; empty: to none.
-func (c accessClaims) jkt() string {
-	if c.Confirmation == nil {
+func (c accessClaims) jkt() string { return c.Confirmation.thumbprint() }
+
+// thumbprint of the key; empty where the token is bound to none.
+func (c *confirmation) thumbprint() string {
+	if c == nil {
 		return ""
 	}
-	return c.Confirmation.JKT
+	return c.JKT
 }

@@ -501,11 +501,36 @@ func TestServiceToken(t *testing.T) {
 		if r := b.userinfo(got.Access); r.StatusCode != 401 {
 			t.Errorf("userinfo: %d", r.StatusCode)
 		}
+		other, otherSecret := w.application(tenants.NewApplication{Name: "Other job", Type: tenants.Machine})
+		introspected := func(edit func(*http.Request)) (body struct {
+			Active    bool
+			Subject   string `json:"sub"`
+			TokenType string `json:"token_type"`
+		}) {
+			if err := json.Unmarshal([]byte(b.post("/oauth2/introspect", url.Values{"token": {got.Access}}, edit).body), &body); err != nil {
+				t.Fatal(err)
+			}
+			return body
+		}
+		if i := introspected(basic); !i.Active || i.Subject != app.ID || i.TokenType != "Bearer" {
+			t.Errorf("introspected by itself: %+v", i)
+		}
+		for name, edit := range map[string]func(*http.Request){
+			"another service": func(r *http.Request) { r.SetBasicAuth(other.ID, otherSecret) }, "an application": w.basic,
+		} {
+			if i := introspected(edit); i.Active || i.Subject != "" {
+				t.Errorf("introspected by %s: %+v", name, i)
+			}
+		}
 		if r := b.token(url.Values{"grant_type": {"client_credentials"}, "scope": {"openid"}}, basic); r.Error != oidc.InvalidScope {
 			t.Errorf("scope: %s", r.body)
 		}
 		if r := b.token(url.Values{"grant_type": {"client_credentials"}}); r.Error != oidc.UnauthorizedClient {
 			t.Errorf("a web application: %s", r.body)
+		}
+		w.clock.Advance(time.Hour)
+		if i := introspected(basic); i.Active {
+			t.Errorf("expired: %+v", i)
 		}
 	})
 }

@@ -76,6 +76,15 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 		h.json(w, r, http.StatusOK, body)
 		return nil
 	}
+	service, found, err := h.introspectService(r.Context(), env, app, p["token"])
+	if err != nil {
+		return err
+	}
+	if found {
+		noStore(w)
+		h.json(w, r, http.StatusOK, service)
+		return nil
+	}
 	body := introspectBody{}
 	claims, _, err := h.accessToken(r.Context(), env, p["token"])
 	switch {
