@@ -506,7 +506,8 @@ func TestServiceToken(t *testing.T) {
 			Active    bool
 			Subject   string `json:"sub"`
 			TokenType string `json:"token_type"`
-		}) {
+		},
+		) {
 			if err := json.Unmarshal([]byte(b.post("/oauth2/introspect", url.Values{"token": {got.Access}}, edit).body), &body); err != nil {
 				t.Fatal(err)
 			}
