@@ -161,7 +161,8 @@ type Shown struct {
 	// SignedInAs is the address of the browser's session, when its user may join
 	// with it.
 	SignedInAs string
-	CanSignIn  bool // the tenant has a way to sign in
+	CanSignIn  bool // the tenant has an identity provider to sign in through
+	Password   bool // he may choose a password
 }
 
 // Show tells what a token invites to. It uses nothing up: scanners open links too.
@@ -183,6 +184,9 @@ func (s *Service) Show(ctx context.Context, q db.Queryer, env tenants.Environmen
 		return out, err
 	}
 	out.CanSignIn = len(options) > 0
+	if out.Password, err = s.takesPassword(ctx, q, env, f); err != nil {
+		return out, err
+	}
 	p, err := s.signedIn(ctx, q, env, cookie)
 	if err == nil {
 		out.SignedInAs, err = f.matches(p)

@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -111,7 +112,7 @@ func newWorld(t testing.TB, d db.DB) *world {
 	}})
 	w.h = New(Deps{
 		DB: d, Environments: tenants.NewEnvironments(d, c, w.server.URL), Tenants: w.tenants, Sessions: w.sessions, Ring: w.ring, RBAC: w.rbac,
-		Signin: w.signin, APITokens: apitoken.New(w.rbac, c), Pages: pages{}, Fetch: w.server.Client(), Clock: c, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
+		Signin: w.signin, APITokens: apitoken.New(w.rbac, c), Staff: staff.New(c), Pages: pages{}, Fetch: w.server.Client(), Clock: c, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	w.h.Mount(r)
 	return w

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/signin/factor"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -29,6 +30,9 @@ type invitationPage struct {
 	Approval    bool
 	SignedInAs  string // who may join as he is; empty: nobody
 	CanSignIn   bool
+	Password    bool // he may choose a password
+	MinLength   int
+	Error       string
 }
 
 // joinedPage tells somebody who is a member now what comes next.
@@ -54,19 +58,20 @@ func (h *Handler) showInvitation(w http.ResponseWriter, r *http.Request, env ten
 	if err != nil {
 		return err
 	}
-	h.invitation(w, r, s)
+	h.invitation(w, r, http.StatusOK, s, "")
 	return nil
 }
 
-func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, s onboarding.Shown) {
+func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, status int, s onboarding.Shown, problem string) {
 	p := invitationPage{
 		Page: ui.Page{Title: "You are invited"}, ID: s.ID, Org: s.TenantName, InvitedBy: s.InvitedBy, Email: s.Email,
 		Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn,
+		Password: s.Password, MinLength: factor.MinAlone, Error: problem,
 	}
 	if !s.AccessUntil.IsZero() {
 		p.AccessUntil, p.AccessTime = s.AccessUntil.UTC().Format("2 January 2006, 15:04 MST"), s.AccessUntil.UTC().Format(time.RFC3339)
 	}
-	h.ui.Render(w, r, http.StatusOK, "invitation", p, ui.CrossOriginForm(), ui.NoReferrer())
+	h.ui.Render(w, r, status, "invitation", p, ui.CrossOriginForm(), ui.NoReferrer())
 }
 
 // postInvitation begins the sign-in that accepts the invitation; who is signed in
@@ -79,6 +84,9 @@ func (h *Handler) postInvitation(w http.ResponseWriter, r *http.Request, env ten
 	if !onboarding.Names(token, r.PostForm.Get("invitation")) {
 		return errOtherTab
 	}
+	if r.PostForm.Get("as") == "password" {
+		return h.acceptWithPassword(w, r, env, a, token)
+	}
 	if r.PostForm.Get("as") == "session" {
 		t, waiting, err := h.onboarding.AcceptAs(r.Context(), a, env, token, httpx.SessionCookie(r))
 		if err != nil {
@@ -89,16 +97,7 @@ func (h *Handler) postInvitation(w http.ResponseWriter, r *http.Request, env ten
 			h.waiting(w, r)
 			return nil
 		}
-		target, err := h.signin.TenantStartURL(r.Context(), h.db, env, t.ID)
-		if err == nil {
-			leave(w, r, target)
-			return nil
-		}
-		if fault.KindOf(err) == 0 {
-			return err
-		}
-		h.joined(w, r, t.Name)
-		return nil
+		return h.toTenant(w, r, env, t)
 	}
 	next, err := h.onboarding.Begin(r.Context(), h.db, env, token, httpx.BrowserID(w, r))
 	if err != nil {
@@ -114,4 +113,37 @@ func (h *Handler) joined(w http.ResponseWriter, r *http.Request, org string) {
 
 func (h *Handler) waiting(w http.ResponseWriter, r *http.Request) {
 	h.ui.Render(w, r, http.StatusOK, "joined", joinedPage{Page: ui.Page{Title: "Your request was sent"}, Waiting: true})
+}
+
+// acceptWithPassword lets in who has no account yet and chooses a password.
+func (h *Handler) acceptWithPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, token string) error {
+	t, err := h.onboarding.AcceptWithPassword(r.Context(), a, env, token, r.PostForm.Get("password"))
+	if problem, ok := again(err); ok {
+		s, err := h.onboarding.Show(r.Context(), h.db, env, token, httpx.SessionCookie(r))
+		if err != nil {
+			return err
+		}
+		h.invitation(w, r, http.StatusUnprocessableEntity, s, problem)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	httpx.ClearInvitation(w)
+	return h.toTenant(w, r, env, t)
+}
+
+// toTenant begins a sign-in to the tenant at the application, or says that the
+// person is a member now where none takes a sign-in that it did not begin.
+func (h *Handler) toTenant(w http.ResponseWriter, r *http.Request, env tenants.Environment, t tenants.Tenant) error {
+	target, err := h.signin.TenantStartURL(r.Context(), h.db, env, t.ID)
+	if err == nil {
+		leave(w, r, target)
+		return nil
+	}
+	if fault.KindOf(err) == 0 {
+		return err
+	}
+	h.joined(w, r, t.Name)
+	return nil
 }

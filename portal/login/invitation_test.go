@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/onboarding"
+	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -115,6 +116,7 @@ func TestInvitationPageRefuses(t *testing.T) {
 		shows(t, b.Get(w.URL+"/invitations/"+strings.Repeat("x", 5000)), http.StatusNotFound, "INVITATION_UNKNOWN")
 
 		bare := w.Tenant("bare")
+		w.SetPolicy(bare, policy.SSO, `{"enforced":true,"excluded_emails":[]}`)
 		p := b.Get(w.invite(t, bare, "bob@elsewhere.example"))
 		shows(t, p, http.StatusOK, "no way to sign in yet")
 		if _, _, ok := p.Form(); ok {

@@ -128,7 +128,7 @@ func (h *Handler) fixtures(sink string) []fixture {
 		return func(w http.ResponseWriter, r *http.Request) { h.test(w, r, t) }
 	}
 	invitation := func(s onboarding.Shown) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) { h.invitation(w, r, s) }
+		return func(w http.ResponseWriter, r *http.Request) { h.invitation(w, r, http.StatusOK, s, "") }
 	}
 	const ok, unprocessable, forbidden = http.StatusOK, http.StatusUnprocessableEntity, http.StatusForbidden
 	return []fixture{
@@ -166,6 +166,9 @@ func (h *Handler) fixtures(sink string) []fixture {
 		{"invitation", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{
 			ID: "inv_01", TenantName: "Acme Corp", InvitedBy: "Grace Hopper", Email: "ada@acme.example", CanSignIn: true, AccessUntil: time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC),
 		})},
+		{"invitation password", "invitation", unprocessable, true, "You are invited", func(w http.ResponseWriter, r *http.Request) {
+			h.invitation(w, r, unprocessable, onboarding.Shown{ID: "inv_01", TenantName: "Acme Corp", InvitedBy: "Grace Hopper", Email: "ada@acme.example", Password: true, CanSignIn: true}, "Use at least 15 characters. Several words are easy to remember.")
+		}},
 		{"invitation link", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{ID: "lnk_01", TenantName: "Acme Corp", Approval: true, SignedInAs: "ada@acme.example", CanSignIn: true})},
 		{"invitation hostile", "invitation", ok, true, "You are invited", invitation(onboarding.Shown{ID: injection, TenantName: rtl + unbroken, InvitedBy: injection, Email: longEmail, SignedInAs: injection + longEmail, CanSignIn: true})},
 
