@@ -81,43 +81,71 @@ func (m *modules) end() {
 }
 
 // attacks are the attacks on a provider that must have a test, and the test that
-// tries them.
+// tries them, here or in the package that is named before it.
 var attacks = map[string]string{
-	"redirect_uri: exact string, path, query, port, scheme, case, IDN, javascript": "TestRedirectURIAttacks",
-	"redirect_uri: only a loopback port may vary":                                  "TestLoopbackRedirect",
-	"unknown client: a page, never a redirect":                                     "TestRedirectURIAttacks",
-	"response_type other than code":                                                "TestAuthorizeRefusals",
-	"PKCE absent, plain":                                                           "TestAuthorizeRefusals",
-	"PKCE downgrade, lengths":                                                      "TestCodeAttacks",
-	"code: late, twice, another client's, another redirect_uri":                    "TestCodeAttacks",
-	"code: parallel redemptions":                                                   "TestParallelRedemptions",
-	"refresh: reuse, another client's, wider scope":                                "TestRefreshRotation",
-	"refresh: the same successor in the grace":                                     "TestParallelRefresh",
-	"refresh after deactivation, removal, suspension, session's end":               "TestLifecycleAtEveryGrant",
-	"refresh after a role change":                                                  "TestRefreshComputesRolesAnew",
-	"refresh after logout":                                                         "TestOIDCCRPInitiatedLogout",
-	"client authentication: two methods, encoding":                                 "TestClientAuthentication",
-	"private_key_jwt: replay, audience, life, alg none":                            "TestClientAssertion",
-	"PAR: reuse, expiry, another client's, request_uri inside":                     "TestPushedRequests",
-	"DPoP: htm, htu, ath, jti, iat, alg, jwk, jkt":                                 "TestProofs",
-	"prompt=none and max_age against a session that does not suffice":              "TestSessionAnswersForItsTenants",
-	"id_token_hint of another person, tenant, environment; expired":                "TestIDTokenHints",
-	"login_hint injection":                                                         "TestLoginHintInjection",
-	"request object unsigned, signed, with the client secret":                      "TestRequestObjects",
-	"iss in every answer":                                                          "TestAuthorizeRefusals",
-	"CSRF on login: a flow belongs to its browser":                                 "TestResumeIsBoundToTheBrowser",
-	"CSRF on logout: a page asks":                                                  "TestOIDCCRPInitiatedLogout",
-	"post_logout_redirect_uri exact":                                               "TestPostLogoutRedirectURIAttacks",
-	"token types confused, tenant claim":                                           "TestUserinfoAttacks",
-	"introspection by another client":                                              "TestRevokeAndIntrospect",
-	"Host and X-Forwarded-* poisoning":                                             "TestPoisonedHeaders",
-	"303, not 307":                                                                 "TestAnswersAre303",
-	"open redirect by parameters of the sign-in":                                   "TestOpenRedirect",
+	"redirect_uri: exact string, path, query, port, scheme, case, IDN, javascript":         "TestRedirectURIAttacks",
+	"redirect_uri: only a loopback port may vary":                                          "TestLoopbackRedirect",
+	"unknown client: a page, never a redirect":                                             "TestRedirectURIAttacks",
+	"response_type other than code":                                                        "TestAuthorizeRefusals",
+	"PKCE absent, plain":                                                                   "TestAuthorizeRefusals",
+	"PKCE downgrade, lengths":                                                              "TestCodeAttacks",
+	"code: late, twice, another client's, another redirect_uri":                            "TestCodeAttacks",
+	"code: parallel redemptions":                                                           "TestParallelRedemptions",
+	"refresh: reuse, another client's, wider scope":                                        "TestRefreshRotation",
+	"refresh: the same successor in the grace":                                             "TestParallelRefresh",
+	"refresh after deactivation, removal, suspension, session's end":                       "TestLifecycleAtEveryGrant",
+	"refresh after a role change":                                                          "TestRefreshComputesRolesAnew",
+	"refresh after logout":                                                                 "TestOIDCCRPInitiatedLogout",
+	"client authentication: two methods, encoding":                                         "TestClientAuthentication",
+	"private_key_jwt: replay, audience, life, alg none":                                    "TestClientAssertion",
+	"PAR: reuse, expiry, another client's, request_uri inside":                             "TestPushedRequests",
+	"DPoP: htm, htu, ath, jti, iat, alg, jwk, jkt":                                         "TestProofs",
+	"prompt=none and max_age against a session that does not suffice":                      "TestSessionAnswersForItsTenants",
+	"id_token_hint of another person, tenant, environment; expired":                        "TestIDTokenHints",
+	"login_hint injection":                                                                 "TestLoginHintInjection",
+	"request object unsigned, signed, with the client secret":                              "TestRequestObjects",
+	"iss in every answer":                                                                  "TestAuthorizeRefusals",
+	"CSRF on login: a flow belongs to its browser":                                         "TestResumeIsBoundToTheBrowser",
+	"CSRF on logout: a page asks":                                                          "TestOIDCCRPInitiatedLogout",
+	"post_logout_redirect_uri exact":                                                       "TestPostLogoutRedirectURIAttacks",
+	"token types confused, tenant claim":                                                   "TestUserinfoAttacks",
+	"introspection by another client":                                                      "TestRevokeAndIntrospect",
+	"Host and X-Forwarded-* poisoning":                                                     "TestPoisonedHeaders",
+	"303, not 307":                                                                         "TestAnswersAre303",
+	"open redirect by parameters of the sign-in":                                           "TestOpenRedirect",
+	"tenant claim at the management API, ID token at a resource":                           "gatewaytest TestTokensOfOtherTenantsAtTheAPI",
+	"a credential of one tenant at every route of another":                                 "api TestIsolationOfCredentials",
+	"clickjacking headers, markup in parameters":                                           "gatewaytest TestProviderPages",
+	"CSRF on the forms of login and logout":                                                "gatewaytest TestFormsOfOtherSites",
+	"session fixation, also by step-up; open redirect by RelayState; regressions of peers": "signin TestRegressionsOfPeers",
 }
 
 // The lists above are kept: every plan is run by a test, every attack's test is there.
 func TestPlansAndAttacksHaveTests(t *testing.T) {
-	files, err := filepath.Glob("*_test.go")
+	here := tests(t, ".")
+	for name := range plans {
+		if !strings.Contains(here, `.plan("`+name+`")`) {
+			t.Errorf("nothing runs %s", name)
+		}
+	}
+	for attack, name := range attacks {
+		dir, name, elsewhere := strings.Cut(name, " ")
+		text := here
+		if elsewhere {
+			text = tests(t, filepath.Join("..", "..", dir))
+		} else {
+			name = dir
+		}
+		if !strings.Contains(text, "\nfunc "+name+"(t *testing.T) {\n") {
+			t.Errorf("%s: there is no %s", attack, name)
+		}
+	}
+}
+
+// tests are the texts of a package's tests.
+func tests(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,14 +157,5 @@ func TestPlansAndAttacksHaveTests(t *testing.T) {
 		}
 		all.Write(text)
 	}
-	for name := range plans {
-		if !strings.Contains(all.String(), `.plan("`+name+`")`) {
-			t.Errorf("nothing runs %s", name)
-		}
-	}
-	for attack, name := range attacks {
-		if !strings.Contains(all.String(), "\nfunc "+name+"(t *testing.T) {\n") {
-			t.Errorf("%s: there is no %s", attack, name)
-		}
-	}
+	return all.String()
 }
