@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -85,6 +86,34 @@ func TestFormsOfOtherSites(t *testing.T) {
 	if b.Cookie(v.URL, "__Host-session") != session || v.LogIn(b, v.app, ada.ID, "prompt", "none").Access["email"] != ada.Email {
 		t.Error("the session did not survive")
 	}
+}
+
+// A sign-in that an application asks for anew, to be surer of the person, leaves
+// the cookie from before it worth nothing (session fixation).
+func TestSignInAnewChangesTheCookie(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		v := newVendor(t, d, "okta")
+		b := browser.New(t)
+		v.LogIn(b, v.app, ada.ID, "connection", v.oidc)
+		before := b.Cookie(v.URL, "__Host-session")
+		v.clock.Advance(time.Minute)
+		v.LogIn(b, v.app, ada.ID, "connection", v.oidc, "max_age", "10")
+		if after := b.Cookie(v.URL, "__Host-session"); before == "" || after == "" || after == before {
+			t.Fatalf("the cookie %q stayed", before)
+		}
+		for value, want := range map[string]string{before: "error=login_required", b.Cookie(v.URL, "__Host-session"): "code="} {
+			thief := browser.New(t)
+			thief.Stop()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.ask("prompt", "none"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.AddCookie(&http.Cookie{Name: "__Host-session", Value: value})
+			if p := thief.Do(r); !strings.Contains(p.Header.Get("Location"), want) {
+				t.Errorf("not %s: %s", want, p.Header.Get("Location"))
+			}
+		}
+	})
 }
 
 // A token opens its own tenant's resources alone, and an ID token opens none.
