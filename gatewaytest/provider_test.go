@@ -3,6 +3,7 @@ package gatewaytest_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,25 @@ func TestFormsOfOtherSites(t *testing.T) {
 	}
 	if b.Cookie(v.URL, "__Host-session") != session || v.LogIn(b, v.app, ada.ID, "prompt", "none").Access["email"] != ada.Email {
 		t.Error("the session did not survive")
+	}
+}
+
+// Who does not want to sign in goes back to the application, which hears why.
+func TestCancel(t *testing.T) {
+	v := newVendor(t, dbtest.Open(t, db.SQLite), "okta")
+	for _, page := range []string{"/login", "/login/password"} {
+		b := browser.New(t)
+		p := b.Get(v.ask())
+		p = b.Get(v.URL + page + "?" + p.URL.RawQuery)
+		link := regexp.MustCompile(`href="(/oauth2/authorize\?cancel=[^"]+)">Cancel<`).FindStringSubmatch(p.Body)
+		if link == nil {
+			t.Fatalf("no way out of %s", p)
+		}
+		b.Stop()
+		q := b.Get(v.URL + link[1])
+		if to := q.Header.Get("Location"); !strings.HasPrefix(to, v.app.RedirectURI+"?error=access_denied&") || !strings.Contains(to, "&state=s&iss=") {
+			t.Errorf("%s: %s to %q", page, q, to)
+		}
 	}
 }
 
