@@ -65,10 +65,13 @@ type Deps struct {
 	RefreshIdPMetadata func(ctx context.Context, a actor.Actor, tenant, connection string) (tenants.Metadata, error)
 	Resolver           tenants.Resolver // for domain verification
 	// UserActor gives the actor of a user's access token, which holds now.
-	UserActor  func(ctx context.Context, env tenants.Environment, token string) (actor.Actor, error)
-	Limit      *limit.Limiter // per credential
-	Version    string         // of the program, shown in the OpenAPI document
-	Stylesheet string         // address of the stylesheet of /api/docs; empty: none
+	UserActor func(ctx context.Context, env tenants.Environment, token string) (actor.Actor, error)
+	// Impersonate gives somebody of the vendor's a token as a person; it opens its
+	// own transaction.
+	Impersonate func(ctx context.Context, a actor.Actor, env tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error)
+	Limit       *limit.Limiter // per credential
+	Version     string         // of the program, shown in the OpenAPI document
+	Stylesheet  string         // address of the stylesheet of /api/docs; empty: none
 }
 
 // Handler serves the API.
@@ -161,6 +164,7 @@ func (h *Handler) register() {
 	h.registerUserAccess()
 	h.registerUserSessions()
 	h.registerEnvironmentUsers()
+	h.registerImpersonation()
 	h.registerInvitations()
 	h.registerGroups()
 	h.registerPolicies()

@@ -108,6 +108,10 @@ func newFixture(t *testing.T, d db.DB) *fixture {
 		DB: d, Clock: c, Vault: v, Ring: keys.NewRing(d, v, c), Audit: log, Environments: envs, Tenants: ten, Directory: dir,
 		Policy: pol, RBAC: roles, Staff: people, APITokens: tokens, Entitlements: entitlement.New(ten, dir, roles, c), Sessions: ses, Resolver: f, SCIMLog: scimLog, SCIM: f.directories, Webhooks: webhooks.New(webhooks.Deps{DB: d, Clock: c, Vault: v, Fetch: webhooks.NewFetch(true)}), Version: "test",
 		Signin: sign, Onboarding: onboarding.New(onboarding.Deps{DB: d, Tenants: ten, Directory: dir, Policy: pol, RBAC: roles, Tokens: tokens, Sessions: ses, Signin: sign, Clock: c}),
+		Impersonate: func(_ context.Context, _ actor.Actor, _ tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error) {
+			in, err := in.Checked()
+			return staff.ImpersonationToken{AccessToken: "a.b.c", Session: "ses_x", Life: in.Life}, err
+		},
 		ParseIdPMetadata: func(b []byte) (tenants.SAMLSettings, error) {
 			if !bytes.HasPrefix(b, []byte("<")) {
 				return tenants.SAMLSettings{}, fault.New(fault.Invalid, "invalid_metadata", "This is not SAML metadata.").In("idp_metadata_xml")

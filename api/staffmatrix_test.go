@@ -56,6 +56,7 @@ var backOffice = map[string]string{
 		createWebhook updateWebhook deleteWebhook rotateWebhookSecret testWebhook replayWebhookDelivery replayWebhookDeliveries
 		createAPIToken createPersonalAPIToken`,
 	"environments R": `getEnvironment listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff`,
+	"impersonate W":  `impersonateUser`,
 	"environments W": `updateEnvironment createEnvironment updateOneEnvironment deleteEnvironment
 		createManagementKey deleteManagementKey createStaff updateStaff deleteStaff`,
 }
@@ -75,7 +76,7 @@ var mayInColumn = map[string]string{
 	staff.BackofficeViewer:   "accounts R, logs R",
 	staff.EntitlementsEditor: "accounts R, logs R, roles R, roles W, plans R, plans W, api R, api W",
 	staff.EntitlementsViewer: "accounts R, logs R, roles R, plans R, api R",
-	staff.Impersonator:       "",
+	staff.Impersonator:       "impersonate W",
 }
 
 // Every role × every route of the API (product 14 to 19, acceptance test 1), for

@@ -86,7 +86,7 @@ func (h *Handler) registerUserAccess() {
 // UserSessionBody is a session of a person as his tenant sees it.
 type UserSessionBody struct {
 	ID           string    `json:"id"`
-	Method       string    `json:"method" doc:"How the person signed in to this tenant"`
+	Method       string    `json:"method" doc:"How the person signed in to this tenant; impersonation: somebody of the vendor's acts as him"`
 	ConnectionID *string   `json:"connection_id"`
 	IP           string    `json:"ip"`
 	UserAgent    string    `json:"user_agent"`

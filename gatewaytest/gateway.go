@@ -40,6 +40,9 @@ type Gateway struct {
 	URL string // base URL, and issuer
 	Key string // a management key of the role admin
 	t   testing.TB
+
+	vault   *keys.Vault
+	options Options
 }
 
 // New starts a gateway that stops with the test. Jobs run only when the test runs
@@ -63,11 +66,9 @@ func New(t testing.TB, o Options) *Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Gateway{t: t}
+	g := &Gateway{t: t, vault: vault, options: o}
 	g.URL = rig.Listen(t, func(base string) http.Handler {
-		if g.Gateway, err = gateway.New(t.Context(), gateway.Config{BaseURL: base, AllowPrivateNetworks: true, Version: "test"}, o.DB, vault, o.Clock, o.Log); err != nil {
-			t.Fatal(err)
-		}
+		g.Gateway = g.wire(base, o.DB)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.Handler.ServeHTTP(w, r) })
 	})
 	err = o.DB.Tx(t.Context(), func(q db.Queryer) error {
@@ -79,6 +80,23 @@ func New(t testing.TB, o Options) *Gateway {
 		t.Fatal(err)
 	}
 	return g
+}
+
+func (g *Gateway) wire(base string, d db.DB) *gateway.Gateway {
+	g.t.Helper()
+	made, err := gateway.New(g.t.Context(), gateway.Config{BaseURL: base, AllowPrivateNetworks: true, Version: "test"}, d, g.vault, g.options.Clock, g.options.Log)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return made
+}
+
+// Replica is another process of the same gateway: it has the store and the master
+// key in common with it, and nothing that either remembers. A test sends requests
+// to it by putting its Handler in the place of the gateway's.
+func (g *Gateway) Replica(d db.DB) *gateway.Gateway {
+	g.t.Helper()
+	return g.wire(g.URL, d)
 }
 
 func embedded(t testing.TB) db.DB {

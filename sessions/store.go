@@ -66,11 +66,12 @@ const (
 )
 
 // sqlEndExcess ends the live parts beside that of session $4 but for the newest
-// $5. What expired keeps its refresh tokens, as it would without a limit.
+// $5. What expired keeps its refresh tokens, as it would without a limit. Who
+// impersonates the person takes no room from him.
 const sqlEndExcess = `UPDATE session_tenants SET ended_at = $2
 WHERE tenant_id = $1 AND user_id = $3 AND ended_at IS NULL AND session_id IN (
   SELECT t.session_id FROM session_tenants t JOIN sessions s ON s.environment_id = t.environment_id AND s.id = t.session_id
-  WHERE t.tenant_id = $1 AND t.user_id = $3 AND t.session_id <> $4 AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $2)
+  WHERE t.tenant_id = $1 AND t.user_id = $3 AND t.session_id <> $4 AND t.method <> 'impersonation' AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $2)
    AND s.ended_at IS NULL AND s.expires_at > $2 AND s.last_seen_at + s.idle_seconds * 1000000 > $2
   ORDER BY t.satisfied_at DESC, t.session_id DESC LIMIT 2147483647 OFFSET $5)`
 
@@ -148,6 +149,10 @@ SELECT c.environment_id, c.session_id, c.tenant_id, c.client_id, c.user_id, c.us
 WHERE c.environment_id = $1 AND c.hash = $2 AND c.client_id = $3 AND c.used_at = $4 AND c.expires_at > $4
 ON CONFLICT (environment_id, session_id, tenant_id, client_id) DO UPDATE SET ended_at = NULL`
 )
+
+// sqlInsertClient notes an application that gets a token of a new session.
+const sqlInsertClient = `INSERT INTO session_clients (tenant_id, environment_id, session_id, client_id, user_id, created_at)
+VALUES ($1, $2, $3, $4, $5, $6)`
 
 const sqlInsertCode = `INSERT INTO auth_codes
 (environment_id, hash, client_id, session_id, tenant_id, user_id, request, created_at, expires_at, family_id)

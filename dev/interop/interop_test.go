@@ -13,7 +13,7 @@ import (
 const person = "ada@interop.example"
 
 // TestInterop signs Ada in through each provider and set-up, from the
-// application to its token and out again.
+// application to its token and out again; and to applications of others.
 func TestInterop(t *testing.T) {
 	g := startGateway(t)
 	app := startApplication(t, g)
@@ -73,6 +73,11 @@ func TestInterop(t *testing.T) {
 		do(t, tab, chromedp.Navigate(sp.base+"saml2/idp/initSLO.php?RelayState="+url.QueryEscape(sp.base)), chromedp.WaitVisible(chromedp.CSS("body")),
 			chromedp.Navigate(app), chromedp.Click(`//button[contains(., "Refresh the tokens")]`), chromedp.WaitVisible(chromedp.CSS("[role=alert]")))
 	})
+
+	for _, library := range []string{"openid-client", "oauth4webapi"} {
+		t.Run(library, func(t *testing.T) { application(t, g, browser, library) })
+	}
+	t.Run("mod_auth_openidc", func(t *testing.T) { apache(t, g, browser) })
 
 	t.Run("oidc-provider", func(t *testing.T) {
 		for _, s := range []struct {

@@ -45,6 +45,32 @@ func Each(t *testing.T, f func(t *testing.T, d db.DB)) {
 	}
 }
 
+// Twice is Each for tests of two processes on one store: each has connections of its own on
+// PostgreSQL. SQLite belongs to one process, so there both are the same.
+func Twice(t *testing.T, f func(t *testing.T, one, two db.DB)) {
+	t.Helper()
+	for _, engine := range engines(t) {
+		t.Run(engine, func(t *testing.T) {
+			c := Config(t, engine)
+			one, err := db.Open(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(one.Close)
+			if engine == db.SQLite {
+				f(t, one, one)
+				return
+			}
+			two, err := db.Open(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(two.Close)
+			f(t, one, two)
+		})
+	}
+}
+
 // Bench runs f on an empty migrated store of each engine, with SQLite as durable as in production.
 func Bench(b *testing.B, f func(b *testing.B, d db.DB)) {
 	b.Helper()

@@ -162,7 +162,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Signin: m.Signin, Sessions: m.Sessions, Pages: pages, Fetch: fetch, Clock: m.Clock, Log: log,
 	})
 	op := provider.New(provider.Deps{
-		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin, APITokens: m.APITokens,
+		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin, APITokens: m.APITokens, Staff: m.Staff,
 		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
 	})
 	directories.UserToken = op.UserToken
@@ -171,7 +171,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
-		Resolver: net.DefaultResolver, UserActor: op.UserActor, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {

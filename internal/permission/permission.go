@@ -60,8 +60,9 @@ func covers(held, key string) bool {
 // Set is the permission keys that somebody holds, as held. The zero value is
 // the empty set.
 type Set struct {
-	exact map[string]struct{}
-	wild  []string
+	exact   map[string]struct{}
+	wild    []string
+	without []string // keys that the set does not cover, whatever is held
 }
 
 // NewSet makes a set of the keys.
@@ -77,8 +78,20 @@ func NewSet(keys ...string) Set {
 	return s
 }
 
+// Without gives the set less what the patterns cover, which held wildcards do not
+// bring back.
+func (s Set) Without(patterns ...string) Set {
+	s.without = append(s.without[:len(s.without):len(s.without)], patterns...)
+	return s
+}
+
 // Has reports whether a held key covers key.
 func (s Set) Has(key string) bool {
+	for _, w := range s.without {
+		if Match(w, key) {
+			return false
+		}
+	}
 	if _, ok := s.exact[key]; ok {
 		return true
 	}

@@ -36,3 +36,19 @@ func TestMatch(t *testing.T) {
 	bad("", "a")
 	bad("fe.secure.read.users", "fe.secure.*") // a key asked for is never a pattern
 }
+
+func TestWithout(t *testing.T) {
+	all := NewSet("fe.*", "fe.secure.write.users", "fe.connectivity.write.webhook")
+	less := all.Without("*.write.webhooks").Without("*.delete.users")
+	for key, want := range map[string]bool{
+		"fe.secure.write.users": true, "fe.secure.delete.users": false, "fe.connectivity.write.webhook": false,
+		"fe.connectivity.write.webhooks": false, "fe.connectivity.read.webhooks": true, "bo.read.users": false,
+	} {
+		if less.Has(key) != want {
+			t.Errorf("%s: %v", key, !want)
+		}
+	}
+	if !all.Has("fe.secure.delete.users") || (Set{}).Without("x").Has("y") {
+		t.Error("the set itself changed, or grew")
+	}
+}

@@ -32,6 +32,9 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	if flow := p["resume"]; flow != "" {
 		return h.resume(w, r, env, a, flow)
 	}
+	if flow := p["cancel"]; flow != "" {
+		return h.cancel(w, r, env, flow)
+	}
 	isPushed := strings.HasPrefix(p["request_uri"], requestURI)
 	if isPushed {
 		if p, err = h.pushed(r.Context(), env, p, repeated); err != nil {
@@ -93,7 +96,7 @@ func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, app te
 	if req.Login || cookie == "" {
 		return none(errLogin)
 	}
-	tenant := ""
+	tenant := req.hintTenant
 	if req.organization != "" {
 		t, err := h.tenants.Get(ctx, h.db, env.ID, req.organization)
 		if fault.KindOf(err) == fault.NotFound {
@@ -183,6 +186,28 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The identity provider did not ask the person anew."))
 	}
 	return h.issue(w, r, env, a, app, req, ses, proof)
+}
+
+// cancel tells the application that the person would not sign in (RFC 6749
+// §4.1.2.1), in the browser that began the flow. A sign-in that no application
+// began just ends.
+func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, env tenants.Environment, flow string) error {
+	f, err := h.signin.Flow(r.Context(), h.db, env.ID, flow, httpx.Browser(r))
+	if err != nil {
+		return err
+	}
+	if f.Purpose != signin.PurposeAuthorize {
+		h.pages.Error(w, r, http.StatusOK, "You are not signed in", "You can close this window.", "", "")
+		return nil
+	}
+	var req authRequest
+	if err := json.Unmarshal(f.Request, &req); err != nil {
+		return err
+	}
+	if _, err := h.target(r.Context(), env, params{"client_id": req.ClientID, "redirect_uri": req.RedirectURI}, nil); err != nil {
+		return err // the application may have changed meanwhile
+	}
+	return h.answerError(w, r, env, req, refuse(oidc.AccessDenied, "The person cancelled the sign-in."))
 }
 
 // issue sends the browser back with a code, if the application is open to the

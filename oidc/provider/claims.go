@@ -21,7 +21,7 @@ type identityClaims struct {
 	Name          string   `json:"name,omitempty"`
 	AMR           []string `json:"amr,omitempty"`
 	ACR           string   `json:"acr,omitempty"`
-	AuthTime      int64    `json:"auth_time"`
+	AuthTime      int64    `json:"auth_time,omitempty"` // absent: the person did not sign in, he is impersonated
 	SessionID     string   `json:"sid"`
 }
 
@@ -39,6 +39,7 @@ type accessClaims struct {
 	Roles        []string      `json:"roles,omitzero"` // null: left out by choice
 	Permissions  []string      `json:"permissions,omitzero"`
 	Confirmation *confirmation `json:"cnf,omitempty"`
+	Actor        *actClaim     `json:"act,omitempty"`
 	// Metadata is what applications keep of the member.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	identityClaims
@@ -71,10 +72,14 @@ type idClaims struct {
 }
 
 func (g grant) identity() identityClaims {
-	return identityClaims{
+	c := identityClaims{
 		TenantID: g.proof.Tenant, TenantIDs: g.person.TenantIDs, Email: g.person.Email, EmailVerified: g.person.EmailVerified,
 		Name: g.person.Name, AMR: g.proof.AMR, ACR: g.proof.ACR, AuthTime: g.proof.AuthTime.Unix(), SessionID: g.session.ID,
 	}
+	if g.actor != nil {
+		c.TenantIDs = []string{g.proof.Tenant} // an impersonation is of one tenant
+	}
+	return c
 }
 
 func (g grant) accessClaims(env tenants.Environment, now time.Time, life time.Duration) accessClaims {
@@ -89,7 +94,7 @@ func (g grant) accessClaims(env tenants.Environment, now time.Time, life time.Du
 	return accessClaims{
 		Issuer: env.BaseURL, Subject: g.session.UserID, Audience: g.app.ID, Expires: now.Add(life).Unix(), IssuedAt: now.Unix(), ID: id.Raw(),
 		ClientID: g.app.ID, Scope: g.scope, Type: userToken, Roles: roles, Permissions: permissions,
-		Metadata: json.RawMessage(g.person.Metadata), Confirmation: confirm(g.jkt), identityClaims: g.identity(),
+		Metadata: json.RawMessage(g.person.Metadata), Confirmation: confirm(g.jkt), Actor: g.actor, identityClaims: g.identity(),
 	}
 }
 
@@ -105,9 +110,12 @@ func (g grant) idClaims(env tenants.Environment, now time.Time, life time.Durati
 }
 
 // jkt is the thumbprint of the key that the token is bound to; empty: to none.
-func (c accessClaims) jkt() string {
-	if c.Confirmation == nil {
+func (c accessClaims) jkt() string { return c.Confirmation.thumbprint() }
+
+// thumbprint of the key; empty where the token is bound to none.
+func (c *confirmation) thumbprint() string {
+	if c == nil {
 		return ""
 	}
-	return c.Confirmation.JKT
+	return c.JKT
 }

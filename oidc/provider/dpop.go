@@ -63,6 +63,9 @@ func (h *Handler) proven(r *http.Request, env tenants.Environment, token string)
 		Address  string  `json:"htu"`
 		IssuedAt float64 `json:"iat"`
 		Token    string  `json:"ath"`
+
+		Expires   *float64 `json:"exp"`
+		NotBefore *float64 `json:"nbf"`
 	}
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return deny("the claims cannot be read.", err)
@@ -74,6 +77,8 @@ func (h *Handler) proven(r *http.Request, env tenants.Environment, token string)
 		return deny("htm and htu must name this request.", nil)
 	case c.IssuedAt < float64(now.Add(-proofLife).Unix()) || c.IssuedAt > float64(now.Add(clockSlack).Unix()):
 		return deny("iat is not recent.", nil)
+	case c.Expires != nil && *c.Expires <= float64(now.Unix()) || c.NotBefore != nil && *c.NotBefore > float64(now.Add(clockSlack).Unix()):
+		return deny("exp or nbf, which a proof need not have, excludes the present.", nil) // RFC 7519 §4.1.4, §4.1.5
 	case c.ID == "" || len(c.ID) > maxJTI:
 		return deny("jti is missing or too long.", nil)
 	case token != "" && !keys.Equal(c.Token, base64.RawURLEncoding.EncodeToString(sum[:])):

@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -111,7 +112,7 @@ func newWorld(t testing.TB, d db.DB) *world {
 	}})
 	w.h = New(Deps{
 		DB: d, Environments: tenants.NewEnvironments(d, c, w.server.URL), Tenants: w.tenants, Sessions: w.sessions, Ring: w.ring, RBAC: w.rbac,
-		Signin: w.signin, APITokens: apitoken.New(w.rbac, c), Pages: pages{}, Fetch: w.server.Client(), Clock: c, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
+		Signin: w.signin, APITokens: apitoken.New(w.rbac, c), Staff: staff.New(c), Pages: pages{}, Fetch: w.server.Client(), Clock: c, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	w.h.Mount(r)
 	return w
@@ -275,6 +276,23 @@ func (b *browser) location(r reply) (to string, q url.Values) {
 	return u.String(), q
 }
 
+// answer gives where an answer of the authorization endpoint leads and its
+// parameters, whether the browser is redirected or posts a form.
+func (b *browser) answer(r reply) (to string, q url.Values) {
+	b.Helper()
+	posted, ok := strings.CutPrefix(r.body, "POST ")
+	if !ok || r.StatusCode != http.StatusOK {
+		return b.location(r)
+	}
+	lines := strings.Split(strings.TrimSuffix(posted, "\n"), "\n")
+	q = url.Values{}
+	for _, line := range lines[1:] {
+		name, value, _ := strings.Cut(line, "=")
+		q.Add(name, value)
+	}
+	return html.UnescapeString(lines[0]), q
+}
+
 // id is the browser-id cookie.
 func (b *browser) id() string {
 	b.Helper()
@@ -350,9 +368,9 @@ func (b *browser) login(r reply, identity signin.Identity) (resume string) {
 func (b *browser) code(changes map[string]string, who string) string {
 	b.Helper()
 	r := b.get(b.ask(changes))
-	to, q := b.location(r)
+	to, q := b.answer(r)
 	if to != callback { // the session, if there is one, does not suffice
-		_, q = b.location(b.get(b.login(r, b.identity(who))))
+		_, q = b.answer(b.get(b.login(r, b.identity(who))))
 	}
 	if q.Get("code") == "" {
 		b.Fatalf("no code: %v", q)

@@ -240,85 +240,6 @@ func TestRevokeAndIntrospect(t *testing.T) {
 	})
 }
 
-// The modules of oidcc-rp-initiated-logout (sso 8).
-func TestOIDCCRPInitiatedLogout(t *testing.T) {
-	const bye = "https://app.example.com/bye"
-	each(t, func(w *world) {
-		live := func(b *browser) bool {
-			_, q := b.location(b.get(w.ask(map[string]string{"prompt": "none"})))
-			return q.Get("code") != ""
-		}
-		path := func(p map[string]string) string {
-			q := url.Values{}
-			for k, v := range p {
-				q.Set(k, v)
-			}
-			return "/oauth2/logout?" + q.Encode()
-		}
-		eve := w.browser().signedIn("eve@globex.com")
-		for name, c := range map[string]struct {
-			params func(id string) map[string]string
-			status int
-			to     string // empty: no redirect
-			ended  bool
-		}{
-			"rp-initiated-logout": {func(id string) map[string]string {
-				return map[string]string{"id_token_hint": id, "post_logout_redirect_uri": bye, "state": "s&1"}
-			}, 303, bye + "?state=s%261", true},
-			"no-state": {func(id string) map[string]string {
-				return map[string]string{"id_token_hint": id, "post_logout_redirect_uri": bye}
-			}, 303, bye, true},
-			"no-post-logout-redirect-uri": {func(id string) map[string]string { return map[string]string{"id_token_hint": id, "state": "s"} }, 200, "", true},
-			"no-params":                   {func(string) map[string]string { return nil }, 303, confirmLogout, false},
-			"only-state":                  {func(string) map[string]string { return map[string]string{"state": "s"} }, 303, confirmLogout, false},
-			"no-id-token-hint":            {func(string) map[string]string { return map[string]string{"post_logout_redirect_uri": bye} }, 400, "", false},
-			"client_id instead of a hint": {func(string) map[string]string {
-				return map[string]string{"post_logout_redirect_uri": bye, "client_id": w.app.ID}
-			}, 303, confirmLogout, false},
-			"bad-post-logout-redirect-uri": {func(id string) map[string]string {
-				return map[string]string{"id_token_hint": id, "post_logout_redirect_uri": "https://evil.example/bye"}
-			}, 400, "", false},
-			"query-added-to-post-logout-redirect-uri": {func(id string) map[string]string {
-				return map[string]string{"id_token_hint": id, "post_logout_redirect_uri": bye + "?foo=bar"}
-			}, 400, "", false},
-			"modified-id-token-hint": {func(id string) map[string]string {
-				return map[string]string{"id_token_hint": id[:len(id)-4] + "AAAA", "post_logout_redirect_uri": bye}
-			}, 400, "", false},
-			"bad-id-token-hint": {func(string) map[string]string { return map[string]string{"id_token_hint": "x"} }, 400, "", false},
-			"hint of another": {func(string) map[string]string {
-				return map[string]string{"id_token_hint": eve.ID, "post_logout_redirect_uri": bye}
-			}, 303, confirmLogout, false},
-			"hint and other client": {func(id string) map[string]string { return map[string]string{"id_token_hint": id, "client_id": "app_x"} }, 400, "", false},
-		} {
-			b := w.browser()
-			got := b.signedIn("ada@acme.com")
-			r := b.get(path(c.params(got.ID)))
-			if r.StatusCode != c.status || r.Header.Get("Location") != c.to {
-				w.Errorf("%s: %d %q %s", name, r.StatusCode, r.Header.Get("Location"), r.body)
-			}
-			if live(b) == c.ended {
-				w.Errorf("%s: signed in %v", name, !c.ended)
-			}
-			if refreshed := b.refresh(got.Refresh); (refreshed.StatusCode == http.StatusOK) == c.ended {
-				w.Errorf("%s: refresh %s", name, refreshed.body)
-			}
-		}
-		// A hint that has expired is a hint; a POST from the application's site works as well.
-		b := w.browser()
-		got := b.signedIn("ada@acme.com")
-		w.clock.Advance(time.Hour)
-		to, q := b.location(b.post("/oauth2/logout", url.Values{"id_token_hint": {got.ID}, "post_logout_redirect_uri": {bye}}))
-		if r := b.get(to + "?" + q.Encode()); r.Header.Get("Location") != bye || live(b) {
-			w.Errorf("POST: %d %q", r.StatusCode, r.Header.Get("Location"))
-		}
-		if r := w.browser().get(path(map[string]string{"id_token_hint": got.ID, "post_logout_redirect_uri": bye})); r.Header.Get("Location") != bye {
-			w.Errorf("not signed in: %d", r.StatusCode)
-		}
-	})
-}
-
-// oidcc-backchannel-rp-initiated-logout: the application hears of it, and an
-// independent library accepts the token.
 // upstreamLogout plays the SAML side of a sign-out.
 type upstreamLogout struct {
 	action string
@@ -367,6 +288,8 @@ func TestLogoutByTheIdentityProvider(t *testing.T) {
 	})
 }
 
+// The application hears of an end that it did not ask for, and an independent
+// library accepts the token.
 func TestBackchannelLogout(t *testing.T) {
 	each(t, func(w *world) {
 		var mu sync.Mutex

@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/permission"
 	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -20,7 +21,7 @@ func (h *Handler) UserToken(ctx context.Context, env tenants.Environment, token 
 	if err != nil {
 		return "", "", err
 	}
-	if c.jkt() != "" { // bound to a key, which nobody proves there
+	if c.jkt() != "" || c.Actor != nil { // bound to a key, which nobody proves there; or impersonated, and a password can be set there
 		return "", "", errToken
 	}
 	for _, scope := range []string{oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopePhone, oidc.ScopeAddress} {
@@ -43,8 +44,12 @@ func (h *Handler) UserActor(ctx context.Context, env tenants.Environment, token 
 	if err != nil {
 		return actor.Actor{}, err
 	}
-	return actor.Actor{
+	a := actor.Actor{
 		Environment: env.ID, Tenant: person.Tenant, Kind: actor.User, Subject: person.UserID, Name: person.Name, Email: person.Email,
 		Session: c.SessionID, Permissions: permission.NewSet(roles.Permissions...), Level: actor.LevelOf(roles.Level),
-	}, nil
+	}
+	if c.Actor != nil {
+		a = staff.Impersonated(a, actor.Impersonator{ID: c.Actor.Subject, Email: c.Actor.Email})
+	}
+	return a, nil
 }

@@ -44,7 +44,8 @@ type authRequest struct {
 	// At is when the request arrived, in unix seconds.
 	At int64 `json:"at"`
 
-	none         bool // prompt=none
+	none         bool   // prompt=none
+	hintTenant   string // of the id_token_hint: an answer without a sign-in stays there
 	organization string
 	loginHint    string
 	domainHint   string
@@ -137,7 +138,7 @@ func (h *Handler) request(ctx context.Context, env tenants.Environment, app tena
 		if err != nil {
 			return req, err
 		}
-		req.Subject = claims.Subject
+		req.Subject, req.hintTenant = claims.Subject, claims.TenantID
 	}
 	return req, nil
 }

@@ -13,7 +13,8 @@ import (
 
 // revoke ends a family of refresh tokens (RFC 7009 §2). Access tokens are
 // self-contained and live for minutes; asking for one of ours is answered with
-// unsupported_token_type (§2.2.1), and what is no token with success (§2.2).
+// unsupported_token_type (§2.2.1), and what is no token with success (§2.2). That of
+// an impersonation ends the impersonation.
 func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
 	p, err := posted(r)
 	if err != nil {
@@ -35,7 +36,16 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, env tenants.Env
 	if err != nil {
 		return err
 	}
-	if !revoked && h.ring.Verify(r.Context(), env.ID, p["token"], oidc.TypeAccessToken, &accessClaims{}) == nil {
+	var access accessClaims
+	if !revoked && h.ring.Verify(r.Context(), env.ID, p["token"], oidc.TypeAccessToken, &access) == nil {
+		if access.Actor != nil && access.ClientID == app.ID && access.Issuer == env.BaseURL {
+			if err := h.endImpersonation(r.Context(), a, env, access); err != nil {
+				return err
+			}
+			noStore(w)
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}
 		return refuse(oidc.UnsupportedTokenType, "Access tokens cannot be revoked; they expire within minutes.")
 	}
 	noStore(w)
@@ -75,6 +85,15 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 		}
 		noStore(w)
 		h.json(w, r, http.StatusOK, body)
+		return nil
+	}
+	service, found, err := h.introspectService(r.Context(), env, app, p["token"])
+	if err != nil {
+		return err
+	}
+	if found {
+		noStore(w)
+		h.json(w, r, http.StatusOK, service)
 		return nil
 	}
 	body := introspectBody{}

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/rbac"
 	"github.com/gatehouse-id/gatehouse/rbac/apitoken"
+	"github.com/gatehouse-id/gatehouse/rbac/staff"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -44,6 +45,7 @@ type Deps struct {
 	RBAC         *rbac.Service
 	Signin       *signin.Service
 	APITokens    *apitoken.Service
+	Staff        *staff.Service
 	Pages        Pages
 	Upstream     Upstream     // nil: no identity provider is told of a sign-out
 	Fetch        *http.Client // guarded; for back-channel logout
@@ -61,6 +63,7 @@ type Handler struct {
 	rbac         *rbac.Service
 	signin       *signin.Service
 	apiTokens    *apitoken.Service
+	staff        *staff.Service
 	pages        Pages
 	upstream     Upstream
 	fetch        *http.Client
@@ -76,7 +79,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	return &Handler{
 		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
-		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, staff: d.Staff, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
 	}
 }
 

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/id"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -41,4 +42,29 @@ func (h *Handler) serviceGrant(ctx context.Context, env tenants.Environment, app
 		ClientID: app.ID, Type: serviceToken, Confirmation: confirm(jkt),
 	})
 	return tokenBody{AccessToken: token, TokenType: tokenType(jkt), ExpiresIn: int64(life.Seconds())}, err
+}
+
+// serviceIntrospection is the answer about a service's token (RFC 7662 §2.2).
+type serviceIntrospection struct {
+	Active bool `json:"active"`
+	serviceClaims
+	TokenType string `json:"token_type"`
+}
+
+// introspectService tells a service about a live token of its own; found is false
+// for every other token.
+func (h *Handler) introspectService(ctx context.Context, env tenants.Environment, app tenants.Application, token string) (body serviceIntrospection, found bool, err error) {
+	if app.Type != tenants.Machine {
+		return body, false, nil
+	}
+	err = h.ring.Verify(ctx, env.ID, token, oidc.TypeAccessToken, &body.serviceClaims)
+	if fault.KindOf(err) == fault.Unauthenticated {
+		return body, false, nil
+	}
+	c := body.serviceClaims
+	if err != nil || c.Issuer != env.BaseURL || c.Type != serviceToken || c.ClientID != app.ID || h.clock.Now().Unix() >= c.Expires {
+		return body, false, err
+	}
+	body.Active, body.TokenType = true, tokenType(c.Confirmation.thumbprint())
+	return body, true, nil
 }

@@ -32,6 +32,8 @@ type grant struct {
 	nonce   string
 	refresh string // the refresh token to hand out; empty: none
 	jkt     string // of the key that the tokens are bound to; empty: to none
+	// actor is who impersonates the person; nil: nobody does.
+	actor *actClaim
 }
 
 // tokenBody is the answer of RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3.
@@ -243,23 +245,10 @@ const largeToken = 6 << 10
 
 // sign makes the tokens of a grant that has committed.
 func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (tokenBody, error) {
-	now, set := h.clock.Now(), g.app.Over(env.Settings.TokenSettings)
-	life := set.AccessTokenLifetime()
-	claims := g.accessClaims(env, now, life)
-	if set.OmitRoles {
-		claims.Roles = nil
-	}
-	if set.OmitPermissions {
-		claims.Permissions = nil
-	}
-	access, err := h.ring.Sign(ctx, env.ID, g.app.AccessTokenAlg, oidc.TypeAccessToken, claims)
+	now, life := h.clock.Now(), g.app.Over(env.Settings.TokenSettings).AccessTokenLifetime()
+	access, err := h.signAccess(ctx, env, g, now, life)
 	if err != nil {
 		return tokenBody{}, err
-	}
-	if len(access) > largeToken {
-		// Proxies and frameworks refuse headers of some 8 KiB.
-		h.log.LogAttrs(ctx, slog.LevelWarn, "oidc: an access token is large", slog.Int("bytes", len(access)), slog.String("tenant", g.proof.Tenant),
-			slog.String("user", g.session.UserID), slog.Int("permissions", len(claims.Permissions)))
 	}
 	body := tokenBody{AccessToken: access, TokenType: tokenType(g.jkt), ExpiresIn: int64(life.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
 	if hasScope(g.scope, oidc.ScopeOpenID) {
@@ -268,6 +257,24 @@ func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (t
 		body.IDToken, err = h.ring.Sign(ctx, env.ID, g.app.IDTokenAlg, oidc.TypeIDToken, id)
 	}
 	return body, err
+}
+
+// signAccess makes the access token of a grant that has committed.
+func (h *Handler) signAccess(ctx context.Context, env tenants.Environment, g grant, now time.Time, life time.Duration) (string, error) {
+	set, claims := g.app.Over(env.Settings.TokenSettings), g.accessClaims(env, now, life)
+	if set.OmitRoles {
+		claims.Roles = nil
+	}
+	if set.OmitPermissions {
+		claims.Permissions = nil
+	}
+	access, err := h.ring.Sign(ctx, env.ID, g.app.AccessTokenAlg, oidc.TypeAccessToken, claims)
+	if len(access) > largeToken {
+		// Proxies and frameworks refuse headers of some 8 KiB.
+		h.log.LogAttrs(ctx, slog.LevelWarn, "oidc: an access token is large", slog.Int("bytes", len(access)), slog.String("tenant", g.proof.Tenant),
+			slog.String("user", g.session.UserID), slog.Int("permissions", len(claims.Permissions)))
+	}
+	return access, err
 }
 
 // boundKey is the key that a refresh token is bound to: a public client's, which

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"mime"
@@ -130,9 +131,15 @@ func (h *Handler) accessToken(ctx context.Context, env tenants.Environment, toke
 	if err != nil {
 		return c, signin.Person{}, err
 	}
+	if holds, err := h.impersonates(ctx, env, c); err != nil || !holds {
+		return c, signin.Person{}, cmp.Or(err, error(errToken))
+	}
 	person, err := h.signin.Check(ctx, h.db, env.ID, c.TenantID, c.Subject, proof.Connection)
 	if fault.KindOf(err) == fault.Forbidden {
 		err = errToken.Because(err)
+	}
+	if c.Actor != nil {
+		person.TenantIDs = c.TenantIDs
 	}
 	return c, person, err
 }
