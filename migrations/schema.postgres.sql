@@ -92,6 +92,17 @@ CREATE TABLE applications (
 );
 CREATE UNIQUE INDEX applications_default ON applications USING btree (environment_id) WHERE is_default;
 
+CREATE TABLE attempts (
+  environment_id text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  failures bigint NOT NULL,
+  last_at bigint NOT NULL,
+  free_at bigint NOT NULL,
+  CONSTRAINT attempts_pkey PRIMARY KEY (environment_id, key),
+  CONSTRAINT attempts_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX attempts_last ON attempts USING btree (last_at);
+
 CREATE TABLE audit_checkpoints (
   tenant_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   seq bigint NOT NULL,
@@ -185,6 +196,19 @@ CREATE TABLE break_glass_links (
 );
 CREATE INDEX break_glass_links_expiry ON break_glass_links USING btree (expires_at);
 
+CREATE TABLE challenges (
+  environment_id text COLLATE "C" NOT NULL,
+  holder text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  secret text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT challenges_pkey PRIMARY KEY (environment_id, holder, kind),
+  CONSTRAINT challenges_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX challenges_expiry ON challenges USING btree (expires_at);
+
 CREATE TABLE counts (
   tenant_id text COLLATE "C" NOT NULL,
   connection_id text COLLATE "C" NOT NULL,
@@ -193,6 +217,29 @@ CREATE TABLE counts (
   n bigint NOT NULL,
   CONSTRAINT counts_pkey PRIMARY KEY (tenant_id, connection_id, kind, slot)
 );
+
+CREATE TABLE device_requests (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_hash text COLLATE "C" NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
+  scope text COLLATE "C" NOT NULL,
+  status text COLLATE "C" NOT NULL DEFAULT 'pending'::text,
+  session_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  organization_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  interval_seconds bigint NOT NULL,
+  next_poll_at bigint NOT NULL,
+  slowed_at bigint,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  decided_at bigint,
+  used_at bigint,
+  CONSTRAINT device_requests_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT device_requests_environment_id_user_hash_key UNIQUE (environment_id, user_hash),
+  CONSTRAINT device_requests_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX device_requests_expiry ON device_requests USING btree (expires_at);
 
 CREATE TABLE domains (
   tenant_id text COLLATE "C" NOT NULL,
@@ -264,6 +311,23 @@ CREATE TABLE event_types (
   CONSTRAINT event_types_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 
+CREATE TABLE factors (
+  environment_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  secret text COLLATE "C" NOT NULL,
+  credential text COLLATE "C" NOT NULL DEFAULT ''::text,
+  last_step bigint NOT NULL DEFAULT 0,
+  created_at bigint NOT NULL,
+  last_used_at bigint,
+  CONSTRAINT factors_pkey PRIMARY KEY (environment_id, user_id, id),
+  CONSTRAINT factors_kind_check CHECK ((kind = ANY (ARRAY['totp'::text, 'webauthn'::text]))),
+  CONSTRAINT factors_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX factors_credential ON factors USING btree (environment_id, credential) WHERE (credential <> ''::text);
+
 CREATE TABLE feature_flags (
   environment_id text COLLATE "C" NOT NULL,
   feature_id text COLLATE "C" NOT NULL,
@@ -322,6 +386,8 @@ CREATE TABLE flows (
   expires_at bigint NOT NULL,
   finished_at bigint,
   link_hash text COLLATE "C" NOT NULL DEFAULT ''::text,
+  user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  proof text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
   CONSTRAINT flows_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
@@ -677,6 +743,15 @@ CREATE INDEX memberships_user ON memberships USING btree (environment_id, user_i
 CREATE INDEX memberships_user_name ON memberships USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
 CREATE INDEX memberships_waiting ON memberships USING btree (tenant_id, status, created_at, id) WHERE (status <> 'active'::text);
 
+CREATE TABLE oauth_replays (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT oauth_replays_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT oauth_replays_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX oauth_replays_expiry ON oauth_replays USING btree (expires_at);
+
 CREATE TABLE oidc_replays (
   tenant_id text COLLATE "C" NOT NULL,
   connection_id text COLLATE "C" NOT NULL,
@@ -696,6 +771,29 @@ CREATE TABLE outbox (
   CONSTRAINT outbox_tenant_id_event_id_fkey FOREIGN KEY (tenant_id, event_id) REFERENCES audit_events(tenant_id, id)
 );
 CREATE INDEX outbox_created ON outbox USING btree (created_at);
+
+CREATE TABLE password_history (
+  environment_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  seq bigint NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  CONSTRAINT password_history_pkey PRIMARY KEY (environment_id, user_id, seq),
+  CONSTRAINT password_history_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE password_resets (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT password_resets_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT password_resets_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX password_resets_expiry ON password_resets USING btree (expires_at);
+CREATE INDEX password_resets_user ON password_resets USING btree (environment_id, user_id, created_at);
 
 CREATE TABLE permission_categories (
   environment_id text COLLATE "C" NOT NULL,
@@ -770,6 +868,29 @@ CREATE TABLE policies (
   CONSTRAINT policies_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 
+CREATE TABLE pushed_requests (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
+  request text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT pushed_requests_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT pushed_requests_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX pushed_requests_expiry ON pushed_requests USING btree (expires_at);
+
+CREATE TABLE recovery_codes (
+  environment_id text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT recovery_codes_pkey PRIMARY KEY (environment_id, user_id, hash),
+  CONSTRAINT recovery_codes_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+
 CREATE TABLE refresh_families (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -786,12 +907,25 @@ CREATE TABLE refresh_families (
   expires_at bigint NOT NULL,
   revoked_at bigint,
   revoke_reason text COLLATE "C" NOT NULL DEFAULT ''::text,
+  jkt text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT refresh_families_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT refresh_families_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 CREATE INDEX refresh_families_expiry ON refresh_families USING btree (expires_at);
 CREATE INDEX refresh_families_session ON refresh_families USING btree (environment_id, session_id);
 CREATE INDEX refresh_families_user ON refresh_families USING btree (environment_id, user_id, tenant_id);
+
+CREATE TABLE remembered_devices (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT remembered_devices_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT remembered_devices_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX remembered_devices_expiry ON remembered_devices USING btree (expires_at);
+CREATE INDEX remembered_devices_user ON remembered_devices USING btree (environment_id, user_id);
 
 CREATE TABLE role_permissions (
   environment_id text COLLATE "C" NOT NULL,

@@ -143,6 +143,17 @@ func (s *Service) HeldStmts(t Try) []db.Stmt {
 	return stmts
 }
 
+// TakeBackStmts take back one try that was none; those before it stay counted.
+func (s *Service) TakeBackStmts(t Try) []db.Stmt {
+	var stmts []db.Stmt
+	for _, key := range []string{t.account.key, t.address} {
+		if key != "" {
+			stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, key, db.At(s.clock.Now())}})
+		}
+	}
+	return stmts
+}
+
 // ForgiveStmts lift what stands against an account.
 func (s *Service) ForgiveStmts(environment string, accounts ...Account) []db.Stmt {
 	var stmts []db.Stmt
