@@ -163,6 +163,8 @@ var catalogue = map[string]Severity{
 	"logout.failed":            Medium,
 	"session.created":          Info,
 	"session.satisfied":        Info,
+	"device.approved":          Info,
+	"device.denied":            Info,
 	"session.ended":            Info,
 	"session.replaced":         Medium, // by a newer one, at the limit of concurrent sessions
 	"code.reused":              High,

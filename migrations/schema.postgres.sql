@@ -218,6 +218,29 @@ CREATE TABLE counts (
   CONSTRAINT counts_pkey PRIMARY KEY (tenant_id, connection_id, kind, slot)
 );
 
+CREATE TABLE device_requests (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_hash text COLLATE "C" NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
+  scope text COLLATE "C" NOT NULL,
+  status text COLLATE "C" NOT NULL DEFAULT 'pending'::text,
+  session_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  organization_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  interval_seconds bigint NOT NULL,
+  next_poll_at bigint NOT NULL,
+  slowed_at bigint,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  decided_at bigint,
+  used_at bigint,
+  CONSTRAINT device_requests_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT device_requests_environment_id_user_hash_key UNIQUE (environment_id, user_hash),
+  CONSTRAINT device_requests_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+CREATE INDEX device_requests_expiry ON device_requests USING btree (expires_at);
+
 CREATE TABLE domains (
   tenant_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,

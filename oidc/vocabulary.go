@@ -62,5 +62,6 @@ const EventBackChannelLogout = "http://schemas.openid.net/event/backchannel-logo
 const (
 	GrantCode    = "authorization_code"
 	GrantRefresh = "refresh_token"
-	GrantClient  = "client_credentials" // RFC 6749 §4.4
+	GrantClient  = "client_credentials"                           // RFC 6749 §4.4
+	GrantDevice  = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 )

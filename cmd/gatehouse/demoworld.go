@@ -62,7 +62,7 @@ func newDemoWorld(ctx context.Context, a *gateway.Gateway, idpURL, appURL string
 		if err := w.createGlobex(ctx, a, vendor, q, oidcClient, oidcSecret); err != nil {
 			return err
 		}
-		_, w.key, err = a.Staff.CreateKey(ctx, vendor, q, staff.NewKey{Environment: a.Main.ID, Name: "demo"})
+		_, w.key, err = a.Staff.CreateKey(ctx, actor.Actor{Environment: a.Main.ID, Kind: actor.System, Name: "demo"}, q, staff.NewKey{Environment: a.Main.ID, Name: "demo"})
 		return err
 	})
 	if err != nil {

@@ -161,6 +161,10 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 	if err := json.Unmarshal(result.Request, &req); err != nil {
 		return err
 	}
+	if req.Device != "" {
+		resumeDevice(w, r, req.Device)
+		return nil
+	}
 	// The application may have changed meanwhile.
 	app, err := h.target(r.Context(), env, params{"client_id": req.ClientID, "redirect_uri": req.RedirectURI}, nil)
 	if err != nil {

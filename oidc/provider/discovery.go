@@ -25,6 +25,7 @@ type metadata struct {
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"` // RFC 8628 §4
 	Scopes                []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	ResponseModes         []string `json:"response_modes_supported"`
@@ -53,10 +54,10 @@ func describe(env tenants.Environment) metadata {
 		Issuer:                env.BaseURL,
 		AuthorizationEndpoint: env.URL("/oauth2/authorize"), TokenEndpoint: env.URL("/oauth2/token"), UserinfoEndpoint: env.URL("/oauth2/userinfo"),
 		JWKSURI: env.URL("/oauth2/jwks"), RevocationEndpoint: env.URL("/oauth2/revoke"), IntrospectionEndpoint: env.URL("/oauth2/introspect"),
-		EndSessionEndpoint: env.URL("/oauth2/logout"), PushEndpoint: env.URL("/oauth2/par"),
+		EndSessionEndpoint: env.URL("/oauth2/logout"), PushEndpoint: env.URL("/oauth2/par"), DeviceEndpoint: env.URL("/oauth2/device_authorization"),
 		TokenAuthAlgs: signatureAlgorithms(), DPoPAlgs: signatureAlgorithms(),
 		Scopes: knownScopes, ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
-		GrantTypes: []string{oidc.GrantCode, oidc.GrantRefresh, oidc.GrantClient}, SubjectTypes: []string{"public"}, IDTokenAlgs: keys.Algorithms,
+		GrantTypes: []string{oidc.GrantCode, oidc.GrantRefresh, oidc.GrantClient, oidc.GrantDevice}, SubjectTypes: []string{"public"}, IDTokenAlgs: keys.Algorithms,
 		TokenAuthMethods: append(confidential, tenants.AuthNone), RevocationAuthMethods: append(confidential, tenants.AuthNone),
 		IntrospectAuthMethods: confidential, ChallengeMethods: []string{oidc.MethodS256},
 		Prompts: []string{oidc.PromptNone, oidc.PromptLogin, oidc.PromptConsent, oidc.PromptSelectAccount},

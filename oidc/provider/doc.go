@@ -1,13 +1,15 @@
 // Package provider is the OpenID Provider towards the vendor's applications.
 // Its issuer is the base URL of the environment, which the request's host names;
 // no address comes from a request header. It owns the tables
-// pushed_requests and oauth_replays.
+// pushed_requests, oauth_replays and device_requests.
 //
 //	GET      /.well-known/openid-configuration         OpenID Connect Discovery §4
 //	GET      /.well-known/oauth-authorization-server   RFC 8414 §3
 //	GET POST /oauth2/authorize                         RFC 6749 §4.1.1, OpenID Connect Core §3.1.2
 //	POST     /oauth2/par                               RFC 9126 §2
 //	POST     /oauth2/token                             RFC 6749 §4.1.3, §4.4, §6
+//	POST     /oauth2/device_authorization              RFC 8628 §3.1
+//	GET POST /oauth2/device                            RFC 8628 §3.3
 //	GET POST /oauth2/userinfo                          OpenID Connect Core §5.3
 //	GET      /oauth2/jwks                              RFC 7517 §5
 //	POST     /oauth2/revoke                            RFC 7009 §2

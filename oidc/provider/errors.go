@@ -133,7 +133,10 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, err error) {
 		h.pages.Error(w, r, http.StatusNotFound, "There is nothing here", f.Message, f.Code, "")
 	case ok && f.Kind == fault.Forbidden:
 		h.pages.Error(w, r, http.StatusForbidden, "The sign-in cannot go on", f.Message, f.Code, "")
-	case ok && f.Kind != fault.Unavailable && f.Kind != fault.Limited:
+	case ok && f.Kind == fault.Limited:
+		w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())+1))
+		h.pages.Error(w, r, http.StatusTooManyRequests, "Please wait", f.Message, f.Code, "")
+	case ok && f.Kind != fault.Unavailable:
 		h.pages.Error(w, r, http.StatusBadRequest, "The sign-in cannot go on", f.Message, f.Code, "")
 	case unavailable(err):
 		h.log.LogAttrs(r.Context(), slog.LevelWarn, "oidc: unavailable", slog.Any("error", err))

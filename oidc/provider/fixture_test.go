@@ -141,6 +141,11 @@ func (pages) AutoPost(w http.ResponseWriter, _ *http.Request, action string, fie
 	}
 }
 
+func (pages) Device(w http.ResponseWriter, _ *http.Request, status int, p oidc.DevicePage) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
 func (w *world) ctx() context.Context { return context.WithoutCancel(w.Context()) }
 
 func (w *world) tx(f func(q db.Queryer) error) {

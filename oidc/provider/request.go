@@ -41,6 +41,8 @@ type authRequest struct {
 	// Connection that the application named; the sign-in must end through it.
 	// Empty: any.
 	Connection string `json:"connection,omitempty"`
+	// Device is a code that a device shows, and all that the request is about.
+	Device string `json:"device,omitempty"`
 	// At is when the request arrived, in unix seconds.
 	At int64 `json:"at"`
 

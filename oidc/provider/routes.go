@@ -26,6 +26,7 @@ import (
 type Pages interface {
 	Error(w http.ResponseWriter, r *http.Request, status int, title, message, code, flowID string)
 	AutoPost(w http.ResponseWriter, r *http.Request, action string, fields [][2]string)
+	Device(w http.ResponseWriter, r *http.Request, status int, p oidc.DevicePage)
 }
 
 // Upstream tells identity providers that a session ended (SAML single logout). It
@@ -94,11 +95,14 @@ func (h *Handler) Mount(r chi.Router) {
 	r.Method(http.MethodGet, "/.well-known/openid-configuration", h.called(h.configuration, h.fail))
 	r.Method(http.MethodGet, "/.well-known/oauth-authorization-server", h.called(h.configuration, h.fail))
 	r.Method(http.MethodGet, "/oauth2/jwks", h.called(h.jwks, h.fail))
-	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth2/jwks", "/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke", "/oauth2/par"} {
+	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth2/jwks", "/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke", "/oauth2/par", "/oauth2/device_authorization"} {
 		r.Options(path, preflight)
 	}
 	r.Method(http.MethodPost, "/oauth2/token", h.called(h.token, h.fail))
 	r.Method(http.MethodPost, "/oauth2/par", h.called(h.push, h.fail))
+	r.Method(http.MethodPost, "/oauth2/device_authorization", h.called(h.device, h.fail))
+	r.Method(http.MethodGet, devicePath, h.public(h.showDevice, h.page))
+	r.Method(http.MethodPost, devicePath, http.NewCrossOriginProtection().Handler(h.public(h.decideDevice, h.page)))
 	r.Method(http.MethodPost, "/oauth2/revoke", h.called(h.revoke, h.fail))
 	r.Method(http.MethodPost, "/oauth2/introspect", h.public(h.introspect, h.fail))
 	userinfo := h.called(h.userinfo, h.failBearer)

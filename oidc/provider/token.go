@@ -92,10 +92,12 @@ func (h *Handler) granted(ctx context.Context, env tenants.Environment, a actor.
 		return h.serviceGrant(ctx, env, app, jkt, p)
 	case oidc.GrantCode:
 		g, err = h.codeGrant(ctx, env, a, app, jkt, p)
+	case oidc.GrantDevice:
+		g, err = h.deviceGrant(ctx, env, a, app, jkt, p)
 	case oidc.GrantRefresh:
 		g, err = h.refreshGrant(ctx, env, a, app, jkt, p)
 	default:
-		return tokenBody{}, refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code, refresh_token or client_credentials.")
+		return tokenBody{}, refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code, refresh_token, client_credentials or that of the device flow.")
 	}
 	if err != nil {
 		return tokenBody{}, err
@@ -112,49 +114,53 @@ func (h *Handler) codeGrant(ctx context.Context, env tenants.Environment, a acto
 	var g grant
 	var refused error
 	err := h.db.Tx(ctx, func(q db.Queryer) error {
-		g, refused = grant{app: app, jkt: jkt}, nil
-		redeemed, err := h.sessions.ConsumeCode(ctx, a, q, env.ID, app.ID, p["code"])
-		if err != nil {
-			return err
-		}
-		if redeemed.Refused != nil {
-			refused = redeemed.Refused
-			return nil
-		}
-		var asked codeRequest
-		if err := json.Unmarshal(redeemed.Code.Request, &asked); err != nil {
-			return err
-		}
-		if refused = checkCode(asked, jkt, p); refused != nil {
-			return nil
-		}
-		g.session, g.proof, g.scope, g.nonce = redeemed.Session, redeemed.Proof, asked.Scope, asked.Nonce
-		if err := h.resolve(ctx, env, q, &g); err != nil {
-			if fault.KindOf(err) == fault.Forbidden {
-				refused = err
-				return nil
-			}
-			return err
-		}
-		if !hasScope(g.scope, oidc.ScopeOffline) {
-			return nil
-		}
-		set := app.Over(env.Settings.TokenSettings)
-		g.refresh, err = h.sessions.StartFamily(ctx, q, sessions.Family{
-			Idle: time.Duration(set.RefreshIdleSeconds) * time.Second, Absolute: time.Duration(set.RefreshAbsoluteSeconds) * time.Second,
-			ID: redeemed.Code.Family, Environment: env.ID, Tenant: g.proof.Tenant, Session: g.session.ID, UserID: g.session.UserID,
-			ClientID: app.ID, Scope: g.scope, Nonce: g.nonce, JKT: boundKey(app, jkt),
-		})
-		if errors.Is(err, sessions.ErrInvalidGrant) { // the session has ended meanwhile
-			refused = err
-			return nil
-		}
+		var err error
+		g = grant{app: app, jkt: jkt}
+		refused, err = h.redeem(ctx, env, a, q, &g, p["code"], func(asked codeRequest) error { return checkCode(asked, jkt, p) })
 		return err
 	})
 	if err == nil {
 		err = refused
 	}
 	return g, err
+}
+
+// redeem uses a code up and fills the grant from it. A refusal commits.
+func (h *Handler) redeem(ctx context.Context, env tenants.Environment, a actor.Actor, q db.Queryer, g *grant, code string, check func(codeRequest) error) (refused, err error) {
+	redeemed, err := h.sessions.ConsumeCode(ctx, a, q, env.ID, g.app.ID, code)
+	if err != nil {
+		return nil, err
+	}
+	if redeemed.Refused != nil {
+		return redeemed.Refused, nil
+	}
+	var asked codeRequest
+	if err := json.Unmarshal(redeemed.Code.Request, &asked); err != nil {
+		return nil, err
+	}
+	if refused := check(asked); refused != nil {
+		return refused, nil
+	}
+	g.session, g.proof, g.scope, g.nonce = redeemed.Session, redeemed.Proof, asked.Scope, asked.Nonce
+	if err := h.resolve(ctx, env, q, g); err != nil {
+		if fault.KindOf(err) == fault.Forbidden {
+			return err, nil
+		}
+		return nil, err
+	}
+	if !hasScope(g.scope, oidc.ScopeOffline) {
+		return nil, nil
+	}
+	set := g.app.Over(env.Settings.TokenSettings)
+	g.refresh, err = h.sessions.StartFamily(ctx, q, sessions.Family{
+		Idle: time.Duration(set.RefreshIdleSeconds) * time.Second, Absolute: time.Duration(set.RefreshAbsoluteSeconds) * time.Second,
+		ID: redeemed.Code.Family, Environment: env.ID, Tenant: g.proof.Tenant, Session: g.session.ID, UserID: g.session.UserID,
+		ClientID: g.app.ID, Scope: g.scope, Nonce: g.nonce, JKT: boundKey(g.app, g.jkt),
+	})
+	if errors.Is(err, sessions.ErrInvalidGrant) { // the session has ended meanwhile
+		return err, nil
+	}
+	return nil, err
 }
 
 // checkCode compares the request with the one that the code was issued for.

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/gatewaytest/htmlcheck"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/signin"
@@ -124,6 +125,9 @@ func (h *Handler) fixtures(sink string) []fixture {
 	autopost := func(action string, fields ...[2]string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { h.ui.AutoPost(w, r, action, fields) }
 	}
+	device := func(p oidc.DevicePage) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { h.ui.Device(w, r, http.StatusOK, p) }
+	}
 	test := func(t signin.TestResult) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { h.test(w, r, t) }
 	}
@@ -194,6 +198,13 @@ func (h *Handler) fixtures(sink string) []fixture {
 			Page: ui.Page{Title: injection, Brand: emoji + unbroken}, Message: rtl + unbroken, Code: unbroken, FlowID: injection, Help: emoji, ActionURL: "/login?x=" + injection, ActionText: unbroken,
 		})},
 
+		{"device empty", "device", ok, true, "Connect a device", device(oidc.DevicePage{})},
+		{"device error", "device", ok, true, "Connect a device", device(oidc.DevicePage{Code: "WDJB-MJH", Problem: "This code is not known or has expired."})},
+		{"device confirm", "device", ok, false, "Connect this device?", device(oidc.DevicePage{Code: "WDJB-MJHT", Application: "TV App", Organization: "Acme Corp", Tenant: "ten_1", Email: "ada@acme.example"})},
+		{"device confirm hostile", "device", ok, false, "Connect this device?", device(oidc.DevicePage{Code: injection, Application: injection + rtl, Organization: unbroken, Tenant: injection, Email: longEmail})},
+		{"device approved", "device", ok, false, "The device is connected", device(oidc.DevicePage{Done: "approved"})},
+		{"device denied", "device", ok, false, "Nothing was connected", device(oidc.DevicePage{Done: "denied"})},
+
 		{"autopost empty", "autopost", ok, true, "One moment", autopost(sink)},
 		{"autopost", "autopost", ok, true, "One moment", autopost(sink, [2]string{"SAMLResponse", "PHNhbWxwOlJlc3BvbnNlLz4="}, [2]string{"RelayState", "r"})},
 		{"autopost hostile", "autopost", ok, true, "One moment", autopost(sink+"?x="+unbroken, [2]string{injection, injection}, [2]string{"submit", rtl + emoji})},
@@ -250,7 +261,7 @@ func TestEveryTemplateHasFixtures(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("templates: %v, %v", files, err)
 	}
-	for _, file := range append(files, "error.html", "autopost.html") { // those of portal/ui
+	for _, file := range append(files, "error.html", "autopost.html", "device.html") { // those of portal/ui
 		if name := strings.TrimSuffix(file, ".html"); !strings.HasPrefix(name, "_") && seen[name] < 2 {
 			t.Errorf("%s has %d fixtures", file, seen[name])
 		}

@@ -143,14 +143,15 @@ func (s *Service) HeldStmts(t Try) []db.Stmt {
 	return stmts
 }
 
-// unjudged takes back a try alone; what failed before it stays counted.
-func (s *Service) unjudged(ctx context.Context, t Try) error {
-	now := db.At(s.clock.Now())
-	stmts := []db.Stmt{{SQL: sqlTakeBack, Args: []any{t.environment, t.account.key, now}}}
-	if t.address != "" {
-		stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, t.address, now}})
+// TakeBackStmts take back one try that was none; those before it stay counted.
+func (s *Service) TakeBackStmts(t Try) []db.Stmt {
+	var stmts []db.Stmt
+	for _, key := range []string{t.account.key, t.address} {
+		if key != "" {
+			stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, key, db.At(s.clock.Now())}})
+		}
 	}
-	return s.db.Tx(ctx, func(q db.Queryer) error { return q.Batch(ctx, stmts) })
+	return stmts
 }
 
 // ForgiveStmts lift what stands against an account.

@@ -75,7 +75,8 @@ func (s *Service) CheckPassword(ctx context.Context, at Place, environment, emai
 	switch {
 	case err != nil:
 		// Who gave up while he waited has tried nothing.
-		return t, "", errors.Join(err, s.unjudged(context.WithoutCancel(ctx), t))
+		undo := context.WithoutCancel(ctx)
+		return t, "", errors.Join(err, s.db.Tx(undo, func(q db.Queryer) error { return q.Batch(undo, s.TakeBackStmts(t)) }))
 	case !ok:
 		return t, "", ErrPassword
 	}
