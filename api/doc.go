@@ -27,6 +27,6 @@
 // What is true of every route stands in the OpenAPI document by itself (describe);
 // tests check every answer against it.
 //
-// Fields that a later version serves are refused with the code not_supported,
-// never ignored; so are fields that nobody knows.
+// Fields that nobody knows are refused,
+// never ignored.
 package api

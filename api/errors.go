@@ -203,11 +203,6 @@ func shown(location string) string {
 	return location
 }
 
-// notSupported refuses a field that a later version serves.
-func notSupported(field string) error {
-	return fault.New(fault.Invalid, "not_supported", "This is not available yet.").In(field)
-}
-
 func refused(code, message, field string) error {
 	return fault.New(fault.Invalid, code, message).In(field)
 }

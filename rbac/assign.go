@@ -38,7 +38,8 @@ func (s *Service) AssignDefaults(ctx context.Context, a actor.Actor, q db.Querye
 }
 
 // FirstUserRoleStmts gives a membership the first-user roles when it is the only
-// one of its tenant (product 2.5). People who come by SSO or SCIM never get them.
+// one of its tenant but for those who were invited and have not come (product 2.5).
+// People who come by SSO or SCIM never get them.
 // Of two that are made at once the second waits for the first.
 func (s *Service) FirstUserRoleStmts(q db.Queryer, tenant, environment, membership string) []db.Stmt {
 	return []db.Stmt{lockTenant(q, environment, tenant), {SQL: sqlFirstUserRoles, Args: []any{tenant, membership, environment, db.At(s.clock.Now())}}}

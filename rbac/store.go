@@ -168,7 +168,7 @@ SELECT m.tenant_id, m.id, m.environment_id, '', CAST($2 AS TEXT), CAST($3 AS BIG
 	sqlFirstUserRoles = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
 SELECT $1, $2, r.environment_id, r.owner_tenant_id, r.id, CAST($4 AS BIGINT) FROM roles r
 WHERE r.environment_id = $3 AND r.owner_tenant_id = '' AND r.is_first_user
-AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.tenant_id = $1 AND m.id <> $2) ON CONFLICT DO NOTHING`
+AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.tenant_id = $1 AND m.id <> $2 AND m.status <> 'invited') ON CONFLICT DO NOTHING`
 
 	sqlInsertMembershipRole = `INSERT INTO membership_roles (tenant_id, membership_id, environment_id, role_owner, role_id, created_at)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`

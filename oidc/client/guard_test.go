@@ -108,7 +108,7 @@ func TestHostileAnswers(t *testing.T) {
 			if fault.CodeOf(err) != "OIDC_DISCOVERY" || !strings.HasPrefix(cause(err), k.cause) {
 				t.Errorf("%v (%s)", err, cause(err))
 			}
-			if _, _, err := (oidc.NewKeySet(server.URL, p.http)).Find(t.Context(), "", now, nil); err == nil {
+			if _, _, err := oidc.NewKeySet(server.URL, p.http).Find(t.Context(), "", now, nil); err == nil {
 				t.Error("keys were read")
 			}
 		})
