@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,9 +17,11 @@ import (
 type script struct {
 	*testing.T
 	answers []answer
-	got     []*http.Request
-	bodies  []string
-	waits   []time.Duration
+
+	mu     sync.Mutex // a connection that breaks orders nothing
+	got    []*http.Request
+	bodies []string
+	waits  []time.Duration
 }
 
 type answer struct {
@@ -30,12 +33,15 @@ type answer struct {
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
 	s.got, s.bodies = append(s.got, r), append(s.bodies, string(body))
-	if len(s.got) > len(s.answers) {
-		s.Errorf("request %d: %s %s", len(s.got), r.Method, r.URL)
+	n := len(s.got)
+	s.mu.Unlock()
+	if n > len(s.answers) {
+		s.Errorf("request %d: %s %s", n, r.Method, r.URL)
 		return
 	}
-	a := s.answers[len(s.got)-1]
+	a := s.answers[n-1]
 	if a.cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -147,6 +153,7 @@ func TestRetry(t *testing.T) {
 	} {
 		client, s := run(t, c.answers...)
 		_, err := client.Do(t.Context(), Request{Method: c.method, Path: "/x", Body: map[string]int{"n": 1}, Header: c.header})
+		s.mu.Lock()
 		if CodeOf(err) != c.code || (err != nil) != (c.broken || c.code != "") || len(s.got) != len(c.answers) {
 			t.Errorf("%s: %v after %d requests", c.why, err, len(s.got))
 		}
@@ -158,6 +165,7 @@ func TestRetry(t *testing.T) {
 		if c.why == "429" && s.waits[0] != 7*time.Second {
 			t.Errorf("waited %v", s.waits)
 		}
+		s.mu.Unlock()
 	}
 	long := refusal(429, "rate_limited")
 	long.header["Retry-After"] = "3600"

@@ -2,6 +2,7 @@ package signin
 
 // localExplanations are of sign-ins by password, passkey and second factor.
 var localExplanations = map[string]explained{
+	"SIGNIN_NO_CONNECTION":     {"Somebody followed an invitation to an organization that has no identity provider to sign in through.", WhoTenantAdmin, portalConnection, "Set a connection up, test it and switch it on. An invitation by mail can also be accepted with a password."},
 	"SIGNIN_WRONG_PASSWORD":    {"The e-mail address or the password is wrong.", WhoPerson, nowhere, "Try again, or choose a new password with \"Forgot your password?\" on the sign-in page."},
 	"SIGNIN_TOO_MANY_ATTEMPTS": {"Too many attempts failed, so that the account or the network address has to wait, or the lockout policy has locked the account.", WhoPerson, nowhere, "Wait as long as the page says. A new password, chosen with \"Forgot your password?\", lifts a lock of the account at once. Single sign-on and open sessions are not touched."},
 	"SIGNIN_BUSY":              {"More people were signing in with a password at that moment than the server checks at once.", WhoPerson, nowhere, "Try again in a few seconds. If it happens often, the vendor gives the server more processors, or runs more of them."},
