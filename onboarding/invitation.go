@@ -214,29 +214,9 @@ func (s *Service) invite(ctx context.Context, a actor.Actor, q db.Queryer, env t
 // Invitations lists those that wait, the oldest first, expired ones included.
 // next is empty at the end.
 func (s *Service) Invitations(ctx context.Context, q db.Queryer, tenant, cursor string, limit int) (list []Invitation, next string, err error) {
-	since, after, err := parseCursor(cursor)
+	list, next, err = pageOf(ctx, q, sqlInvitations, tenant, cursor, limit, scanInvitation, func(inv Invitation) string { return position(inv.CreatedAt, inv.ID) })
 	if err != nil {
 		return nil, "", err
-	}
-	limit = page(limit)
-	rows, err := q.Query(ctx, sqlInvitations, tenant, since, after, int64(limit)+1)
-	if err != nil {
-		return nil, "", err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		inv, err := scanInvitation(rows)
-		if err != nil {
-			return nil, "", err
-		}
-		list = append(list, inv)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, "", err
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = position(list[limit-1].CreatedAt, list[limit-1].ID)
 	}
 	return list, next, s.withRoles(ctx, q, tenant, list)
 }
@@ -416,6 +396,35 @@ func page(limit int) int {
 		return tenants.DefaultPage
 	}
 	return min(limit, tenants.MaxPage)
+}
+
+// pageOf reads one page of a tenant's list, and where the next one begins.
+func pageOf[T any](ctx context.Context, q db.Queryer, sql, tenant, cursor string, limit int, scan func(db.Row) (T, error), at func(T) string) (list []T, next string, err error) {
+	since, after, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = page(limit)
+	rows, err := q.Query(ctx, sql, tenant, since, after, int64(limit)+1)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", err
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next = at(list[limit-1])
+	}
+	return list, next, nil
 }
 
 func position(at time.Time, id string) string { return fmt.Sprintf("%d~%s", at.UnixMicro(), id) }

@@ -173,29 +173,9 @@ func (s *Service) RevokeLink(ctx context.Context, a actor.Actor, q db.Queryer, t
 
 // Links lists a tenant's links, the oldest first, expired ones included.
 func (s *Service) Links(ctx context.Context, q db.Queryer, tenant, cursor string, limit int) (list []Link, next string, err error) {
-	since, after, err := parseCursor(cursor)
+	list, next, err = pageOf(ctx, q, sqlLinks, tenant, cursor, limit, scanLink, func(l Link) string { return position(l.CreatedAt, l.ID) })
 	if err != nil {
 		return nil, "", err
-	}
-	limit = page(limit)
-	rows, err := q.Query(ctx, sqlLinks, tenant, since, after, int64(limit)+1)
-	if err != nil {
-		return nil, "", err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		l, err := scanLink(rows)
-		if err != nil {
-			return nil, "", err
-		}
-		list = append(list, l)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, "", err
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = position(list[limit-1].CreatedAt, list[limit-1].ID)
 	}
 	return list, next, s.withLinkRoles(ctx, q, tenant, list)
 }

@@ -23,22 +23,22 @@ import (
 
 // mountLocal adds the pages of a sign-in without an identity provider.
 func (h *Handler) mountLocal(r chi.Router) {
-	r.Get("/login/password", h.public(h.showPassword))
-	r.Post("/login/password", h.public(h.postPassword))
-	r.Post("/login/passkey", h.public(h.postPasskey))
-	r.Get("/login/account", h.public(h.showAccount))
-	r.Post("/login/account", h.public(h.postAccount))
+	r.Get("/login/password", h.step(h.showPassword))
+	r.Post("/login/password", h.step(h.postPassword))
+	r.Post("/login/passkey", h.step(h.postPasskey))
+	r.Get("/login/account", h.step(h.showAccount))
+	r.Post("/login/account", h.step(h.postAccount))
 	r.Get("/login/forgot", h.public(h.showForgot))
-	r.Post("/login/forgot", h.public(h.postForgot))
+	r.Post("/login/forgot", h.step(h.postForgot))
 	r.Get("/login/reset/{token}", h.public(h.showReset))
 	r.Post("/login/reset/{token}", h.public(h.postReset))
-	r.Get("/mfa", h.public(h.showSecond))
-	r.Post("/mfa", h.public(h.postSecond))
-	r.Post("/mfa/key", h.public(h.postKey))
-	r.Post("/mfa/mail", h.public(h.postMail))
-	r.Post("/mfa/resume", h.public(h.postResume))
-	r.Get("/mfa/enrol", h.public(h.showEnrol))
-	r.Post("/mfa/enrol", h.public(h.postEnrol))
+	r.Get("/mfa", h.step(h.showSecond))
+	r.Post("/mfa", h.step(h.postSecond))
+	r.Post("/mfa/key", h.step(h.postKey))
+	r.Post("/mfa/mail", h.step(h.postMail))
+	r.Post("/mfa/resume", h.step(h.postResume))
+	r.Get("/mfa/enrol", h.step(h.showEnrol))
+	r.Post("/mfa/enrol", h.step(h.postEnrol))
 }
 
 // answer is what the browser brings to a step.
@@ -53,6 +53,17 @@ func (h *Handler) answer(r *http.Request, env tenants.Environment) (signin.Local
 	}
 	in.FlowID, in.Remember = r.PostForm.Get("flow"), r.PostForm.Get("remember") == "1"
 	return in, nil
+}
+
+// step mounts a page of a sign-in, with what the browser brings to it.
+func (h *Handler) step(f func(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error) http.HandlerFunc {
+	return h.public(func(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
+		in, err := h.answer(r, env)
+		if err != nil {
+			return err
+		}
+		return f(w, r, env, a, in)
+	})
 }
 
 // goOn sends the browser to where the sign-in stands.
@@ -108,11 +119,7 @@ func again(err error) (string, bool) {
 	return f.Message, strings.HasPrefix(f.Code, "password_")
 }
 
-func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
 		return err
@@ -129,11 +136,7 @@ func (h *Handler) password(w http.ResponseWriter, r *http.Request, status int, f
 	h.ui.Render(w, r, status, "password", passwordPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, Error: problem}, ui.CrossOriginForm())
 }
 
-func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	email := strings.TrimSpace(r.PostForm.Get("email"))
 	if email == "" || len(email) > signin.MaxEmail || r.PostForm.Get("password") == "" {
 		h.password(w, r, http.StatusUnprocessableEntity, in.FlowID, email, "Enter your e-mail address and your password.")
@@ -150,11 +153,7 @@ func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenan
 	return h.goOn(w, r, env, s)
 }
 
-func (h *Handler) postPasskey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postPasskey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	problem := ""
 	if answer := r.PostForm.Get("answer"); answer != "" {
 		s, err := h.signin.Passkey(r.Context(), a, in, []byte(answer))
@@ -185,11 +184,7 @@ func (h *Handler) key(w http.ResponseWriter, r *http.Request, p keyPage) {
 	h.ui.Render(w, r, status, "key", p, ui.CrossOriginForm())
 }
 
-func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
 		return err
@@ -226,11 +221,7 @@ func (h *Handler) almost(w http.ResponseWriter, r *http.Request, flow string) {
 	h.ui.Render(w, r, http.StatusOK, "almost", almostPage{Page: ui.Page{Title: "Almost there"}, Flow: flow}, ui.CrossOriginForm())
 }
 
-func (h *Handler) postAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postAccount(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.ChooseAccount(r.Context(), a, in, r.PostForm.Get("tenant"))
 	if err != nil {
 		return err
@@ -243,11 +234,7 @@ var labels = map[string]string{
 	factor.WebAuthn: "Use a security key or passkey", factor.TOTP: "Use the authenticator app", signin.KindRecovery: "Use a recovery code", signin.KindMail: "Send a code by e-mail",
 }
 
-func (h *Handler) showSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) showSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
 		return err
@@ -297,11 +284,7 @@ func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env
 	h.ui.Render(w, r, status, "second", p, ui.CrossOriginForm())
 }
 
-func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	kind, answer := r.PostForm.Get("kind"), r.PostForm.Get("answer")
 	problem := nothing(kind)
 	if answer != "" {
@@ -338,11 +321,7 @@ func nothing(kind string) string {
 }
 
 // postKey asks for a key: one that the person has, or a new one.
-func (h *Handler) postKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	if r.PostForm.Get("kind") == "enrol" {
 		return h.newKey(w, r, a, in, "")
 	}
@@ -373,11 +352,7 @@ func (h *Handler) newKey(w http.ResponseWriter, r *http.Request, a actor.Actor, 
 	return nil
 }
 
-func (h *Handler) postMail(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postMail(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	if _, err := h.signin.BeginSecond(r.Context(), a, in, signin.KindMail); err != nil && fault.CodeOf(err) != "SIGNIN_CODE_SENT" {
 		return err
 	}
@@ -385,11 +360,7 @@ func (h *Handler) postMail(w http.ResponseWriter, r *http.Request, env tenants.E
 	return nil
 }
 
-func (h *Handler) postResume(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postResume(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.Resume(r.Context(), a, in)
 	if err != nil {
 		return err
@@ -397,11 +368,7 @@ func (h *Handler) postResume(w http.ResponseWriter, r *http.Request, env tenants
 	return h.goOn(w, r, env, s)
 }
 
-func (h *Handler) showEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) showEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
 		return err
@@ -441,11 +408,7 @@ func (h *Handler) app(w http.ResponseWriter, r *http.Request, status int, flow s
 	h.ui.Render(w, r, status, "app", p, ui.CrossOriginForm())
 }
 
-func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	kind, answer := r.PostForm.Get("kind"), r.PostForm.Get("answer")
 	problem := nothing(kind)
 	if answer != "" {
@@ -485,11 +448,7 @@ func (h *Handler) forgot(w http.ResponseWriter, r *http.Request, status int, p f
 	h.ui.Render(w, r, status, "forgot", p)
 }
 
-func (h *Handler) postForgot(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
-	in, err := h.answer(r, env)
-	if err != nil {
-		return err
-	}
+func (h *Handler) postForgot(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	email := strings.TrimSpace(r.PostForm.Get("email"))
 	address, bad := mail.ParseAddress(email)
 	if bad != nil || len(email) > signin.MaxEmail {
