@@ -334,3 +334,30 @@ func TestTwoRunners(t *testing.T) {
 		}
 	})
 }
+
+// Replicas that start at the same moment, over and over, write down the same periodic
+// kinds: in one order, or PostgreSQL ends one of them as a deadlock.
+func TestReplicasStartTogether(t *testing.T) {
+	dbtest.Twice(t, func(t *testing.T, d, d2 db.DB) {
+		c := clock.NewFake(start)
+		replicas := []*jobs.Runner{jobs.NewRunner(d, c, quiet()), jobs.NewRunner(d2, c, quiet())}
+		for _, r := range replicas {
+			for i := range 40 {
+				kind := "kind" + strconv.Itoa(i)
+				r.Register(kind, func(context.Context, jobs.Job) error { return nil })
+				r.Every(kind, time.Hour)
+			}
+		}
+		for range 10 {
+			var work sync.WaitGroup
+			for _, r := range replicas {
+				work.Go(func() {
+					if _, err := r.RunDue(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			work.Wait()
+		}
+	})
+}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -163,7 +165,9 @@ func (r *Runner) ensurePeriodic(ctx context.Context) error {
 	}
 	now := r.clock.Now()
 	var batch []db.Stmt
-	for kind, interval := range r.periods {
+	// In one order on every replica: two that start together would deadlock on each other's rows.
+	for _, kind := range slices.Sorted(maps.Keys(r.periods)) {
+		interval := r.periods[kind]
 		batch = append(batch, db.Stmt{SQL: sqlPeriodic, Args: []any{
 			id.New(id.Job), kind, periodicKey, db.At(now), db.At(now.Add(interval)),
 		}})
