@@ -92,8 +92,8 @@ func TestFaultsAreTranslated(t *testing.T) {
 	u := newUI(t)
 	for err, want := range map[error]string{
 		fault.Filled(fault.Invalid, "X", "At least {n} characters. Several words are easy to remember and hard to guess.", "n", "15"): "Mindestens 15 Zeichen.",
-		fault.New(fault.Invalid, "X", "The service is busy. Try again in a moment."):                                                   "Der Dienst ist ausgelastet.",
-		fault.New(fault.Invalid, "X", "Nobody translated this {n}."):                                                                   "Nobody translated this {n}.",
+		fault.New(fault.Invalid, "X", "The service is busy. Try again in a moment."):                                                  "Der Dienst ist ausgelastet.",
+		fault.New(fault.Invalid, "X", "Nobody translated this {n}."):                                                                  "Nobody translated this {n}.",
 	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
