@@ -182,22 +182,30 @@ func (s *Service) look(ctx context.Context, q db.Queryer, environment, holder, k
 	return user, plain, created.Time, err
 }
 
+// DeviceLife is how long a browser can be remembered at most; the policies
+// decide when it is asked again.
+const DeviceLife = 90 * 24 * time.Hour
+
 // Remember lets a browser go without a second factor for a while, and gives its
 // cookie.
-func (s *Service) Remember(ctx context.Context, q db.Queryer, environment, user string, life time.Duration) (string, error) {
+func (s *Service) Remember(ctx context.Context, q db.Queryer, environment, user string) (string, error) {
 	cookie, now := secret.Random(), s.clock.Now()
-	_, err := q.Exec(ctx, sqlInsertDevice, environment, secret.Hash(cookie), user, db.At(now), db.At(now.Add(life)))
+	_, err := q.Exec(ctx, sqlInsertDevice, environment, secret.Hash(cookie), user, db.At(now), db.At(now.Add(DeviceLife)))
 	return cookie, err
 }
 
-// Remembered reports whether the cookie is one that this person was given.
-func (s *Service) Remembered(ctx context.Context, q db.Queryer, environment, user, cookie string) (bool, error) {
+// RememberedAt is when this person was given the cookie; zero when he was not, or
+// it has run out.
+func (s *Service) RememberedAt(ctx context.Context, q db.Queryer, environment, user, cookie string) (time.Time, error) {
+	var at db.Time
 	if cookie == "" || user == "" {
-		return false, nil
+		return at.Time, nil
 	}
-	var n int
-	err := q.QueryRow(ctx, sqlDevice, environment, secret.Hash(cookie), user, db.At(s.clock.Now())).Scan(&n)
-	return n > 0, err
+	err := q.QueryRow(ctx, sqlDevice, environment, secret.Hash(cookie), user, db.At(s.clock.Now())).Scan(&at)
+	if errors.Is(err, db.ErrNotFound) {
+		err = nil
+	}
+	return at.Time, err
 }
 
 // Forget has every browser of a person asked again.

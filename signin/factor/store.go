@@ -51,7 +51,7 @@ SELECT $1, $2, COALESCE(MAX(seq), 0) + 1, $3, CAST($4 AS BIGINT) FROM password_h
 	sqlTrimHistory = `DELETE FROM password_history WHERE environment_id = $1 AND user_id = $2 AND seq <= (SELECT MAX(h.seq) FROM password_history h WHERE h.environment_id = $1 AND h.user_id = $2) - $3`
 
 	sqlInsertDevice  = `INSERT INTO remembered_devices (environment_id, hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
-	sqlDevice        = `SELECT COUNT(*) FROM remembered_devices WHERE environment_id = $1 AND hash = $2 AND user_id = $3 AND expires_at > $4`
+	sqlDevice        = `SELECT created_at FROM remembered_devices WHERE environment_id = $1 AND hash = $2 AND user_id = $3 AND expires_at > $4`
 	sqlForgetDevices = `DELETE FROM remembered_devices WHERE environment_id = $1 AND user_id = $2`
 )
 
