@@ -28,6 +28,7 @@ type testPage struct {
 	Failed           []signin.Check
 	Would            string
 	WouldRefused     bool
+	WouldSecond      bool // a second factor is asked for first
 	WouldExplanation *signin.Explanation
 	Profile          []named
 	Roles            []signin.GrantedAs
@@ -106,6 +107,7 @@ func testOf(t signin.TestResult) testPage {
 	}
 	if would := d.Would; would != nil {
 		p.Would, p.WouldRefused = wouldText(*would), would.Outcome == signin.WouldRefused
+		p.WouldSecond = would.SecondFactor
 		p.WouldExplanation = explained(would.Code, kind)
 	}
 	return p

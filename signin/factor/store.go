@@ -16,22 +16,22 @@ WHERE attempts.free_at <= $3 RETURNING failures`
 	sqlForgive  = `DELETE FROM attempts WHERE environment_id = $1 AND key = $2`
 	sqlTakeBack = `UPDATE attempts SET failures = failures - 1, free_at = $3 WHERE environment_id = $1 AND key = $2 AND failures > 0`
 
-	factorColumns   = `id, kind, name, secret, last_step, created_at, last_used_at`
+	factorColumns   = `id, kind, name, secret, last_step, created_at, last_used_at, confined_to`
 	sqlFactors      = `SELECT ` + factorColumns + ` FROM factors WHERE environment_id = $1 AND user_id = $2 ORDER BY created_at, id`
-	sqlInsertFactor = `INSERT INTO factors (environment_id, user_id, id, kind, name, secret, credential, last_step, created_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, CAST($8 AS BIGINT), CAST($9 AS BIGINT)
+	sqlInsertFactor = `INSERT INTO factors (environment_id, user_id, id, kind, name, secret, credential, last_step, created_at, confined_to)
+SELECT $1, $2, $3, $4, $5, $6, $7, CAST($8 AS BIGINT), CAST($9 AS BIGINT), $11
 WHERE (SELECT COUNT(*) FROM factors f WHERE f.environment_id = $1 AND f.user_id = $2) < CAST($10 AS BIGINT)`
 	sqlRenameFactor = `UPDATE factors SET name = $4 WHERE environment_id = $1 AND user_id = $2 AND id = $3`
 	sqlDeleteFactor = `DELETE FROM factors WHERE environment_id = $1 AND user_id = $2 AND id = $3`
 	// A code's step serves once, on whichever replica comes first.
 	sqlUseStep       = `UPDATE factors SET last_step = $4, last_used_at = $5 WHERE environment_id = $1 AND user_id = $2 AND id = $3 AND last_step < $4`
 	sqlUseCredential = `UPDATE factors SET secret = $4, last_used_at = $5 WHERE environment_id = $1 AND user_id = $2 AND id = $3`
-	sqlCredential    = `SELECT user_id FROM factors WHERE environment_id = $1 AND credential = $2`
+	sqlCredential    = `SELECT user_id FROM factors WHERE environment_id = $1 AND credential = $2 AND confined_to = ''`
 
-	sqlInsertRecovery = `INSERT INTO recovery_codes (environment_id, user_id, hash, created_at) SELECT $1, $2, key, CAST($4 AS BIGINT) FROM json_each($3)`
-	sqlUseRecovery    = `UPDATE recovery_codes SET used_at = $4 WHERE environment_id = $1 AND user_id = $2 AND hash = $3 AND used_at IS NULL`
-	sqlDeleteRecovery = `DELETE FROM recovery_codes WHERE environment_id = $1 AND user_id = $2`
-	sqlCountRecovery  = `SELECT COUNT(*) FROM recovery_codes WHERE environment_id = $1 AND user_id = $2 AND used_at IS NULL`
+	sqlInsertRecovery = `INSERT INTO recovery_codes (environment_id, user_id, hash, created_at, confined_to) SELECT $1, $2, key, CAST($4 AS BIGINT), $5 FROM json_each($3)`
+	sqlUseRecovery    = `UPDATE recovery_codes SET used_at = $4 WHERE environment_id = $1 AND user_id = $2 AND hash = $3 AND used_at IS NULL AND confined_to IN ('', $5)`
+	sqlDeleteRecovery = `DELETE FROM recovery_codes WHERE environment_id = $1 AND user_id = $2 AND confined_to = $3`
+	sqlCountRecovery  = `SELECT COUNT(*) FROM recovery_codes WHERE environment_id = $1 AND user_id = $2 AND used_at IS NULL AND confined_to IN ('', $3)`
 
 	sqlPutChallenge = `INSERT INTO challenges (environment_id, holder, kind, user_id, secret, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (environment_id, holder, kind) DO UPDATE SET user_id = $4, secret = $5, created_at = $6, expires_at = $7`
