@@ -63,6 +63,7 @@ var policyMessages = map[string]string{
 	policy.CodeIP:            "Your organization does not allow signing in from this network address.",
 	policy.CodeEmailDomain:   "Your e-mail domain is not one from which people may join this organization. Ask your administrator.",
 	policy.CodeSSORequired:   "Your organization requires single sign-on.",
+	policy.CodeSocial:        "Your organization does not allow signing in this way. Choose another one.",
 	policy.CodeMFARequired:   "Your organization requires a second factor, and this sign-in had none. Sign in again.",
 }
 
@@ -264,15 +265,14 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
 		return v, err
 	}
-	if !by.second {
-		if by.second, err = s.factors.Remembered(ctx, q, f.Environment, v.person(), by.device); err != nil {
-			return v, err
-		}
+	remembered, err := s.factors.RememberedAt(ctx, q, f.Environment, v.person(), by.device)
+	if err != nil {
+		return v, err
 	}
 	v.decision, err = s.evaluate(ctx, q, f.Environment, identity.Tenant, policy.Input{
 		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins() || v.invited(),
 		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified || v.proved() != "",
-		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR), SecondFactor: by.second,
+		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR), SecondFactor: by.second, RememberedAt: remembered,
 	})
 	for _, c := range v.decision.Checks {
 		v.checks = append(v.checks, Check(c))

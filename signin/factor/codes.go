@@ -33,9 +33,15 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, p Person) 
 		hashes[i] = s.recoveryHash(environment, user, text)
 	}
 	return codes, q.Batch(ctx, []db.Stmt{
-		{SQL: sqlDeleteRecovery, Args: []any{environment, user, p.Tenant}},
-		{SQL: sqlInsertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now()), p.Tenant}},
+		{SQL: s.of.deleteRecovery, Args: []any{environment, user, p.Tenant}},
+		{SQL: s.of.insertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now()), p.Tenant}},
 	})
+}
+
+// DropRecoveryCodes takes a person's recovery codes away.
+func (s *Service) DropRecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) error {
+	_, err := q.Exec(ctx, s.of.dropRecovery, environment, user)
+	return err
 }
 
 // recoveryHash is a MAC: the codes are random, so a slow hash would add nothing.
@@ -45,7 +51,7 @@ func (s *Service) recoveryHash(environment, user, code string) string {
 
 // RecoveryCodes counts the codes that are left and serve.
 func (s *Service) RecoveryCodes(ctx context.Context, q db.Queryer, p Person) (left int, err error) {
-	err = q.QueryRow(ctx, sqlCountRecovery, p.Environment.ID, p.UserID, p.Tenant).Scan(&left)
+	err = q.QueryRow(ctx, s.of.countRecovery, p.Environment.ID, p.UserID, p.Tenant).Scan(&left)
 	return left, err
 }
 
@@ -57,7 +63,7 @@ func (s *Service) CheckRecovery(ctx context.Context, q db.Queryer, p Person, cod
 	if len(code) != recoveryBytes*8/5 {
 		return ErrWrong
 	}
-	n, err := q.Exec(ctx, sqlUseRecovery, p.Environment.ID, p.UserID, s.recoveryHash(p.Environment.ID, p.UserID, code), db.At(s.clock.Now()), p.Tenant)
+	n, err := q.Exec(ctx, s.of.useRecovery, p.Environment.ID, p.UserID, s.recoveryHash(p.Environment.ID, p.UserID, code), db.At(s.clock.Now()), p.Tenant)
 	if err == nil && n == 0 {
 		err = ErrWrong
 	}

@@ -94,7 +94,7 @@ func (s *Service) FinishTOTP(ctx context.Context, q db.Queryer, p Person, holder
 		return Factor{}, err
 	}
 	f := Factor{ID: id.New("fac"), Kind: TOTP, Name: named(name, "Authenticator app"), CreatedAt: s.clock.Now(), Tenant: p.Tenant, step: step}
-	if f.secret, err = s.vault.Seal("factors", "secret", p.Environment.ID+"/"+f.ID, raw); err != nil {
+	if f.secret, err = s.vault.Seal(s.of.table, "secret", p.Environment.ID+"/"+f.ID, raw); err != nil {
 		return Factor{}, err
 	}
 	return f, s.insert(ctx, q, p, f, "")
@@ -114,7 +114,7 @@ func (s *Service) CheckTOTP(ctx context.Context, q db.Queryer, p Person, code st
 		if f.Kind != TOTP || !f.Serves(p.Tenant) {
 			continue
 		}
-		raw, err := s.vault.Open("factors", "secret", environment+"/"+f.ID, f.secret)
+		raw, err := s.vault.Open(s.of.table, "secret", environment+"/"+f.ID, f.secret)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (s *Service) CheckTOTP(ctx context.Context, q db.Queryer, p Person, code st
 		if !ok {
 			continue
 		}
-		n, err := q.Exec(ctx, sqlUseStep, environment, user, f.ID, step, db.At(s.clock.Now()))
+		n, err := q.Exec(ctx, s.of.useStep, environment, user, f.ID, step, db.At(s.clock.Now()))
 		if err != nil {
 			return err
 		}
