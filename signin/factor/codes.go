@@ -37,6 +37,12 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, environmen
 	})
 }
 
+// DropRecoveryCodes takes a person's recovery codes away.
+func (s *Service) DropRecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) error {
+	_, err := q.Exec(ctx, s.of.deleteRecovery, environment, user)
+	return err
+}
+
 // recoveryHash is a MAC: the codes are random, so a slow hash would add nothing.
 func (s *Service) recoveryHash(environment, user, code string) string {
 	return s.vault.MAC("recovery code", environment, user, code)
