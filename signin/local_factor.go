@@ -81,7 +81,7 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 		return Step{}, errStage
 	}
 	user := f.UserID
-	try, err := s.factors.Count(ctx, f.Environment, factor.Known(user), a.IP, factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(user), from(a, in), factor.SecondLock)
 	if err != nil {
 		return Step{}, err
 	}
@@ -97,7 +97,7 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 		return q.Batch(ctx, s.factors.HeldStmts(try))
 	})
 	if fault.KindOf(err) == fault.Invalid && fault.CodeOf(err) != errStage.Code {
-		return step, s.failed(ctx, a, in.Environment.ID, directoryLogin(user), kind, factor.Try{}, err)
+		return step, s.failed(ctx, a, in.Environment, directoryLogin(user), kind, factor.Try{}, err)
 	}
 	return step, err
 }
@@ -164,7 +164,7 @@ func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name
 	if f.UserID == "" {
 		return nil, errStage
 	}
-	try, err := s.factors.Count(ctx, f.Environment, factor.Known(f.UserID), a.IP, factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(f.UserID), from(a, in), factor.SecondLock)
 	if err != nil {
 		return nil, err
 	}
@@ -240,3 +240,8 @@ func (s *Service) mail(ctx context.Context, q db.Queryer, environment, email str
 }
 
 func minutes(d time.Duration) string { return d.Truncate(time.Minute).String()[:len(d.String())-2] }
+
+// from is where an answer comes from.
+func from(a actor.Actor, in Local) factor.Origin {
+	return factor.Origin{IP: a.IP, Browser: in.BrowserID}
+}

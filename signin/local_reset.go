@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -121,7 +120,7 @@ func (s *Service) ChangePassword(ctx context.Context, a actor.Actor, env tenants
 	if err != nil {
 		return err
 	}
-	try, _, err := s.factors.CheckPassword(ctx, at, env.ID, who.Email, who.PasswordHash, current, a.IP, factor.Lock{})
+	try, _, err := s.factors.CheckPassword(ctx, at, env.ID, who.Email, who.PasswordHash, current, factor.Origin{IP: a.IP}, factor.Lock{})
 	at.Leave()
 	if errors.Is(err, factor.ErrPassword) {
 		return fault.New(fault.Invalid, factor.ErrPassword.Code, "This is not your password.").In("current_password")
@@ -222,15 +221,5 @@ func (s *Service) setPassword(ctx context.Context, a actor.Actor, q db.Queryer, 
 		Paragraphs: []string{"The password of your account was changed just now."},
 		Facts:      []mail.Fact{{Label: "When", Value: s.clock.Now().UTC().Format("2 January 2006 15:04 MST")}},
 		Closing:    "If it was not you, reset the password on the sign-in page and tell your administrator.",
-	})
-}
-
-// mailLocked tells somebody that his account was locked, and how to go on.
-func (s *Service) mailLocked(ctx context.Context, q db.Queryer, environment string, who directory.PasswordLogin) error {
-	return s.mail(ctx, q, environment, who.Email, mail.Letter{
-		Subject:    "Your account was locked",
-		Paragraphs: []string{"Too many wrong passwords were entered for your account, so signing in with a password is locked. Sessions that are open go on."},
-		Steps:      []string{"If it was you: choose a new password with \"Forgot password?\" on the sign-in page, which unlocks the account.", "If it was not: your password was not guessed. Tell your administrator."},
-		Closing:    fmt.Sprintf("This was noticed on %s.", s.clock.Now().UTC().Format("2 January 2006 15:04 MST")),
 	})
 }

@@ -32,6 +32,8 @@ func (h *Handler) mountLocal(r chi.Router) {
 	r.Post("/login/forgot", h.step(h.postForgot))
 	r.Get("/login/reset/{token}", h.public(h.showReset))
 	r.Post("/login/reset/{token}", h.public(h.postReset))
+	r.Get("/login/unlock/{token}", h.public(h.showUnlock))
+	r.Post("/login/unlock/{token}", h.public(h.postUnlock))
 	r.Get("/mfa", h.step(h.showSecond))
 	r.Post("/mfa", h.step(h.postSecond))
 	r.Post("/mfa/key", h.step(h.postKey))
