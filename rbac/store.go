@@ -209,7 +209,7 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
 SELECT $1, SUBSTR(j.key, 81), RTRIM(SUBSTR(j.key, 41, 40)), r.environment_id, r.owner_tenant_id, r.id, CAST(CAST(j.value AS TEXT) AS BIGINT)
 FROM json_each($3) j JOIN roles r ON r.environment_id = $2 AND r.owner_tenant_id IN ('', $1) AND r.id = RTRIM(SUBSTR(j.key, 1, 40))`
 
-	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	sqlConnections = `SELECT id FROM sso_connections WHERE tenant_id = $1 UNION ALL SELECT id FROM scim_connections WHERE tenant_id = $1`
 
