@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -37,6 +38,14 @@ func (f *fixture) removal() {
 	if err != nil {
 		f.Fatal(err)
 	}
+}
+
+func (f *fixture) count(statement string, args ...any) (n int64) {
+	f.Helper()
+	if err := f.d.QueryRow(f.Context(), statement, args...).Scan(&n); err != nil {
+		f.Fatal(err)
+	}
+	return n
 }
 
 // A deleted tenant is gone for everybody at once, before a row of it is: for the
@@ -91,10 +100,8 @@ func TestDeletedTenantOnEveryRoute(t *testing.T) {
 		for _, x := range data(f.do(200, "GET", "/tenants?q=gone", nil)) {
 			t.Errorf("listed: %v", x)
 		}
-		for _, x := range data(f.do(200, "GET", "/users/"+shared+"/tenants", nil)) {
-			if text(x, "tenant_id") == w["t"] || text(x, "id") == w["t"] {
-				t.Errorf("a person's tenants: %v", x)
-			}
+		if raw, _ := json.Marshal(f.do(200, "GET", "/users/"+shared, nil)); strings.Contains(string(raw), w["t"]) {
+			t.Errorf("a person's tenants: %s", raw)
 		}
 
 		again := text(f.do(201, "POST", "/tenants", object{"name": "Gone", "key": "gone"}), "id")
