@@ -14,7 +14,7 @@ const JobRemove = "tenants.remove"
 
 const (
 	// removeBatch bounds the rows of one transaction, and so how long other writers
-	// wait for it: with what hangs on a person, some 40 ms.
+	// wait for it: with all that hangs on a person, some tens of milliseconds.
 	removeBatch = 200
 	// removeTime bounds a run; the next goes on.
 	removeTime = time.Minute
