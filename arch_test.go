@@ -28,7 +28,8 @@ type place struct {
 
 // house is the import table. Within a layer order counts where leftward says so.
 var house = []place{
-	{"internal/fault", 0, -1, nil},
+	{"internal/i18n", 0, -1, nil},
+	{"internal/fault", 0, -1, leftward},
 	{"internal/id", 0, -1, leftward},
 	{"internal/clock", 0, -1, leftward},
 	{"internal/secret", 0, -1, leftward},
@@ -55,6 +56,7 @@ var house = []place{
 	{"rbac/apitoken", 5, 4, []string{"rbac"}},
 	{"rbac/staff", 5, 4, []string{"rbac"}},
 	{"signin/factor", 6, 5, nil}, // what people prove themselves with
+	{"signin/staffauth", 6, 5, []string{"signin/factor"}}, // the vendor's people: docs/adr/0011
 	{"signin", 6, 5, []string{"signin/factor"}},
 	{"onboarding", 6, 5, []string{"signin"}},
 

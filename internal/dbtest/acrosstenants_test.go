@@ -78,6 +78,12 @@ var acrossTenants = map[string]string{
 var ofOneEngine = map[string]string{
 	"cmd/gatehouse.sqlServerNow":     "postgres", // doctor
 	"cmd/gatehouse.sqlServerVersion": "postgres", // doctor
+
+	"internal/dbtest.sqlCopies":        "postgres", // the catalogue
+	"internal/dbtest.sqlLargest":       "postgres",
+	"internal/dbtest.sqlSessionsEnd":   "postgres",
+	"internal/dbtest.sqlState":         "postgres",
+	"internal/dbtest.sqlTemplateState": "postgres",
 }
 
 // ofDeletedTenants names the statements that find tenants whose rows are being removed, each with its reason.

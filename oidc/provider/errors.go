@@ -107,15 +107,15 @@ func (h *Handler) failBearer(w http.ResponseWriter, r *http.Request, err error) 
 	switch we.code {
 	case oidc.InvalidRequest:
 		status = http.StatusBadRequest
-	case oidc.InvalidDPoPProof:
+	case oidc.InvalidDPoPProof, oidc.UseDPoPNonce:
 	case oidc.InsufficientScope:
 		status = http.StatusForbidden
 	default:
 		we = &wireError{code: oidc.InvalidToken, description: we.description} // a grant that no longer holds, as a token
 	}
 	scheme := "Bearer"
-	if we.code == oidc.InvalidDPoPProof {
-		scheme = "DPoP" // RFC 9449 §7.1
+	if we.code == oidc.InvalidDPoPProof || we.code == oidc.UseDPoPNonce {
+		scheme = "DPoP" // RFC 9449 §7.1, §9
 	}
 	w.Header().Set("WWW-Authenticate", scheme+` error="`+we.code+`", error_description="`+printable(we.description)+`"`)
 	h.json(w, r, status, errorBody{we.code, printable(we.description)})
@@ -140,10 +140,10 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, err error) {
 		h.pages.Error(w, r, http.StatusBadRequest, "The sign-in cannot go on", f.Message, f.Code, "")
 	case unavailable(err):
 		h.log.LogAttrs(r.Context(), slog.LevelWarn, "oidc: unavailable", slog.Any("error", err))
-		h.pages.Error(w, r, http.StatusServiceUnavailable, "Please try again", "The service is busy. "+reference(r), oidc.TemporarilyUnavailable, "")
+		h.pages.Error(w, r, http.StatusServiceUnavailable, "Please try again", "The service is busy. Try again in a moment.", oidc.TemporarilyUnavailable, httpx.InfoOf(r).RequestID)
 	default:
 		h.log.LogAttrs(r.Context(), slog.LevelError, "oidc: failed", slog.Any("error", err))
-		h.pages.Error(w, r, http.StatusInternalServerError, "Something went wrong", "The fault is on our side. "+reference(r), oidc.ServerError, "")
+		h.pages.Error(w, r, http.StatusInternalServerError, "Something went wrong", "The fault is on our side. Try again in a moment; if it keeps failing, give your administrator the code below.", oidc.ServerError, httpx.InfoOf(r).RequestID)
 	}
 }
 

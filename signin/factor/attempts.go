@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/directory"
@@ -64,6 +64,7 @@ type Try struct {
 //
 // Fault: SIGNIN_TOO_MANY_ATTEMPTS of kind limited, with the time to wait.
 func (s *Service) Count(ctx context.Context, environment string, account Account, ip netip.Addr, lock Lock) (Try, error) {
+	account.key = s.of.accounts + account.key
 	t := Try{environment: environment, account: account, address: addressKey(ip)}
 	now := s.clock.Now()
 	var refused error
@@ -122,16 +123,18 @@ func delay(n int) time.Duration {
 }
 
 func tooMany(wait time.Duration) error {
-	message := "Too many attempts failed. "
+	const code = "SIGNIN_TOO_MANY_ATTEMPTS"
+	var f *fault.Error
 	switch {
 	case wait > 24*time.Hour:
-		message += "The account is locked. Reset the password, or ask your administrator."
+		f = fault.New(fault.Limited, code, "Too many attempts failed. The account is locked. Reset the password, or ask your administrator.")
 	case wait > 2*time.Minute:
-		message += fmt.Sprintf("Try again in %d minutes.", int(wait.Minutes())+1)
+		f = fault.Filled(fault.Limited, code, "Too many attempts failed. Try again in {n} minutes.", "n", strconv.Itoa(int(wait.Minutes())+1))
 	default:
-		message += fmt.Sprintf("Try again in %d seconds.", int(wait.Seconds())+1)
+		f = fault.Filled(fault.Limited, code, "Too many attempts failed. Try again in {n} seconds.", "n", strconv.Itoa(int(wait.Seconds())+1))
 	}
-	return &fault.Error{Kind: fault.Limited, Code: "SIGNIN_TOO_MANY_ATTEMPTS", Message: message, RetryAfter: min(wait, time.Hour)}
+	f.RetryAfter = min(wait, time.Hour)
+	return f
 }
 
 // HeldStmts take back a try that held.
@@ -158,7 +161,7 @@ func (s *Service) TakeBackStmts(t Try) []db.Stmt {
 func (s *Service) ForgiveStmts(environment string, accounts ...Account) []db.Stmt {
 	var stmts []db.Stmt
 	for _, a := range accounts {
-		stmts = append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{environment, a.key}})
+		stmts = append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{environment, s.of.accounts + a.key}})
 	}
 	return stmts
 }

@@ -32,9 +32,15 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, environmen
 		hashes[i] = s.recoveryHash(environment, user, text)
 	}
 	return codes, q.Batch(ctx, []db.Stmt{
-		{SQL: sqlDeleteRecovery, Args: []any{environment, user}},
-		{SQL: sqlInsertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now())}},
+		{SQL: s.of.deleteRecovery, Args: []any{environment, user}},
+		{SQL: s.of.insertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now())}},
 	})
+}
+
+// DropRecoveryCodes takes a person's recovery codes away.
+func (s *Service) DropRecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) error {
+	_, err := q.Exec(ctx, s.of.deleteRecovery, environment, user)
+	return err
 }
 
 // recoveryHash is a MAC: the codes are random, so a slow hash would add nothing.
@@ -44,7 +50,7 @@ func (s *Service) recoveryHash(environment, user, code string) string {
 
 // RecoveryCodes counts the codes that are left.
 func (s *Service) RecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) (left int, err error) {
-	err = q.QueryRow(ctx, sqlCountRecovery, environment, user).Scan(&left)
+	err = q.QueryRow(ctx, s.of.countRecovery, environment, user).Scan(&left)
 	return left, err
 }
 
@@ -56,7 +62,7 @@ func (s *Service) CheckRecovery(ctx context.Context, q db.Queryer, environment, 
 	if len(code) != recoveryBytes*8/5 {
 		return ErrWrong
 	}
-	n, err := q.Exec(ctx, sqlUseRecovery, environment, user, s.recoveryHash(environment, user, code), db.At(s.clock.Now()))
+	n, err := q.Exec(ctx, s.of.useRecovery, environment, user, s.recoveryHash(environment, user, code), db.At(s.clock.Now()))
 	if err == nil && n == 0 {
 		err = ErrWrong
 	}
