@@ -191,10 +191,12 @@ func tooMany(wait time.Duration) error {
 	return f
 }
 
-// HeldStmts take back a try that held; its browser is known for the account.
+// HeldStmts take back a try that held: first of the address and then of the account,
+// as tries are counted, or two that meet would each wait for the other. Its browser
+// is known for the account then.
 func (s *Service) HeldStmts(t Try) []db.Stmt {
 	now := s.clock.Now()
-	var stmts []db.Stmt // in the order in which tries are counted
+	var stmts []db.Stmt
 	if t.address != "" {
 		stmts = append(stmts, db.Stmt{SQL: sqlGiveBack, Args: []any{t.environment, t.address, db.At(now), addressPace.Microseconds()}})
 	}
@@ -209,7 +211,7 @@ func (s *Service) HeldStmts(t Try) []db.Stmt {
 func (s *Service) TakeBackStmts(t Try) []db.Stmt {
 	now := db.At(s.clock.Now())
 	var stmts []db.Stmt
-	if t.address != "" {
+	if t.address != "" { // in the order of HeldStmts
 		stmts = append(stmts, db.Stmt{SQL: sqlGiveBack, Args: []any{t.environment, t.address, now, addressPace.Microseconds()}})
 	}
 	return append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, t.account.key, now}})
