@@ -166,7 +166,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	})
 	op := provider.New(provider.Deps{
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin, APITokens: m.APITokens, Staff: m.Staff,
-		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
+		Audit: m.Audit, Vault: v, Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
 	})
 	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
