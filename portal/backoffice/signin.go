@@ -24,15 +24,20 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, _ actor.Acto
 	return nil
 }
 
-// login shows the page. Its form may end at the vendor's provider, on another
-// origin.
+// login shows the page with the ways in that there are.
 func (h *Handler) login(w http.ResponseWriter, r *http.Request, status int, p loginPage) {
 	provider, err := h.auth.Provides(r.Context())
 	if err != nil {
 		h.ui.Fault(w, r, h.log, err, "")
 		return
 	}
-	p.Title, p.Provider = "Sign in to the back office", provider
+	p.Provider = provider
+	h.ways(w, r, status, p)
+}
+
+// ways shows the page. Its form may end at the vendor's provider, on another origin.
+func (h *Handler) ways(w http.ResponseWriter, r *http.Request, status int, p loginPage) {
+	p.Title = "Sign in to the back office"
 	h.ui.Render(w, r, status, "backoffice/login", p, ui.CrossOriginForm())
 }
 
