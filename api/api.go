@@ -163,6 +163,8 @@ func (h *Handler) register() {
 	h.registerUsers()
 	h.registerUserAccess()
 	h.registerUserSessions()
+	h.registerUserFactors()
+	h.registerOwn()
 	h.registerEnvironmentUsers()
 	h.registerImpersonation()
 	h.registerInvitations()
@@ -256,6 +258,7 @@ func (r route) tag() string {
 		{"/entitlements", "Entitlements"},
 		{"/sections", "Entitlements"},
 		{"/users", "Users"},
+		{"/me", "Own account"},
 		{"/invitations", "Users"},
 		{"/invite-links", "Users"},
 		{"/groups", "Groups"},

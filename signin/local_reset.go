@@ -2,14 +2,12 @@ package signin
 
 import (
 	"context"
-	"errors"
 	"net/url"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
@@ -103,40 +101,6 @@ func (s *Service) Reset(ctx context.Context, a actor.Actor, env tenants.Environm
 		}
 		_, err = s.sessions.End(ctx, a, q, sessions.Selector{Environment: env.ID, User: user}, "password_changed")
 		return err
-	})
-}
-
-// ChangePassword is a person's own change, in a session: he knows the password
-// that he has. His other sessions end.
-//
-// Faults: SIGNIN_WRONG_PASSWORD in the field current_password,
-// SIGNIN_TOO_MANY_ATTEMPTS, and those of Reset.
-func (s *Service) ChangePassword(ctx context.Context, a actor.Actor, env tenants.Environment, current, password string) error {
-	who, err := s.directory.LocalByID(ctx, s.db, env.ID, a.Subject)
-	if err != nil {
-		return err
-	}
-	at, err := s.factors.Hasher.Enter()
-	if err != nil {
-		return err
-	}
-	try, _, err := s.factors.CheckPassword(ctx, at, env.ID, who.Email, who.PasswordHash, current, factor.Origin{IP: a.IP}, factor.Lock{})
-	at.Leave()
-	if errors.Is(err, factor.ErrPassword) {
-		return fault.New(fault.Invalid, factor.ErrPassword.Code, "This is not your password.").In("current_password")
-	}
-	if err != nil {
-		return err
-	}
-	hash, history, err := s.prepare(ctx, env, who, password)
-	if err != nil {
-		return err
-	}
-	return s.db.Tx(ctx, func(q db.Queryer) error {
-		if err := s.setPassword(ctx, a, q, env, who, hash, history, false); err != nil {
-			return err
-		}
-		return q.Batch(ctx, s.factors.HeldStmts(try))
 	})
 }
 
