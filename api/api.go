@@ -264,6 +264,7 @@ func (r route) tag() string {
 		{"/permission", "Roles and permissions"},
 		{"/policies", "Policies"},
 		{"/applications", "Applications"},
+		{"/branding", "Branding"},
 		{"/environment", "Environments"},
 		{"/audit-", "Audit log"},
 		{"/account", "Tenants"},
