@@ -17,3 +17,6 @@ CREATE TABLE brandings (
   updated_at     BIGINT NOT NULL,
   PRIMARY KEY (tenant_id, environment_id)
 );
+
+-- ui_locales of the application's request: the language of the pages of the sign-in.
+ALTER TABLE flows ADD COLUMN ui_locales TEXT NOT NULL DEFAULT '';

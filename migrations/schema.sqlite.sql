@@ -393,7 +393,7 @@ CREATE TABLE flows (
   session_id     TEXT NOT NULL DEFAULT '', -- that the sign-in ended in; empty with finished_at: it was refused
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
-  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}',
+  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}', ui_locales TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 

@@ -42,11 +42,16 @@ func ParseAccent(s string) (Accent, error) {
 		return Accent{}, invalid("invalid_accent", "Give a colour as #rrggbb.", "accent")
 	}
 	c := toOKLCH(rgb)
-	light := c.until(-.002, func(y float64) bool { return y <= lightMost })
+	light := c.forLight()
 	dark := c.until(.002, func(y float64) bool { return y >= darkLeast })
 	if c.l-light.l > maxShift {
 		nearest := c
-		nearest.l = light.l + maxShift
+		for nearest.l-nearest.forLight().l > maxShift {
+			nearest.l -= .005
+			if shown, ok := parseHex(nearest.hex()); ok {
+				nearest = toOKLCH(shown) // as it will come
+			}
+		}
 		return Accent{}, invalid("accent_contrast", "The colour is too light for links and buttons on a white page: they need a contrast of 4.5:1. The nearest that passes is "+nearest.hex()+".", "accent")
 	}
 	return Accent{
@@ -57,6 +62,10 @@ func ParseAccent(s string) (Accent, error) {
 
 // oklch is a colour in OKLCH (CSS Color 4 §9.4): lightness, chroma, hue in radians.
 type oklch struct{ l, c, h float64 }
+
+func (o oklch) forLight() oklch {
+	return o.until(-.002, func(y float64) bool { return y <= lightMost })
+}
 
 func (o oklch) at(l float64) oklch { return oklch{max(0, l), o.c, o.h} }
 
