@@ -4,7 +4,7 @@
 CREATE TABLE brandings (
   environment_id TEXT NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
   tenant_id      TEXT NOT NULL DEFAULT '',
-  tenant_ref     TEXT REFERENCES tenants (id) ON DELETE CASCADE,
+  tenant_ref     TEXT,
   name           TEXT NOT NULL DEFAULT '',
   accent         TEXT NOT NULL DEFAULT '',  -- #rrggbb; empty: that of the product
   locale         TEXT NOT NULL DEFAULT '',  -- BCP 47; empty: the browser decides
@@ -15,7 +15,8 @@ CREATE TABLE brandings (
   logo           TEXT NOT NULL DEFAULT '',  -- the image, base64
   version        BIGINT NOT NULL DEFAULT 1,
   updated_at     BIGINT NOT NULL,
-  PRIMARY KEY (tenant_id, environment_id)
+  PRIMARY KEY (environment_id, tenant_id),
+  FOREIGN KEY (environment_id, tenant_ref) REFERENCES tenants (environment_id, id) ON DELETE CASCADE
 );
 
 -- ui_locales of the application's request: the language of the pages of the sign-in.

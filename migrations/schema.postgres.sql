@@ -197,9 +197,9 @@ CREATE TABLE brandings (
   logo text COLLATE "C" NOT NULL DEFAULT ''::text,
   version bigint NOT NULL DEFAULT 1,
   updated_at bigint NOT NULL,
-  CONSTRAINT brandings_pkey PRIMARY KEY (tenant_id, environment_id),
+  CONSTRAINT brandings_pkey PRIMARY KEY (environment_id, tenant_id),
   CONSTRAINT brandings_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id) ON DELETE CASCADE,
-  CONSTRAINT brandings_tenant_ref_fkey FOREIGN KEY (tenant_ref) REFERENCES tenants(id) ON DELETE CASCADE
+  CONSTRAINT brandings_environment_id_tenant_ref_fkey FOREIGN KEY (environment_id, tenant_ref) REFERENCES tenants(environment_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE break_glass_links (
@@ -409,6 +409,7 @@ CREATE TABLE flows (
   user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   proof text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   demand text COLLATE "C" NOT NULL DEFAULT '{}'::text,
+  ui_locales text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
   CONSTRAINT flows_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)

@@ -76,7 +76,7 @@ type Start struct {
 	LoginHint    string
 	DomainHint   string
 	Locales      string // ui_locales: language tags with spaces between, the preferred first; empty: not said
-	ForceAuthn   bool // prompt=login, or max_age passed
+	ForceAuthn   bool   // prompt=login, or max_age passed
 	Request      json.RawMessage
 }
 

@@ -46,7 +46,7 @@ func ParseAccent(s string) (Accent, error) {
 	dark := c.until(.002, func(y float64) bool { return y >= darkLeast })
 	if c.l-light.l > maxShift {
 		nearest := c
-		for nearest.l-nearest.forLight().l > maxShift {
+		for i := 0; i < 200 && nearest.l-nearest.forLight().l > maxShift; i++ {
 			nearest.l -= .005
 			if shown, ok := parseHex(nearest.hex()); ok {
 				nearest = toOKLCH(shown) // as it will come

@@ -18,7 +18,7 @@ func (u *UI) dress(r *http.Request, page any) (dressed any, lang string) {
 	}
 	var look Look
 	if u.look != nil {
-		look = u.look(r, own.Tenant)
+		look = u.look(r, own.BrandOf)
 	}
 	if own.Brand == (Brand{}) && look.Brand != (Brand{}) {
 		page = branded(page, look.Brand)

@@ -41,7 +41,7 @@ type Config struct {
 	// without ".html"; a name may be given once.
 	Templates []fs.FS
 	// Look gives brand and language of the page that answers the request; tenant is
-	// Page.Tenant. nil: the product's own.
+	// Page.BrandOf. nil: the product's own.
 	Look func(r *http.Request, tenant string) Look
 	// HTTPS says that the base URL is https; pages then send HSTS.
 	HTTPS bool
@@ -67,9 +67,9 @@ type Page struct {
 	// or several in the order of preference with spaces between, as ui_locales.
 	// Empty, or none that there is: the browser decides (Accept-Language).
 	Lang string
-	// Tenant is whose brand the page shows, where the request's sign-in does not tell.
-	Tenant string
-	Brand  Brand // of the environment or the tenant; Render sets it where it is zero
+	// BrandOf is the tenant whose brand the page shows, where the request's sign-in does not tell.
+	BrandOf string
+	Brand   Brand // of the environment or the tenant; Render sets it where it is zero
 }
 
 // Brand is whose pages these are. The zero value is the product itself.
