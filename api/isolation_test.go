@@ -34,10 +34,10 @@ var bodies = map[string]object{
 	"updatePermission": {"name": "x"}, "classifyPermissions": {"permission_ids": []string{"per_x"}, "classification": "never"},
 	"createApplication": {"name": "x", "type": "web", "redirect_uris": []string{"https://x.example"}}, "updateApplication": {"name": "x"},
 	"putMfaPolicy": {"enforce": "off"}, "putIpPolicy": {"enabled": false, "mode": "allow", "rules": []object{}},
-	"putDomainsPolicy": {"enabled": false, "mode": "allow", "domains": []string{}}, "putSessionsPolicy": {}, "putLockoutPolicy": {"max_attempts": 5}, "putPasswordPolicy": {},
+	"putDomainsPolicy": {"enabled": false, "mode": "allow", "domains": []string{}}, "putSessionsPolicy": {}, "putLockoutPolicy": {"max_attempts": 5}, "putPasswordPolicy": {}, "putSocialPolicy": {"allowed": true},
 	"putEnvironmentMfaPolicy": {"enforce": "off"}, "putEnvironmentIpPolicy": {"enabled": false, "mode": "allow", "rules": []object{}},
 	"putEnvironmentDomainsPolicy": {"enabled": false, "mode": "allow", "domains": []string{}}, "putEnvironmentSessionsPolicy": {},
-	"putEnvironmentLockoutPolicy": {"max_attempts": 5}, "putEnvironmentPasswordPolicy": {},
+	"putEnvironmentLockoutPolicy": {"max_attempts": 5}, "putEnvironmentPasswordPolicy": {}, "putEnvironmentSocialPolicy": {"allowed": true},
 }
 
 // worldSteps make the objects of further nouns, each in the test file of its

@@ -11,7 +11,8 @@ import (
 )
 
 type mfaBody struct {
-	Enforce string `json:"enforce" enum:"off,unless_sso,on" doc:"A tenant may only be stricter than its environment"`
+	Enforce         string `json:"enforce" enum:"off,unless_sso,on" doc:"A tenant may only be stricter than its environment"`
+	RememberSeconds *int64 `json:"remember_seconds,omitempty" minimum:"0" maximum:"7776000" doc:"For how long a browser is not asked for a second factor again, where the environment has remember_device on; 60 or more, or 0: never. Left out: the environment's choice, 1209600 there. A tenant can only shorten it"`
 }
 
 type ipBody struct {
@@ -21,14 +22,16 @@ type ipBody struct {
 }
 
 type ipRule struct {
-	CIDR string `json:"cidr" maxLength:"100" doc:"An address or a prefix, IPv4 or IPv6"`
-	Note string `json:"note,omitempty" maxLength:"200"`
+	CIDR     string `json:"cidr" maxLength:"100" doc:"An address or a prefix, IPv4 or IPv6"`
+	Note     string `json:"note,omitempty" maxLength:"200"`
+	Disabled bool   `json:"disabled,omitempty" doc:"The rule stays in the list and counts for nothing"`
 }
 
 type domainsBody struct {
-	Enabled bool     `json:"enabled"`
-	Mode    string   `json:"mode" enum:"allow,deny"`
-	Domains []string `json:"domains" maxItems:"1000"`
+	Enabled     bool     `json:"enabled"`
+	Mode        string   `json:"mode" enum:"allow,deny"`
+	Domains     []string `json:"domains" maxItems:"1000"`
+	BlockPublic bool     `json:"block_public_domains,omitempty" doc:"Refuse the domains where anybody can get an address, whatever the list says"`
 }
 
 type sessionsBody struct {
@@ -48,6 +51,10 @@ type passwordBody struct {
 	BreachCheck bool `json:"breach_check,omitempty"`
 }
 
+type socialBody struct {
+	Allowed bool `json:"allowed" doc:"Whether people may sign in through the environment's own connections. A tenant may only forbid it"`
+}
+
 type ofTenant[T any] struct {
 	TenantPath
 	Body T
@@ -59,7 +66,7 @@ func (h *Handler) registerPolicies() {
 	const readAll, writeAll = "fe.secure.read.securityPolicy", "fe.secure.write.securityPolicy"
 	policyRoutes(h, policy.MFA, "Mfa", "second factors", readAll, writeAll, func(s policy.Settings) mfaBody {
 		if s.MFA.Enforce == "" {
-			return mfaBody{Enforce: policy.MFAOff}
+			s.MFA.Enforce = policy.MFAOff
 		}
 		return mfaBody(s.MFA)
 	})
@@ -71,11 +78,12 @@ func (h *Handler) registerPolicies() {
 		return out
 	})
 	policyRoutes(h, policy.Domains, "Domains", "e-mail domains", "fe.secure.read.emailDomainRestrictions", "fe.secure.write.emailDomainRestrictions", func(s policy.Settings) domainsBody {
-		return domainsBody{Enabled: s.Domains.Enabled, Mode: mode(s.Domains.Mode), Domains: append([]string{}, s.Domains.Domains...)}
+		return domainsBody{Enabled: s.Domains.Enabled, Mode: mode(s.Domains.Mode), Domains: append([]string{}, s.Domains.Domains...), BlockPublic: s.Domains.BlockPublic}
 	})
 	policyRoutes(h, policy.Sessions, "Sessions", "sessions", readAll, writeAll, func(s policy.Settings) sessionsBody { return sessionsBody(s.Sessions) })
 	policyRoutes(h, policy.Lockout, "Lockout", "wrong passwords", readAll, writeAll, func(s policy.Settings) lockoutBody { return lockoutBody(s.Lockout) })
 	policyRoutes(h, policy.Password, "Password", "passwords", readAll, writeAll, func(s policy.Settings) passwordBody { return passwordBody(s.Password) })
+	policyRoutes(h, policy.Social, "Social", "social sign-in", readAll, writeAll, func(s policy.Settings) socialBody { return socialBody{!s.Social.Forbidden()} })
 
 	h.registerSSOPolicy()
 }

@@ -1311,6 +1311,84 @@ CREATE TABLE staff (
 );
 CREATE INDEX staff_created ON staff USING btree (created_at, id);
 
+CREATE TABLE staff_credentials (
+  staff_id text COLLATE "C" NOT NULL,
+  password_hash text COLLATE "C" NOT NULL,
+  break_glass boolean NOT NULL DEFAULT false,
+  updated_at bigint NOT NULL,
+  CONSTRAINT staff_credentials_pkey PRIMARY KEY (staff_id),
+  CONSTRAINT staff_credentials_break_glass_check CHECK ((break_glass = ANY (ARRAY[true, false]))),
+  CONSTRAINT staff_credentials_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
+);
+
+CREATE TABLE staff_factors (
+  environment_id text COLLATE "C" NOT NULL,
+  staff_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  secret text COLLATE "C" NOT NULL,
+  credential text COLLATE "C" NOT NULL DEFAULT ''::text,
+  last_step bigint NOT NULL DEFAULT 0,
+  created_at bigint NOT NULL,
+  last_used_at bigint,
+  CONSTRAINT staff_factors_pkey PRIMARY KEY (environment_id, staff_id, id),
+  CONSTRAINT staff_factors_kind_check CHECK ((kind = ANY (ARRAY['totp'::text, 'webauthn'::text]))),
+  CONSTRAINT staff_factors_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id),
+  CONSTRAINT staff_factors_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX staff_factors_credential ON staff_factors USING btree (environment_id, credential) WHERE (credential <> ''::text);
+CREATE INDEX staff_factors_staff ON staff_factors USING btree (staff_id);
+
+CREATE TABLE staff_flows (
+  hash text COLLATE "C" NOT NULL,
+  staff_id text COLLATE "C" NOT NULL,
+  proof text COLLATE "C" NOT NULL,
+  question text COLLATE "C" NOT NULL DEFAULT ''::text,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT staff_flows_pkey PRIMARY KEY (hash)
+);
+CREATE INDEX staff_flows_expiry ON staff_flows USING btree (expires_at);
+
+CREATE TABLE staff_identities (
+  issuer text COLLATE "C" NOT NULL,
+  subject text COLLATE "C" NOT NULL,
+  staff_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  last_used_at bigint NOT NULL,
+  CONSTRAINT staff_identities_pkey PRIMARY KEY (issuer, subject),
+  CONSTRAINT staff_identities_staff_id_issuer_key UNIQUE (staff_id, issuer),
+  CONSTRAINT staff_identities_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
+);
+
+CREATE TABLE staff_links (
+  staff_id text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  break_glass boolean NOT NULL DEFAULT false,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT staff_links_pkey PRIMARY KEY (staff_id, kind),
+  CONSTRAINT staff_links_hash_key UNIQUE (hash),
+  CONSTRAINT staff_links_break_glass_check CHECK ((break_glass = ANY (ARRAY[true, false]))),
+  CONSTRAINT staff_links_kind_check CHECK ((kind = ANY (ARRAY['welcome'::text, 'reset'::text]))),
+  CONSTRAINT staff_links_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
+);
+CREATE INDEX staff_links_expiry ON staff_links USING btree (expires_at);
+
+CREATE TABLE staff_recovery_codes (
+  environment_id text COLLATE "C" NOT NULL,
+  staff_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT staff_recovery_codes_pkey PRIMARY KEY (environment_id, staff_id, hash),
+  CONSTRAINT staff_recovery_codes_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id),
+  CONSTRAINT staff_recovery_codes_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
+);
+CREATE INDEX staff_recovery_codes_staff ON staff_recovery_codes USING btree (staff_id);
+
 CREATE TABLE staff_roles (
   staff_id text COLLATE "C" NOT NULL,
   environment_id text COLLATE "C" NOT NULL DEFAULT ''::text,
@@ -1320,6 +1398,42 @@ CREATE TABLE staff_roles (
   CONSTRAINT staff_roles_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
 );
 CREATE INDEX staff_roles_environment ON staff_roles USING btree (environment_id, role, staff_id);
+
+CREATE TABLE staff_sessions (
+  hash text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  staff_id text COLLATE "C" NOT NULL,
+  method text COLLATE "C" NOT NULL,
+  amr text COLLATE "C" NOT NULL,
+  ip text COLLATE "C" NOT NULL,
+  user_agent text COLLATE "C" NOT NULL,
+  auth_at bigint NOT NULL,
+  created_at bigint NOT NULL,
+  last_used_at bigint NOT NULL,
+  idle_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  CONSTRAINT staff_sessions_pkey PRIMARY KEY (hash),
+  CONSTRAINT staff_sessions_id_key UNIQUE (id),
+  CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES staff(id) ON DELETE CASCADE
+);
+CREATE INDEX staff_sessions_idle ON staff_sessions USING btree (idle_at);
+CREATE INDEX staff_sessions_staff ON staff_sessions USING btree (staff_id, created_at);
+
+CREATE TABLE staff_sso (
+  id text COLLATE "C" NOT NULL,
+  issuer text COLLATE "C" NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
+  client_secret text COLLATE "C" NOT NULL,
+  email_domains text COLLATE "C" NOT NULL,
+  second_factor text COLLATE "C" NOT NULL,
+  enforced boolean NOT NULL,
+  version bigint NOT NULL,
+  updated_at bigint NOT NULL,
+  CONSTRAINT staff_sso_pkey PRIMARY KEY (id),
+  CONSTRAINT staff_sso_enforced_check CHECK ((enforced = ANY (ARRAY[true, false]))),
+  CONSTRAINT staff_sso_id_check CHECK ((id = 'staff'::text)),
+  CONSTRAINT staff_sso_second_factor_check CHECK ((second_factor = ANY (ARRAY['here'::text, 'evidence'::text, 'provider'::text])))
+);
 
 CREATE TABLE tenant_closure (
   environment_id text COLLATE "C" NOT NULL,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -19,12 +20,12 @@ func invalid(code, message, field string) error {
 
 // check holds the settings of one kind to the rules that bind at save, and
 // normalises them.
-func (s *Settings) check(a actor.Actor, kind string, environment Settings, ofTenant bool) error {
+func (s *Settings) check(a actor.Actor, kind string, before, environment Settings, ofTenant bool) error {
 	switch kind {
 	case MFA:
 		return s.MFA.check(environment, ofTenant)
 	case IP:
-		return s.IP.check(a)
+		return s.IP.check(a, before.IP)
 	case Domains:
 		return s.Domains.check()
 	case Sessions:
@@ -33,6 +34,8 @@ func (s *Settings) check(a actor.Actor, kind string, environment Settings, ofTen
 		return s.Lockout.check()
 	case Password:
 		return s.Password.check()
+	case Social:
+		return s.Social.check(environment, ofTenant)
 	}
 	return s.SSO.check()
 }
@@ -47,10 +50,31 @@ func (r MFARules) check(environment Settings, ofTenant bool) error {
 	if ofTenant && mfaRank(r.Enforce) < mfaRank(environment.MFA.Enforce) {
 		return invalid("mfa_weaker_than_environment", "The environment demands more than this.", "enforce")
 	}
+	if r.RememberSeconds == nil {
+		return nil
+	}
+	seconds := *r.RememberSeconds
+	if seconds != 0 && (seconds < minRememberSeconds || seconds > maxRememberSeconds) {
+		return invalid("out_of_range", "Choose 60 to 7776000 seconds, or 0 for never.", "remember_seconds")
+	}
+	if ofTenant && time.Duration(seconds)*time.Second > environment.MFA.Remember() {
+		return invalid("mfa_weaker_than_environment", "The environment remembers browsers for less time than this.", "remember_seconds")
+	}
 	return nil
 }
 
-func (r *IPRules) check(a actor.Actor) error {
+// A tenant may forbid what the environment allows, and not the other way round.
+func (r SocialRules) check(environment Settings, ofTenant bool) error {
+	switch {
+	case r.Allowed == nil:
+		return invalid("required", "Say true or false.", "allowed")
+	case ofTenant && *r.Allowed && environment.Social.Forbidden():
+		return invalid("social_weaker_than_environment", "The environment does not allow social sign-in.", "allowed")
+	}
+	return nil
+}
+
+func (r *IPRules) check(a actor.Actor, before IPRules) error {
 	if err := checkMode(r.Mode); err != nil {
 		return err
 	}
@@ -67,21 +91,22 @@ func (r *IPRules) check(a actor.Actor) error {
 		if len(rule.Note) > maxNote {
 			return invalid("too_long", "A note has at most 200 bytes.", field+".note")
 		}
-		n := IPRule{CIDR: p.String(), Note: rule.Note}
+		n := IPRule{CIDR: p.String(), Note: rule.Note, Disabled: rule.Disabled}
 		if !slices.ContainsFunc(out, func(o IPRule) bool { return o.CIDR == n.CIDR }) {
 			out = append(out, n)
 		}
 	}
 	r.Rules = out
-	return r.checkOwn(a)
+	return r.checkOwn(a, before)
 }
 
-// checkOwn refuses a list that would lock its author out: on adding and deleting
-// rules, on switching the list on and on changing its mode (product 48, 49, 125).
-// It binds people only: a key has no desk (identity rule 12). An empty list that
-// is off is the way back and passes.
-func (r IPRules) checkOwn(a actor.Actor) error {
-	if !a.Human() || !r.Enabled && len(r.Rules) == 0 {
+// checkOwn refuses a list that would lock its author out: on adding, deleting and
+// switching rules, on switching the list on and on changing its mode (product 48,
+// 49, 125). It binds people only: a key has no desk (identity rule 12). Switching
+// the list off, and an empty list that is off, are the way back and pass.
+func (r IPRules) checkOwn(a actor.Actor, before IPRules) error {
+	off := !r.Enabled && (!slices.ContainsFunc(r.Rules, IPRule.counts) || r.Mode == before.Mode && slices.Equal(r.Rules, before.Rules))
+	if !a.Human() || off {
 		return nil
 	}
 	switch contains := a.IP.IsValid() && r.Contains(a.IP); {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ const (
 	CodeEmailDomain   = "POLICY_EMAIL_DOMAIN"
 	CodeSSORequired   = "POLICY_SSO_REQUIRED"
 	CodeMFARequired   = "POLICY_MFA_REQUIRED"
+	CodeSocial        = "POLICY_SOCIAL_NOT_ALLOWED"
 )
 
 // Methods of login that Evaluate tells apart; any other is a first factor that
@@ -33,6 +35,8 @@ const (
 const (
 	MethodSAML = "saml"
 	MethodOIDC = "oidc"
+	// MethodSocial is a connection of the environment's own.
+	MethodSocial = "social"
 	// MethodBreakGlass is an operator's one-time link: possession of it stands in
 	// for single sign-on and for a second factor, and for nothing else.
 	MethodBreakGlass = "break_glass"
@@ -60,6 +64,9 @@ type Input struct {
 	MFAEvidence bool
 	// SecondFactor: a factor was checked here.
 	SecondFactor bool
+	// RememberedAt is when this browser was last asked for one and the person had it
+	// remembered; zero: never.
+	RememberedAt time.Time
 	Environment  Settings
 	Tenant       Settings
 }
@@ -74,109 +81,158 @@ type Check struct {
 
 // Decision is the outcome with its reasons. Code is empty when it allows.
 type Decision struct {
-	Outcome       Outcome
-	Code          string
+	Outcome Outcome
+	Code    string
+	// Refused names the rule that decided, for the administrator's log.
+	Refused       Rule
 	Checks        []Check
+	Remembered    bool // this browser need not be asked for a second factor
 	Idle          time.Duration
 	Absolute      time.Duration
 	ForceLogin    bool // a policy chose Absolute (product 45), it is not the default
 	MaxConcurrent int  // per (user, tenant); 0: not limited
 }
 
+// Rule is one rule of a policy.
+type Rule struct {
+	Policy string // a kind, such as ip
+	Of     string // environment or tenant
+	Rule   string // which one: a prefix, a domain, or what the policy demands
+}
+
+// Whose a rule is.
+const (
+	ofEnvironment = "environment"
+	ofTenant      = "tenant"
+)
+
+// step asks one question; asked is false when no rule puts it.
+type step func(in Input, merged Settings) (c Check, code string, r Rule, asked bool)
+
 // Evaluate decides whether a login may go on. The first refusal gives the code;
-// every check that was reached is listed.
+// every check that was reached is listed. Making any rule stricter never lets in
+// whom it kept out before, and the order of rules in a list does not count.
 func Evaluate(in Input) Decision {
 	merged := Merge(in.Environment, in.Tenant)
-	d := Decision{Outcome: OutcomeAllow, MaxConcurrent: merged.Sessions.MaxConcurrent}
+	d := Decision{Outcome: OutcomeAllow, MaxConcurrent: merged.Sessions.MaxConcurrent, Remembered: remembered(in, merged)}
 	d.Idle, d.Absolute = merged.Sessions.Lifetimes()
 	d.ForceLogin = merged.Sessions.AbsoluteSeconds > 0
-	steps := []func(Input, Settings) (Check, string, bool){checkEnvironmentIP, checkTenantIP, checkDomainList, checkVerifiedDomain, checkSSO}
-	for _, step := range steps {
-		c, code, asked := step(in, merged)
+	for _, ask := range []step{checkEnvironmentIP, checkTenantIP, checkDomainList, checkVerifiedDomain, checkSSO, checkSocial, checkMFA} {
+		c, code, rule, asked := ask(in, merged)
 		if !asked {
 			continue
 		}
 		d.Checks = append(d.Checks, c)
-		if !c.OK {
-			d.Outcome, d.Code = OutcomeDeny, code
-			return d
+		if c.OK {
+			continue
 		}
-	}
-	if c, asked := checkMFA(in, merged); asked {
-		d.Checks = append(d.Checks, c)
-		if !c.OK {
-			d.Outcome, d.Code = OutcomeNeedMFA, CodeMFARequired
+		d.Outcome, d.Code, d.Refused = OutcomeDeny, code, rule
+		if code == CodeMFARequired {
+			d.Outcome = OutcomeNeedMFA
 		}
+		return d
 	}
 	return d
 }
 
-func checkEnvironmentIP(in Input, _ Settings) (Check, string, bool) {
-	return checkIP("environment_ip", in, in.Environment.IP), CodeIPEnvironment, in.Human && in.Environment.IP.Enabled
+func checkEnvironmentIP(in Input, _ Settings) (Check, string, Rule, bool) {
+	r := in.Environment.IP
+	return checkIP("environment_ip", in, r), CodeIPEnvironment, Rule{IP, ofEnvironment, r.decides(in.IP)}, in.Human && r.Enabled
 }
 
-func checkTenantIP(in Input, _ Settings) (Check, string, bool) {
-	return checkIP("ip", in, in.Tenant.IP), CodeIP, in.Human && in.Tenant.IP.Enabled
+func checkTenantIP(in Input, _ Settings) (Check, string, Rule, bool) {
+	r := in.Tenant.IP
+	return checkIP("ip", in, r), CodeIP, Rule{IP, ofTenant, r.decides(in.IP)}, in.Human && r.Enabled
 }
 
 func checkIP(name string, in Input, r IPRules) Check {
 	return Check{Name: name, OK: r.Permits(in.IP), Expected: r.Mode + " list of " + strconv.Itoa(len(r.Rules)), Actual: in.IP.String()}
 }
 
-func checkDomainList(in Input, m Settings) (Check, string, bool) {
-	c := Check{Name: "email_domain_list", OK: true}
-	for _, r := range []DomainRules{in.Environment.Domains, in.Tenant.Domains} {
-		if r.Enabled && !r.Permits(in.Email) {
-			c.OK, c.Expected, c.Actual = false, r.Mode+" list of "+strconv.Itoa(len(r.Domains)), domainShown(in.Email)
+func checkDomainList(in Input, _ Settings) (Check, string, Rule, bool) {
+	c, rule, asked := Check{Name: "email_domain_list", OK: true}, Rule{}, false
+	for _, x := range []struct {
+		of string
+		r  DomainRules
+	}{{ofEnvironment, in.Environment.Domains}, {ofTenant, in.Tenant.Domains}} {
+		asked = asked || x.r.Enabled
+		if c.OK && x.r.Enabled && !x.r.Permits(in.Email) {
+			c.OK, c.Expected, c.Actual = false, x.r.Mode+" list of "+strconv.Itoa(len(x.r.Domains)), domainShown(in.Email)
+			rule = Rule{Domains, x.of, x.r.decides(in.Email)}
 		}
 	}
-	return c, CodeEmailDomain, in.NewUser && (in.Environment.Domains.Enabled || m.Domains.Enabled)
+	return c, CodeEmailDomain, rule, in.NewUser && asked
 }
 
 // checkVerifiedDomain: just-in-time creation stays within the domains that the
 // tenant verified, unless its connection says otherwise (identity rule 4).
-func checkVerifiedDomain(in Input, _ Settings) (Check, string, bool) {
+func checkVerifiedDomain(in Input, _ Settings) (Check, string, Rule, bool) {
 	return Check{
 		Name: "email_domain_verified", OK: in.EmailDomainVerified || in.AllowUnverifiedDomains,
 		Expected: "a domain that the tenant verified", Actual: domainShown(in.Email),
-	}, CodeEmailDomain, in.NewUser && enterprise(in.Method)
+	}, CodeEmailDomain, Rule{Domains, ofTenant, "verified domains"}, in.NewUser && enterprise(in.Method)
 }
 
-func checkSSO(in Input, m Settings) (Check, string, bool) {
+func checkSSO(in Input, m Settings) (Check, string, Rule, bool) {
 	excluded := m.SSO.Excludes(in.Email)
 	return Check{
 		Name: "sso_enforced", OK: enterprise(in.Method) || excluded || in.Method == MethodBreakGlass,
 		Expected: "a login through the tenant's connection", Actual: in.Method,
-	}, CodeSSORequired, m.SSO.Enforced
+	}, CodeSSORequired, Rule{SSO, ofTenant, "enforced"}, m.SSO.Enforced
 }
 
-func checkMFA(in Input, m Settings) (Check, bool) {
-	c := Check{Name: "mfa", Expected: m.MFA.Enforce}
-	// Excluded e-mails come in without the identity provider and so always need a
-	// second factor (identity rule 12).
-	breakGlass := m.SSO.Enforced && !enterprise(in.Method)
+func checkSocial(in Input, m Settings) (Check, string, Rule, bool) {
+	of := ofTenant
+	if in.Environment.Social.Forbidden() {
+		of = ofEnvironment
+	}
+	return Check{
+		Name: "social", OK: !m.Social.Forbidden(), Expected: "a login that is not social", Actual: in.Method,
+	}, CodeSocial, Rule{Social, of, "not allowed"}, in.Method == MethodSocial
+}
+
+func checkMFA(in Input, m Settings) (Check, string, Rule, bool) {
+	c := Check{Name: "mfa", OK: true, Expected: m.MFA.Enforce}
+	rule := Rule{MFA, ofEnvironment, m.MFA.Enforce}
+	if mfaRank(in.Tenant.MFA.Enforce) > mfaRank(in.Environment.MFA.Enforce) {
+		rule.Of = ofTenant
+	}
+	if pastSSO(in, m) {
+		c.Expected, rule = MFAOn, Rule{SSO, ofTenant, "excluded_emails"}
+	}
 	switch {
 	case in.SecondFactor:
-		c.OK, c.Actual = true, "second factor"
+		c.Actual = "second factor"
 	case in.Method == MethodBreakGlass:
-		c.OK, c.Actual = true, "one-time link of the operator"
+		c.Actual = "one-time link of the operator"
 	case enterprise(in.Method) && m.MFA.Enforce == MFAUnlessSSO:
-		c.OK, c.Actual = true, "enterprise login" // product 128
+		c.Actual = "enterprise login" // product 128
 	case enterprise(in.Method) && in.TrustIdPMFA && in.MFAEvidence:
-		c.OK, c.Actual = true, "evidence of the identity provider"
+		c.Actual = "evidence of the identity provider"
+	case remembered(in, m):
+		c.Actual = "remembered browser"
 	default:
-		c.Actual = "none"
+		c.OK, c.Actual = false, "none"
 	}
-	if breakGlass {
-		c.Expected = MFAOn
-	}
-	return c, breakGlass || m.MFA.Enforce != MFAOff
+	return c, CodeMFARequired, rule, pastSSO(in, m) || m.MFA.Enforce != MFAOff
+}
+
+// pastSSO: excluded e-mails come in without the identity provider and so always
+// need a second factor (identity rule 12).
+func pastSSO(in Input, m Settings) bool { return m.SSO.Enforced && !enterprise(in.Method) }
+
+// remembered reports whether the browser is one that need not be asked. The way
+// past single sign-on is asked each time.
+func remembered(in Input, m Settings) bool {
+	return !in.RememberedAt.IsZero() && !pastSSO(in, m) && in.Now.Before(in.RememberedAt.Add(m.MFA.Remember()))
 }
 
 func enterprise(method string) bool { return method == MethodSAML || method == MethodOIDC }
 
 // domainShown is the part of an address that a record may show.
 func domainShown(email string) string { return email[strings.LastIndexByte(email, '@')+1:] }
+
+func (r IPRule) counts() bool { return !r.Disabled }
 
 // Permits reports whether the address passes, whether or not the rules are
 // switched on. An address that is not known passes no allowlist.
@@ -186,37 +242,53 @@ func (r IPRules) Permits(ip netip.Addr) bool {
 
 // Contains reports whether a rule covers the address; an IPv4 address mapped into
 // IPv6 counts as IPv4 (product, trap C1).
-func (r IPRules) Contains(ip netip.Addr) bool {
+func (r IPRules) Contains(ip netip.Addr) bool { return r.covering(ip) != "" }
+
+// covering is the narrowest rule that covers the address.
+func (r IPRules) covering(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
+	found, bits := "", -1
 	for _, rule := range r.Rules {
-		if p, err := netip.ParsePrefix(rule.CIDR); err == nil && p.Contains(ip) {
-			return true
+		if p, err := netip.ParsePrefix(rule.CIDR); err == nil && rule.counts() && p.Contains(ip) && p.Bits() > bits {
+			found, bits = rule.CIDR, p.Bits()
 		}
 	}
-	return false
+	return found
+}
+
+// decides names the rule that keeps the address out, or in.
+func (r IPRules) decides(ip netip.Addr) string {
+	if found := r.covering(ip); found != "" {
+		return found
+	}
+	return "not on the " + r.Mode + " list"
 }
 
 // Permits reports whether an address of this domain may be added, whether or not
 // the rules are switched on (product 126).
 func (r DomainRules) Permits(email string) bool {
 	domain, err := tenants.EmailDomain(email)
-	if err != nil {
+	if err != nil || r.BlockPublic && tenants.PublicMailDomain(domain) {
 		return false
 	}
-	listed := false
-	for _, d := range r.Domains {
-		listed = listed || d == domain
+	return slices.Contains(r.Domains, domain) == (r.Mode != Deny)
+}
+
+// decides names the rule that keeps the address out.
+func (r DomainRules) decides(email string) string {
+	domain, err := tenants.EmailDomain(email)
+	switch {
+	case err != nil:
+		return "no e-mail address"
+	case r.BlockPublic && tenants.PublicMailDomain(domain):
+		return "block_public_domains"
+	case slices.Contains(r.Domains, domain):
+		return domain
 	}
-	return listed == (r.Mode != Deny)
+	return "not on the " + r.Mode + " list"
 }
 
 // Excludes reports whether the address may come in without SSO.
 func (r SSORules) Excludes(email string) bool {
-	key := foldEmail(email)
-	for _, e := range r.ExcludedEmails {
-		if e == key {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.ExcludedEmails, foldEmail(email))
 }

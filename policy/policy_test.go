@@ -60,6 +60,7 @@ func TestMFAMatrix(t *testing.T) {
 func TestEvaluateRefusals(t *testing.T) {
 	deny := IPRules{Enabled: true, Mode: Deny, Rules: []IPRule{{CIDR: "192.0.2.0/24"}}}
 	allow := IPRules{Enabled: true, Mode: Allow, Rules: []IPRule{{CIDR: "198.51.100.7/32"}}}
+	yes := true
 	list := DomainRules{Enabled: true, Mode: Allow, Domains: []string{"acme.com"}}
 	base := Input{Human: true, IP: netip.MustParseAddr("198.51.100.7"), Email: "a@acme.com", Method: MethodSAML}
 	for name, x := range map[string]struct {
@@ -91,9 +92,16 @@ func TestEvaluateRefusals(t *testing.T) {
 		"new user, sub-domain (product 126)": {func(in *Input) {
 			in.Tenant.Domains, in.NewUser, in.EmailDomainVerified, in.Email = list, true, true, "a@x.acme.com"
 		}, CodeEmailDomain},
-		"sso enforced, sso":            {func(in *Input) { in.Tenant.SSO.Enforced = true }, ""},
-		"sso enforced, password":       {func(in *Input) { in.Tenant.SSO.Enforced, in.Method = true, "password" }, CodeSSORequired},
-		"break-glass without a factor": {func(in *Input) { in.Tenant.SSO = SSORules{true, []string{"a@acme.com"}}; in.Method = "password" }, CodeMFARequired},
+		"social": {func(in *Input) { in.Method = MethodSocial }, ""},
+		"social, forbidden by the environment": {func(in *Input) {
+			in.Method, in.Environment.Social.Allowed, in.Tenant.Social.Allowed = MethodSocial, new(bool), &yes
+		}, CodeSocial},
+		"social, forbidden by the tenant": {func(in *Input) { in.Method, in.Tenant.Social.Allowed = MethodSocial, new(bool) }, CodeSocial},
+		"not social, forbidden":           {func(in *Input) { in.Tenant.Social.Allowed = new(bool) }, ""},
+		"sso enforced, social":            {func(in *Input) { in.Tenant.SSO.Enforced, in.Method = true, MethodSocial }, CodeSSORequired},
+		"sso enforced, sso":               {func(in *Input) { in.Tenant.SSO.Enforced = true }, ""},
+		"sso enforced, password":          {func(in *Input) { in.Tenant.SSO.Enforced, in.Method = true, "password" }, CodeSSORequired},
+		"break-glass without a factor":    {func(in *Input) { in.Tenant.SSO = SSORules{true, []string{"a@acme.com"}}; in.Method = "password" }, CodeMFARequired},
 		"break-glass with a factor": {func(in *Input) {
 			in.Tenant.SSO = SSORules{true, []string{"a@acme.com"}}
 			in.Method, in.SecondFactor, in.Email = "password", true, "A@ACME.com"
@@ -248,6 +256,13 @@ func TestPut(t *testing.T) {
 			{person, "a", Password, `{"history":11}`, "out_of_range"},
 			{person, "a", SSO, `{"enforced":true,"excluded_emails":["Boss@Acme.com"]}`, ""},
 			{person, "a", SSO, `{"enforced":true,"excluded_emails":["boss"]}`, "invalid_email"},
+			{key, "", Social, `{"allowed":true}`, ""},
+			{person, "a", Social, `{"allowed":false}`, ""},
+			{person, "a", Social, `{"allowed":true}`, ""},
+			{person, "a", Social, `{}`, "required"},
+			{key, "", Social, `{"allowed":false}`, ""},
+			{person, "a", Social, `{"allowed":true}`, "social_weaker_than_environment"},
+			{person, "a", Social, `{"allowed":false}`, ""},
 			{key, "", SSO, `{"enforced":true,"excluded_emails":[]}`, "policy_not_found"},
 			{key, "", "country", `{}`, "policy_not_found"},
 		} {

@@ -79,7 +79,7 @@ func (s *Service) Put(ctx context.Context, a actor.Actor, q db.Queryer, environm
 	if err := decode(body, field); err != nil {
 		return Settings{}, err
 	}
-	if err := after.check(a, kind, env, tenant != ""); err != nil {
+	if err := after.check(a, kind, before, env, tenant != ""); err != nil {
 		return Settings{}, err
 	}
 	text, err := json.Marshal(field)
@@ -128,6 +128,8 @@ func (s *Settings) field(kind string) any {
 		return &s.Password
 	case SSO:
 		return &s.SSO
+	case Social:
+		return &s.Social
 	}
 	return nil
 }
@@ -149,6 +151,8 @@ func (s *Settings) reset(kind string) any {
 		s.Password = PasswordRules{}
 	case SSO:
 		s.SSO = SSORules{}
+	case Social:
+		s.Social = SocialRules{}
 	}
 	return s.field(kind)
 }

@@ -11,6 +11,7 @@ const (
 	Lockout  = "lockout"
 	Password = "password"
 	SSO      = "sso"
+	Social   = "social"
 )
 
 // Values of MFARules.Enforce, from the weakest to the strictest (product 40, 127).
@@ -36,11 +37,17 @@ type Settings struct {
 	Lockout  LockoutRules
 	Password PasswordRules
 	SSO      SSORules
+	Social   SocialRules
 }
 
 // MFARules say who needs a second factor. Empty: not chosen, which is off.
 type MFARules struct {
 	Enforce string `json:"enforce"`
+	// RememberSeconds is for how long a browser that asked for it is not asked for a
+	// second factor again, where the environment offers that at all (product 2.7).
+	// 0: never. Not chosen: the environment's choice, and DefaultRemember there. A
+	// tenant can only shorten it.
+	RememberSeconds *int64 `json:"remember_seconds,omitempty"`
 }
 
 // IPRules restrict sign-in by address (product 47 to 50).
@@ -54,6 +61,8 @@ type IPRules struct {
 type IPRule struct {
 	CIDR string `json:"cidr"` // masked; addresses as /32 or /128
 	Note string `json:"note,omitempty"`
+	// Disabled rules stay in the list and count for nothing (product 2.7).
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // DomainRules restrict by e-mail domain who may be added (product 51 to 53).
@@ -61,6 +70,9 @@ type DomainRules struct {
 	Enabled bool     `json:"enabled"`
 	Mode    string   `json:"mode"`
 	Domains []string `json:"domains"` // normalised; sub-domains only if listed
+	// BlockPublic refuses the domains where anybody can get an address, whatever the
+	// list says (product 2.7).
+	BlockPublic bool `json:"block_public_domains,omitempty"`
 }
 
 // SessionRules bound sessions (product 43 to 46). 0: not chosen.
@@ -89,6 +101,19 @@ type SSORules struct {
 	ExcludedEmails []string `json:"excluded_emails"` // folded as addresses are compared
 }
 
+// SocialRules say whether people may sign in through the environment's own
+// connections, such as Google. Not chosen: they may. A tenant can only forbid it.
+type SocialRules struct {
+	Allowed *bool `json:"allowed,omitempty"`
+}
+
+// Forbidden reports whether the rules refuse such a sign-in.
+func (r SocialRules) Forbidden() bool { return r.Allowed != nil && !*r.Allowed }
+
+// DefaultRemember is for how long a browser is remembered where nobody chose
+// (product 2.7).
+const DefaultRemember = 14 * 24 * time.Hour
+
 // Default lifetimes of a session (design 3).
 const (
 	DefaultIdle     = 24 * time.Hour
@@ -100,6 +125,7 @@ const (
 	minIdleSeconds     = 60
 	maxIdleSeconds     = 2_073_600
 	minAbsoluteSeconds = 60
+	minRememberSeconds = 60
 	maxAbsoluteSeconds = 365 * 24 * 3600
 	maxConcurrent      = 1000
 	maxAttempts        = 100
@@ -107,17 +133,24 @@ const (
 	minPassword        = 8   // with a second factor (product 7.6)
 	maxPassword        = 256 // longer ones are not taken, so none may be asked for
 	maxHistory         = 10
+	maxRememberSeconds = 90 * 24 * 3600
 	maxRules           = 1000
 	maxNote            = 200
 )
 
 // Merge gives the rules that bind a person of the tenant: second factors are the
 // stricter of both (product 127), lockout, history and sessions the tenant's
-// where it chose (product 41 to 43), password length and breach check the
-// stricter (product 2.7).
+// where it chose (product 41 to 43), password length, breach check and social
+// sign-in the stricter (product 2.7).
 func Merge(environment, tenant Settings) Settings {
 	m := environment
 	m.MFA.Enforce = stricterMFA(environment.MFA.Enforce, tenant.MFA.Enforce)
+	if t := tenant.MFA.RememberSeconds; t != nil && time.Duration(*t)*time.Second < environment.MFA.Remember() {
+		m.MFA.RememberSeconds = t
+	}
+	if !environment.Social.Forbidden() {
+		m.Social = tenant.Social
+	}
 	m.IP, m.Domains, m.SSO = tenant.IP, tenant.Domains, tenant.SSO
 	if tenant.Sessions.IdleSeconds > 0 {
 		m.Sessions.IdleSeconds = tenant.Sessions.IdleSeconds
@@ -137,6 +170,14 @@ func Merge(environment, tenant Settings) Settings {
 	m.Password.MinLength = max(environment.Password.MinLength, tenant.Password.MinLength)
 	m.Password.BreachCheck = environment.Password.BreachCheck || tenant.Password.BreachCheck
 	return m
+}
+
+// Remember is for how long a browser is remembered under the rules; 0: not at all.
+func (r MFARules) Remember() time.Duration {
+	if r.RememberSeconds == nil {
+		return DefaultRemember
+	}
+	return time.Duration(*r.RememberSeconds) * time.Second
 }
 
 func mfaRank(enforce string) int {

@@ -149,6 +149,7 @@ var explanations = map[string]explained{
 	"POLICY_IP":                    {"The organization does not allow sign-in from this network address.", WhoTenantAdmin, portalPolicies, "Add the network to the organization's IP rules."},
 	"POLICY_IP_ENVIRONMENT":        {"The service does not allow sign-in from this network address.", WhoVendor, nowhere, "Ask the application's vendor."},
 	"POLICY_SSO_REQUIRED":          {"The organization requires single sign-on.", WhoPerson, nowhere, "Choose your organization's single sign-on."},
+	"POLICY_SOCIAL_NOT_ALLOWED":    {"The organization, or the vendor, does not allow signing in through a social account.", WhoTenantAdmin, portalPolicies, "Allow social sign-in in the policies, or let the person sign in another way."},
 	"POLICY_MFA_REQUIRED":          {"The organization requires a second factor, and the identity provider gave no evidence of one.", WhoTenantAdmin, portalPolicies, "Let the identity provider demand a second factor and trust its evidence at the connection, or exempt single sign-on from the rule."},
 	"POLICY_REAUTHENTICATION":      {"The application asked for a fresh sign-in, and the identity provider answered from an old one.", WhoIdPAdmin, idpPolicy, "Let the identity provider honour ForceAuthn or max_age."},
 	"POLICY_SESSION_ENDED":         {"The identity provider's session had already ended.", WhoPerson, nowhere, "Sign in there again."},

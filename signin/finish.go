@@ -57,6 +57,7 @@ var policyMessages = map[string]string{
 	policy.CodeIP:            "Your organization does not allow signing in from this network address.",
 	policy.CodeEmailDomain:   "Your e-mail domain is not one from which people may join this organization. Ask your administrator.",
 	policy.CodeSSORequired:   "Your organization requires single sign-on.",
+	policy.CodeSocial:        "Your organization does not allow signing in this way. Choose another one.",
 	policy.CodeMFARequired:   "Your organization requires a second factor, and this sign-in had none. Ask your administrator.",
 }
 

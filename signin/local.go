@@ -299,14 +299,16 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 // nextFactor asks the policies, and for a second factor where they, or the person
 // who has one, want it.
 func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, in Local, f *Flow, step Step, v localVerdict) (Step, localVerdict, error) {
-	remembered, err := s.factors.Remembered(ctx, q, f.Environment, f.UserID, in.DeviceCookie)
-	if err != nil {
-		return step, v, err
+	var remembered time.Time
+	if in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice) {
+		var err error
+		if remembered, err = s.factors.RememberedAt(ctx, q, f.Environment, f.UserID, in.DeviceCookie); err != nil {
+			return step, v, err
+		}
 	}
-	remembered = remembered && in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice)
-	second := f.proof.Second || remembered
+	var err error
 	v.decision, err = s.evaluate(ctx, q, f.Environment, f.Tenant, policy.Input{
-		Now: s.clock.Now(), IP: a.IP, Human: true, Email: v.person.Email, Method: f.proof.Method, SecondFactor: second,
+		Now: s.clock.Now(), IP: a.IP, Human: true, Email: v.person.Email, Method: f.proof.Method, SecondFactor: f.proof.Second, RememberedAt: remembered,
 	})
 	refused, ok := fault.From(err)
 	if err != nil && !ok {
@@ -327,7 +329,7 @@ func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, i
 	case refused != nil && v.decision.Outcome != policy.OutcomeNeedMFA:
 		v.refusal = refused
 		return step, v, nil
-	case second:
+	case f.proof.Second || v.decision.Remembered:
 		return step, v, nil
 	}
 	kinds, err := s.kinds(ctx, q, f.Environment, f.UserID)
@@ -402,7 +404,7 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 		return err
 	}
 	if in.Remember && f.proof.Second && f.proof.Method == MethodPassword && in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice) {
-		if step.Device, err = s.factors.Remember(ctx, q, f.Environment, f.UserID, DeviceLife); err != nil {
+		if step.Device, err = s.factors.Remember(ctx, q, f.Environment, f.UserID); err != nil {
 			return err
 		}
 	}
@@ -410,9 +412,8 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	return s.closeLocal(ctx, q, f, step.Session.ID, event)
 }
 
-// DeviceLife is how long a browser is not asked for a second factor again
-// (product 2.7).
-const DeviceLife = 14 * 24 * time.Hour
+// DeviceLife is how long a browser can be remembered at most.
+const DeviceLife = factor.DeviceLife
 
 func (s *Service) closeLocal(ctx context.Context, q db.Queryer, f Flow, session string, event audit.Event) error {
 	stmts, err := audit.Stmts(event)

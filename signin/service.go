@@ -45,3 +45,7 @@ func New(d Deps) *Service {
 		policy: d.Policy, rbac: d.RBAC, sessions: d.Sessions, clock: d.Clock, factors: factor.New(d.DB, d.Vault, d.Clock),
 	}
 }
+
+// Factors gives the service of what people prove themselves with, for others who
+// ask for a proof.
+func (s *Service) Factors() *factor.Service { return s.factors }

@@ -64,6 +64,7 @@ type Try struct {
 //
 // Fault: SIGNIN_TOO_MANY_ATTEMPTS of kind limited, with the time to wait.
 func (s *Service) Count(ctx context.Context, environment string, account Account, ip netip.Addr, lock Lock) (Try, error) {
+	account.key = s.of.accounts + account.key
 	t := Try{environment: environment, account: account, address: addressKey(ip)}
 	now := s.clock.Now()
 	var refused error
@@ -158,7 +159,7 @@ func (s *Service) TakeBackStmts(t Try) []db.Stmt {
 func (s *Service) ForgiveStmts(environment string, accounts ...Account) []db.Stmt {
 	var stmts []db.Stmt
 	for _, a := range accounts {
-		stmts = append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{environment, a.key}})
+		stmts = append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{environment, s.of.accounts + a.key}})
 	}
 	return stmts
 }

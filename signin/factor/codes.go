@@ -32,8 +32,8 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, environmen
 		hashes[i] = s.recoveryHash(environment, user, text)
 	}
 	return codes, q.Batch(ctx, []db.Stmt{
-		{SQL: sqlDeleteRecovery, Args: []any{environment, user}},
-		{SQL: sqlInsertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now())}},
+		{SQL: s.of.deleteRecovery, Args: []any{environment, user}},
+		{SQL: s.of.insertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now())}},
 	})
 }
 
@@ -44,7 +44,7 @@ func (s *Service) recoveryHash(environment, user, code string) string {
 
 // RecoveryCodes counts the codes that are left.
 func (s *Service) RecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) (left int, err error) {
-	err = q.QueryRow(ctx, sqlCountRecovery, environment, user).Scan(&left)
+	err = q.QueryRow(ctx, s.of.countRecovery, environment, user).Scan(&left)
 	return left, err
 }
 
@@ -56,7 +56,7 @@ func (s *Service) CheckRecovery(ctx context.Context, q db.Queryer, environment, 
 	if len(code) != recoveryBytes*8/5 {
 		return ErrWrong
 	}
-	n, err := q.Exec(ctx, sqlUseRecovery, environment, user, s.recoveryHash(environment, user, code), db.At(s.clock.Now()))
+	n, err := q.Exec(ctx, s.of.useRecovery, environment, user, s.recoveryHash(environment, user, code), db.At(s.clock.Now()))
 	if err == nil && n == 0 {
 		err = ErrWrong
 	}

@@ -3,8 +3,8 @@
 // recovery codes; and how often they may try.
 //
 // Tables: password_history, password_resets, attempts, factors, recovery_codes,
-// challenges, remembered_devices. A password's hash stands on the user, which
-// belongs to directory.
+// challenges, remembered_devices; staff_factors and staff_recovery_codes for the
+// vendor's people. A password's hash stands on the user, which belongs to directory.
 //
 // # Guessing
 //

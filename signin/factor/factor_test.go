@@ -437,13 +437,13 @@ func TestPurge(t *testing.T) {
 			if _, err := w.NewReset(w.ctx(), q, w.env.ID, w.ada.UserID); err != nil {
 				return err
 			}
-			_, err := w.Remember(w.ctx(), q, w.env.ID, w.ada.UserID, 14*24*time.Hour)
+			_, err := w.Remember(w.ctx(), q, w.env.ID, w.ada.UserID)
 			return err
 		})
 		for _, c := range []struct {
 			after time.Duration
 			want  [4]int
-		}{{0, [4]int{2, 1, 1, 1}}, {time.Hour, [4]int{2, 0, 1, 1}}, {25 * time.Hour, [4]int{0, 0, 0, 1}}, {15 * 24 * time.Hour, [4]int{}}} {
+		}{{0, [4]int{2, 1, 1, 1}}, {time.Hour, [4]int{2, 0, 1, 1}}, {25 * time.Hour, [4]int{0, 0, 0, 1}}, {DeviceLife, [4]int{}}} {
 			w.fake.Advance(c.after)
 			if purge(); rows() != c.want {
 				t.Errorf("after %s: %v, want %v", c.after, rows(), c.want)
@@ -551,13 +551,15 @@ func TestRememberedDevice(t *testing.T) {
 	each(t, func(w world) {
 		var cookie string
 		w.tx(func(q db.Queryer) (err error) {
-			cookie, err = w.Remember(w.ctx(), q, w.env.ID, w.ada.UserID, 14*24*time.Hour)
+			cookie, err = w.Remember(w.ctx(), q, w.env.ID, w.ada.UserID)
 			return err
 		})
+		given := w.fake.Now()
 		is := func(user, cookie string, want bool) {
 			t.Helper()
-			if got, err := w.Remembered(w.ctx(), w.d, w.env.ID, user, cookie); got != want || err != nil {
-				t.Errorf("%v %v", got, err)
+			at, err := w.RememberedAt(w.ctx(), w.d, w.env.ID, user, cookie)
+			if at.IsZero() == want || err != nil || want && !at.Equal(given) {
+				t.Errorf("%v %v", at, err)
 			}
 		}
 		is(w.ada.UserID, cookie, true)
@@ -565,7 +567,7 @@ func TestRememberedDevice(t *testing.T) {
 		is("", cookie, false)
 		is(w.ada.UserID, "", false)
 		is(w.ada.UserID, cookie+"x", false)
-		w.fake.Advance(14 * 24 * time.Hour)
+		w.fake.Advance(DeviceLife)
 		is(w.ada.UserID, cookie, false)
 	})
 }

@@ -52,12 +52,22 @@ type Service struct {
 	db     db.DB
 	vault  *keys.Vault
 	clock  clock.Clock
+	of     population
 	Hasher *Hasher
 }
 
-// New makes the service.
+// New makes the service for the people of tenants.
 func New(d db.DB, v *keys.Vault, c clock.Clock) *Service {
-	return &Service{db: d, vault: v, clock: c, Hasher: NewHasher()}
+	return &Service{db: d, vault: v, clock: c, of: people, Hasher: NewHasher()}
+}
+
+// Staff gives the same service for the vendor's people: their ids take the place
+// of users' ids, and the default environment, at whose address the back office
+// answers, is the environment. Both share the places for hashing.
+func (s *Service) Staff() *Service {
+	of := *s
+	of.of = vendors
+	return &of
 }
 
 // Person is whose factors an operation is about.
@@ -81,7 +91,7 @@ type Factor struct {
 
 // Factors lists a person's factors, the oldest first.
 func (s *Service) Factors(ctx context.Context, q db.Queryer, environment, user string) ([]Factor, error) {
-	rows, err := q.Query(ctx, sqlFactors, environment, user)
+	rows, err := q.Query(ctx, s.of.list, environment, user)
 	if err != nil {
 		return nil, err
 	}
@@ -101,12 +111,12 @@ func (s *Service) Factors(ctx context.Context, q db.Queryer, environment, user s
 
 // Rename names a factor.
 func (s *Service) Rename(ctx context.Context, q db.Queryer, environment, user, factorID, name string) error {
-	return changed(q.Exec(ctx, sqlRenameFactor, environment, user, factorID, named(name, "")))
+	return changed(q.Exec(ctx, s.of.rename, environment, user, factorID, named(name, "")))
 }
 
 // Remove takes a factor away. Devices that were remembered are asked again.
 func (s *Service) Remove(ctx context.Context, q db.Queryer, environment, user, factorID string) error {
-	if err := changed(q.Exec(ctx, sqlDeleteFactor, environment, user, factorID)); err != nil {
+	if err := changed(q.Exec(ctx, s.of.remove, environment, user, factorID)); err != nil {
 		return err
 	}
 	_, err := q.Exec(ctx, sqlForgetDevices, environment, user)
@@ -122,7 +132,7 @@ func changed(n int64, err error) error {
 
 // insert adds a factor.
 func (s *Service) insert(ctx context.Context, q db.Queryer, environment, user string, f Factor, credential string) error {
-	n, err := q.Exec(ctx, sqlInsertFactor, environment, user, f.ID, f.Kind, f.Name, f.secret, credential, f.step, db.At(s.clock.Now()), maxFactors)
+	n, err := q.Exec(ctx, s.of.insert, environment, user, f.ID, f.Kind, f.Name, f.secret, credential, f.step, db.At(s.clock.Now()), maxFactors)
 	switch {
 	case errors.Is(err, db.ErrConflict):
 		return ErrKeyExists.Because(err)
@@ -172,22 +182,30 @@ func (s *Service) look(ctx context.Context, q db.Queryer, environment, holder, k
 	return user, plain, created.Time, err
 }
 
+// DeviceLife is how long a browser can be remembered at most; the policies
+// decide when it is asked again.
+const DeviceLife = 90 * 24 * time.Hour
+
 // Remember lets a browser go without a second factor for a while, and gives its
 // cookie.
-func (s *Service) Remember(ctx context.Context, q db.Queryer, environment, user string, life time.Duration) (string, error) {
+func (s *Service) Remember(ctx context.Context, q db.Queryer, environment, user string) (string, error) {
 	cookie, now := secret.Random(), s.clock.Now()
-	_, err := q.Exec(ctx, sqlInsertDevice, environment, secret.Hash(cookie), user, db.At(now), db.At(now.Add(life)))
+	_, err := q.Exec(ctx, sqlInsertDevice, environment, secret.Hash(cookie), user, db.At(now), db.At(now.Add(DeviceLife)))
 	return cookie, err
 }
 
-// Remembered reports whether the cookie is one that this person was given.
-func (s *Service) Remembered(ctx context.Context, q db.Queryer, environment, user, cookie string) (bool, error) {
+// RememberedAt is when this person was given the cookie; zero when he was not, or
+// it has run out.
+func (s *Service) RememberedAt(ctx context.Context, q db.Queryer, environment, user, cookie string) (time.Time, error) {
+	var at db.Time
 	if cookie == "" || user == "" {
-		return false, nil
+		return at.Time, nil
 	}
-	var n int
-	err := q.QueryRow(ctx, sqlDevice, environment, secret.Hash(cookie), user, db.At(s.clock.Now())).Scan(&n)
-	return n > 0, err
+	err := q.QueryRow(ctx, sqlDevice, environment, secret.Hash(cookie), user, db.At(s.clock.Now())).Scan(&at)
+	if errors.Is(err, db.ErrNotFound) {
+		err = nil
+	}
+	return at.Time, err
 }
 
 // Forget has every browser of a person asked again.

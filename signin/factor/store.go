@@ -51,8 +51,49 @@ SELECT $1, $2, COALESCE(MAX(seq), 0) + 1, $3, CAST($4 AS BIGINT) FROM password_h
 	sqlTrimHistory = `DELETE FROM password_history WHERE environment_id = $1 AND user_id = $2 AND seq <= (SELECT MAX(h.seq) FROM password_history h WHERE h.environment_id = $1 AND h.user_id = $2) - $3`
 
 	sqlInsertDevice  = `INSERT INTO remembered_devices (environment_id, hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
-	sqlDevice        = `SELECT COUNT(*) FROM remembered_devices WHERE environment_id = $1 AND hash = $2 AND user_id = $3 AND expires_at > $4`
+	sqlDevice        = `SELECT created_at FROM remembered_devices WHERE environment_id = $1 AND hash = $2 AND user_id = $3 AND expires_at > $4`
 	sqlForgetDevices = `DELETE FROM remembered_devices WHERE environment_id = $1 AND user_id = $2`
+)
+
+// The same for the vendor's people, whose factors serve at one environment's address.
+const (
+	sqlStaffFactors      = `SELECT ` + factorColumns + ` FROM staff_factors WHERE environment_id = $1 AND staff_id = $2 ORDER BY created_at, id`
+	sqlStaffInsertFactor = `INSERT INTO staff_factors (environment_id, staff_id, id, kind, name, secret, credential, last_step, created_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, CAST($8 AS BIGINT), CAST($9 AS BIGINT)
+WHERE (SELECT COUNT(*) FROM staff_factors f WHERE f.environment_id = $1 AND f.staff_id = $2) < CAST($10 AS BIGINT)`
+	sqlStaffRenameFactor  = `UPDATE staff_factors SET name = $4 WHERE environment_id = $1 AND staff_id = $2 AND id = $3`
+	sqlStaffDeleteFactor  = `DELETE FROM staff_factors WHERE environment_id = $1 AND staff_id = $2 AND id = $3`
+	sqlStaffUseStep       = `UPDATE staff_factors SET last_step = $4, last_used_at = $5 WHERE environment_id = $1 AND staff_id = $2 AND id = $3 AND last_step < $4`
+	sqlStaffUseCredential = `UPDATE staff_factors SET secret = $4, last_used_at = $5 WHERE environment_id = $1 AND staff_id = $2 AND id = $3`
+	sqlStaffCredential    = `SELECT staff_id FROM staff_factors WHERE environment_id = $1 AND credential = $2`
+
+	sqlStaffInsertRecovery = `INSERT INTO staff_recovery_codes (environment_id, staff_id, hash, created_at) SELECT $1, $2, key, CAST($4 AS BIGINT) FROM json_each($3)`
+	sqlStaffUseRecovery    = `UPDATE staff_recovery_codes SET used_at = $4 WHERE environment_id = $1 AND staff_id = $2 AND hash = $3 AND used_at IS NULL`
+	sqlStaffDeleteRecovery = `DELETE FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2`
+	sqlStaffCountRecovery  = `SELECT COUNT(*) FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2 AND used_at IS NULL`
+)
+
+// population is whose factors a Service keeps, by the statements on their tables.
+type population struct {
+	// accounts stands before the keys of accounts: somebody may be of both, and what is
+	// tried at one door does not lock the other.
+	accounts                                                         string
+	table                                                            string // binds sealed secrets
+	list, insert, rename, remove, useStep, useCredential, credential string
+	insertRecovery, useRecovery, deleteRecovery, countRecovery       string
+}
+
+var (
+	people = population{
+		table: "factors", list: sqlFactors, insert: sqlInsertFactor, rename: sqlRenameFactor, remove: sqlDeleteFactor,
+		useStep: sqlUseStep, useCredential: sqlUseCredential, credential: sqlCredential,
+		insertRecovery: sqlInsertRecovery, useRecovery: sqlUseRecovery, deleteRecovery: sqlDeleteRecovery, countRecovery: sqlCountRecovery,
+	}
+	vendors = population{
+		accounts: "staff:", table: "staff_factors", list: sqlStaffFactors, insert: sqlStaffInsertFactor, rename: sqlStaffRenameFactor, remove: sqlStaffDeleteFactor,
+		useStep: sqlStaffUseStep, useCredential: sqlStaffUseCredential, credential: sqlStaffCredential,
+		insertRecovery: sqlStaffInsertRecovery, useRecovery: sqlStaffUseRecovery, deleteRecovery: sqlStaffDeleteRecovery, countRecovery: sqlStaffCountRecovery,
+	}
 )
 
 // What has run out, of all environments.

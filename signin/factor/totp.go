@@ -94,7 +94,7 @@ func (s *Service) FinishTOTP(ctx context.Context, q db.Queryer, p Person, holder
 		return Factor{}, err
 	}
 	f := Factor{ID: id.New("fac"), Kind: TOTP, Name: named(name, "Authenticator app"), CreatedAt: s.clock.Now(), step: step}
-	if f.secret, err = s.vault.Seal("factors", "secret", p.Environment.ID+"/"+f.ID, raw); err != nil {
+	if f.secret, err = s.vault.Seal(s.of.table, "secret", p.Environment.ID+"/"+f.ID, raw); err != nil {
 		return Factor{}, err
 	}
 	return f, s.insert(ctx, q, p.Environment.ID, p.UserID, f, "")
@@ -113,7 +113,7 @@ func (s *Service) CheckTOTP(ctx context.Context, q db.Queryer, environment, user
 		if f.Kind != TOTP {
 			continue
 		}
-		raw, err := s.vault.Open("factors", "secret", environment+"/"+f.ID, f.secret)
+		raw, err := s.vault.Open(s.of.table, "secret", environment+"/"+f.ID, f.secret)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (s *Service) CheckTOTP(ctx context.Context, q db.Queryer, environment, user
 		if !ok {
 			continue
 		}
-		n, err := q.Exec(ctx, sqlUseStep, environment, user, f.ID, step, db.At(s.clock.Now()))
+		n, err := q.Exec(ctx, s.of.useStep, environment, user, f.ID, step, db.At(s.clock.Now()))
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func (s *Service) holder(ctx context.Context, q db.Queryer, p Person) (holderOf,
 		if f.Kind != WebAuthn {
 			continue
 		}
-		plain, err := s.vault.Open("factors", "secret", p.Environment.ID+"/"+f.ID, f.secret)
+		plain, err := s.vault.Open(s.of.table, "secret", p.Environment.ID+"/"+f.ID, f.secret)
 		if err != nil {
 			return h, nil, err
 		}
@@ -152,7 +152,7 @@ func (s *Service) sealCredential(environment, factorID string, c *webauthn.Crede
 	if err != nil {
 		return "", err
 	}
-	return s.vault.Seal("factors", "secret", environment+"/"+factorID, plain)
+	return s.vault.Seal(s.of.table, "secret", environment+"/"+factorID, plain)
 }
 
 func credentialKey(id []byte) string {
@@ -251,14 +251,14 @@ func (s *Service) CheckKey(ctx context.Context, q db.Queryer, p Person, holder s
 	if err != nil {
 		return Key{}, err
 	}
-	return key, changed(q.Exec(ctx, sqlUseCredential, p.Environment.ID, p.UserID, f.ID, sealed, db.At(s.clock.Now())))
+	return key, changed(q.Exec(ctx, s.of.useCredential, p.Environment.ID, p.UserID, f.ID, sealed, db.At(s.clock.Now())))
 }
 
 // passkeyHolder finds whose credential answered. The user handle in the answer is
 // compared with it afterwards.
 func (s *Service) passkeyHolder(ctx context.Context, q db.Queryer, environment string, parsed *protocol.ParsedCredentialAssertionData) (string, error) {
 	var user string
-	err := q.QueryRow(ctx, sqlCredential, environment, credentialKey(parsed.RawID)).Scan(&user)
+	err := q.QueryRow(ctx, s.of.credential, environment, credentialKey(parsed.RawID)).Scan(&user)
 	if errors.Is(err, db.ErrNotFound) {
 		return "", ErrWrongKey.Because(err)
 	}
