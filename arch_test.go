@@ -28,7 +28,8 @@ type place struct {
 
 // house is the import table. Within a layer order counts where leftward says so.
 var house = []place{
-	{"internal/fault", 0, -1, nil},
+	{"internal/i18n", 0, -1, nil},
+	{"internal/fault", 0, -1, leftward},
 	{"internal/id", 0, -1, leftward},
 	{"internal/clock", 0, -1, leftward},
 	{"internal/secret", 0, -1, leftward},

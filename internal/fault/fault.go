@@ -3,6 +3,8 @@ package fault
 import (
 	"errors"
 	"time"
+
+	"github.com/gatehouse-id/gatehouse/internal/i18n"
 )
 
 // Kind says what sort of failure happened; it decides the status on each wire.
@@ -53,6 +55,9 @@ type Error struct {
 	Code string
 	// Message is a sentence for the caller. It never holds a secret or the text of Cause.
 	Message string
+	// Said is the message before its placeholders were filled, where it has any: what
+	// pages translate.
+	Said i18n.Text
 	// Field is the input that was refused, in the wire's own notation; empty when none is.
 	Field string
 	// RetryAfter is set with Limited and Unavailable.
@@ -64,6 +69,21 @@ type Error struct {
 // New makes a failure of the given kind.
 func New(kind Kind, code, message string) *Error {
 	return &Error{Kind: kind, Code: code, Message: message}
+}
+
+// Filled is New with a message that has placeholders: "Use at least {n} characters.",
+// "n", "15".
+func Filled(kind Kind, code, message string, args ...string) *Error {
+	said := i18n.T(message, args...)
+	return &Error{Kind: kind, Code: code, Message: said.String(), Said: said}
+}
+
+// Text is the message for a translator.
+func (e *Error) Text() i18n.Text {
+	if e.Said.English != "" {
+		return e.Said
+	}
+	return i18n.T(e.Message)
 }
 
 // Error implements error; it is what the log shows, cause included.

@@ -140,10 +140,10 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, err error) {
 		h.pages.Error(w, r, http.StatusBadRequest, "The sign-in cannot go on", f.Message, f.Code, "")
 	case unavailable(err):
 		h.log.LogAttrs(r.Context(), slog.LevelWarn, "oidc: unavailable", slog.Any("error", err))
-		h.pages.Error(w, r, http.StatusServiceUnavailable, "Please try again", "The service is busy. "+reference(r), oidc.TemporarilyUnavailable, "")
+		h.pages.Error(w, r, http.StatusServiceUnavailable, "Please try again", "The service is busy. Try again in a moment.", oidc.TemporarilyUnavailable, httpx.InfoOf(r).RequestID)
 	default:
 		h.log.LogAttrs(r.Context(), slog.LevelError, "oidc: failed", slog.Any("error", err))
-		h.pages.Error(w, r, http.StatusInternalServerError, "Something went wrong", "The fault is on our side. "+reference(r), oidc.ServerError, "")
+		h.pages.Error(w, r, http.StatusInternalServerError, "Something went wrong", "The fault is on our side. Try again in a moment; if it keeps failing, give your administrator the code below.", oidc.ServerError, httpx.InfoOf(r).RequestID)
 	}
 }
 

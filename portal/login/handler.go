@@ -172,7 +172,7 @@ func pick(options []signin.Option, connection string) (signin.Option, bool) {
 	return signin.Option{}, false
 }
 
-func (h *Handler) identifier(w http.ResponseWriter, r *http.Request, status int, flow, email, problem string) {
+func (h *Handler) identifier(w http.ResponseWriter, r *http.Request, status int, flow, email string, problem ui.Text) {
 	h.ui.Render(w, r, status, "identifier", identifierPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, EmailError: problem}, ui.CrossOriginForm())
 }
 

@@ -23,16 +23,16 @@ type invitationPage struct {
 	ui.Page
 	ID          string
 	Org         string
-	InvitedBy   string // empty: nobody in particular
-	Email       string // to which the invitation is bound; empty: a link
-	AccessUntil string // of a guest; empty: permanent
-	AccessTime  string // the same, for machines
+	InvitedBy   string    // empty: nobody in particular
+	Email       string    // to which the invitation is bound; empty: a link
+	AccessUntil time.Time // of a guest; zero: permanent
+	Zone        string    // the organization's time zone
 	Approval    bool
 	SignedInAs  string // who may join as he is; empty: nobody
 	CanSignIn   bool
 	Password    bool // he may choose a password
 	MinLength   int
-	Error       string
+	Error       ui.Text
 }
 
 // joinedPage tells somebody who is a member now what comes next.
@@ -62,14 +62,11 @@ func (h *Handler) showInvitation(w http.ResponseWriter, r *http.Request, env ten
 	return nil
 }
 
-func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, status int, s onboarding.Shown, problem string) {
+func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, status int, s onboarding.Shown, problem ui.Text) {
 	p := invitationPage{
 		Page: ui.Page{Title: "You are invited"}, ID: s.ID, Org: s.TenantName, InvitedBy: s.InvitedBy, Email: s.Email,
-		Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn,
+		AccessUntil: s.AccessUntil, Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn,
 		Password: s.Password, MinLength: factor.MinAlone, Error: problem,
-	}
-	if !s.AccessUntil.IsZero() {
-		p.AccessUntil, p.AccessTime = s.AccessUntil.UTC().Format("2 January 2006, 15:04 MST"), s.AccessUntil.UTC().Format(time.RFC3339)
 	}
 	h.ui.Render(w, r, status, "invitation", p, ui.CrossOriginForm(), ui.NoReferrer())
 }

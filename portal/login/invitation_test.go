@@ -149,7 +149,7 @@ func TestJoinInTheBrowser(t *testing.T) {
 		c := browser.New(t)
 		arrived(t, c.LogIn(w.StartURL("connection", w.saml.ID), ada.ID))
 		p := c.Get(make(w.globex, false))
-		shows(t, p, http.StatusOK, "Join as ada@acme.example")
+		shows(t, p, http.StatusOK, "Join as <bdi>ada@acme.example</bdi>")
 		shows(t, send(t, c, p), http.StatusOK, "You are a member now")
 		if n := w.Count(`SELECT COUNT(*) FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.email_key = $1`, ada.Email); n != 2 {
 			t.Errorf("ada has %d memberships", n)

@@ -45,7 +45,7 @@ func TestInvitationByPassword(t *testing.T) {
 		shows(t, send(t, b, b.Get(link), "password", newPassword), http.StatusBadRequest, "INVITATION_LOGIN_EXISTS")
 		arrived(t, w.signIn(t, b, "joe@anywhere.example", password))
 		p = b.Get(link)
-		shows(t, p, http.StatusOK, "Join as joe@anywhere.example")
+		shows(t, p, http.StatusOK, "Join as <bdi>joe@anywhere.example</bdi>")
 		shows(t, send(t, b, p, "as", "session"), http.StatusOK, "You are a member now")
 		if n := w.members("joe@anywhere.example") + w.Count(`SELECT COUNT(*) FROM memberships WHERE email_key = 'joe@anywhere.example' AND status = 'pending_login'`); n != 2 {
 			t.Errorf("%d memberships", n)

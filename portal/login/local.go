@@ -107,16 +107,16 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, _ tenants.Envir
 
 // again shows a form once more, with what was wrong, where the person can mend
 // it; what he cannot is a page of its own.
-func again(err error) (string, bool) {
+func again(err error) (ui.Text, bool) {
 	f, ok := fault.From(err)
 	if !ok {
-		return "", false
+		return nil, false
 	}
 	switch f.Code {
 	case factor.ErrPassword.Code, factor.ErrWrong.Code, factor.ErrWrongKey.Code, "SIGNIN_TOO_MANY_ATTEMPTS", factor.ErrBusy.Code, factor.ErrExpired.Code, "SIGNIN_CODE_SENT", "factor_exists":
-		return f.Message, true
+		return f.Text(), true
 	}
-	return f.Message, strings.HasPrefix(f.Code, "password_")
+	return f.Text(), strings.HasPrefix(f.Code, "password_")
 }
 
 func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
@@ -132,7 +132,7 @@ func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenan
 	return nil
 }
 
-func (h *Handler) password(w http.ResponseWriter, r *http.Request, status int, flow, email, problem string) {
+func (h *Handler) password(w http.ResponseWriter, r *http.Request, status int, flow, email string, problem ui.Text) {
 	h.ui.Render(w, r, status, "password", passwordPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, Error: problem}, ui.CrossOriginForm())
 }
 
@@ -154,7 +154,7 @@ func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenan
 }
 
 func (h *Handler) postPasskey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
-	problem := ""
+	var problem ui.Text
 	if answer := r.PostForm.Get("answer"); answer != "" {
 		s, err := h.signin.Passkey(r.Context(), a, in, []byte(answer))
 		if err == nil {
@@ -178,7 +178,7 @@ func (h *Handler) postPasskey(w http.ResponseWriter, r *http.Request, env tenant
 
 func (h *Handler) key(w http.ResponseWriter, r *http.Request, p keyPage) {
 	status := http.StatusOK
-	if p.Error != "" {
+	if p.Error != nil && p.Error != "" {
 		status = http.StatusUnprocessableEntity
 	}
 	h.ui.Render(w, r, status, "key", p, ui.CrossOriginForm())
@@ -253,7 +253,7 @@ func asksSecond(s signin.Step, kind string) bool {
 	return s.Stage == signin.StageSecond || s.Stage == signin.StageEnrol && kind == signin.KindMail
 }
 
-func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env tenants.Environment, s signin.Step, kind, problem string) {
+func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env tenants.Environment, s signin.Step, kind string, problem ui.Text) {
 	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
 	if !slices.Contains(s.Kinds, kind) {
 		kind = s.Kinds[0]
@@ -313,9 +313,9 @@ func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants
 
 // nothing is what an empty answer is told; it is no try. One of a key comes from
 // a browser without script, which the page tells by itself.
-func nothing(kind string) string {
+func nothing(kind string) ui.Text {
 	if kind == factor.WebAuthn {
-		return ""
+		return nil
 	}
 	return "Enter the code."
 }
@@ -328,7 +328,7 @@ func (h *Handler) postKey(w http.ResponseWriter, r *http.Request, env tenants.En
 	return h.askKey(w, r, env, a, in, "")
 }
 
-func (h *Handler) askKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local, problem string) error {
+func (h *Handler) askKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local, problem ui.Text) error {
 	options, err := h.signin.BeginSecond(r.Context(), a, in, factor.WebAuthn)
 	if err != nil {
 		return err
@@ -340,7 +340,7 @@ func (h *Handler) askKey(w http.ResponseWriter, r *http.Request, env tenants.Env
 	return nil
 }
 
-func (h *Handler) newKey(w http.ResponseWriter, r *http.Request, a actor.Actor, in signin.Local, problem string) error {
+func (h *Handler) newKey(w http.ResponseWriter, r *http.Request, a actor.Actor, in signin.Local, problem ui.Text) error {
 	_, options, err := h.signin.BeginEnrol(r.Context(), a, in, factor.WebAuthn)
 	if err != nil {
 		return err
@@ -387,7 +387,7 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request, flow string) {
 	h.ui.Render(w, r, http.StatusOK, "enrol", enrolPage{Page: ui.Page{Title: "Set up a second step"}, Flow: flow}, ui.CrossOriginForm())
 }
 
-func (h *Handler) newApp(w http.ResponseWriter, r *http.Request, status int, a actor.Actor, in signin.Local, problem string) error {
+func (h *Handler) newApp(w http.ResponseWriter, r *http.Request, status int, a actor.Actor, in signin.Local, problem ui.Text) error {
 	app, _, err := h.signin.BeginEnrol(r.Context(), a, in, factor.TOTP)
 	if err != nil {
 		return err
@@ -396,7 +396,7 @@ func (h *Handler) newApp(w http.ResponseWriter, r *http.Request, status int, a a
 	return nil
 }
 
-func (h *Handler) app(w http.ResponseWriter, r *http.Request, status int, flow string, app factor.NewTOTP, problem string) {
+func (h *Handler) app(w http.ResponseWriter, r *http.Request, status int, flow string, app factor.NewTOTP, problem ui.Text) {
 	p := appPage{
 		Page: ui.Page{Title: "Add your authenticator app"}, Flow: flow, Secret: app.Secret, Error: problem,
 		// Of our own making: the template would not take the scheme otherwise.
@@ -470,7 +470,7 @@ func (h *Handler) showReset(w http.ResponseWriter, r *http.Request, env tenants.
 	return h.askReset(w, r, env, http.StatusOK, "")
 }
 
-func (h *Handler) askReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, status int, problem string) error {
+func (h *Handler) askReset(w http.ResponseWriter, r *http.Request, env tenants.Environment, status int, problem ui.Text) error {
 	token := chi.URLParam(r, "token")
 	email, rules, err := h.signin.ResetShown(r.Context(), env, token)
 	if err != nil {

@@ -12,7 +12,7 @@ type passwordPage struct {
 	ui.Page
 	Flow  string
 	Email string
-	Error string
+	Error ui.Text
 }
 
 // keyPage runs a ceremony of a security key or passkey.
@@ -25,7 +25,7 @@ type keyPage struct {
 	Options  string // JSON
 	Named    bool   // the person may name the key
 	Remember bool
-	Error    string
+	Error    ui.Text
 	Back     string
 }
 
@@ -45,7 +45,7 @@ type secondPage struct {
 	Label    string
 	Code     bool // something is typed
 	Remember bool
-	Error    string
+	Error    ui.Text
 	Others   []wayPage
 }
 
@@ -67,7 +67,7 @@ type appPage struct {
 	Secret string
 	URL    template.URL // otpauth:, of our own making
 	QR     template.URL // data:, of our own making
-	Error  string
+	Error  ui.Text
 }
 
 // codesPage shows recovery codes, this once.
@@ -89,7 +89,7 @@ type forgotPage struct {
 	Flow  string
 	Email string
 	Sent  bool
-	Error string
+	Error ui.Text
 }
 
 // resetPage sets a password.
@@ -99,5 +99,5 @@ type resetPage struct {
 	Email     string
 	MinLength int
 	Done      bool
-	Error     string
+	Error     ui.Text
 }

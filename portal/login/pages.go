@@ -25,7 +25,7 @@ type identifierPage struct {
 	ui.Page
 	Flow       string
 	Email      string
-	EmailError string
+	EmailError ui.Text
 }
 
 // choosePage offers several connections.

@@ -195,7 +195,7 @@ func (h *Handler) fixtures(sink string) []fixture {
 			Help: "Ask the person who sent you here.", ActionURL: "/login", ActionText: "Start again",
 		})},
 		{"error hostile", "error", forbidden, false, "", failure(ui.ErrorPage{
-			Page: ui.Page{Title: injection, Brand: emoji + unbroken}, Message: rtl + unbroken, Code: unbroken, FlowID: injection, Help: emoji, ActionURL: "/login?x=" + injection, ActionText: unbroken,
+			Page: ui.Page{Title: injection, Brand: ui.Brand{Name: emoji + unbroken}}, Message: rtl + unbroken, Code: unbroken, FlowID: injection, Help: emoji, ActionURL: "/login?x=" + injection, ActionText: unbroken,
 		})},
 
 		{"device empty", "device", ok, true, "Connect a device", device(oidc.DevicePage{})},

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/i18n"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -21,18 +22,19 @@ type testPage struct {
 	ui.Page
 	FlowID           string
 	OK, Pending      bool
-	Lead             string
+	Lead             ui.Text
 	Code             string
 	Explanation      *signin.Explanation
 	Who              string // can mend it
+	WhoWhere         string // the same, with the place
 	Failed           []signin.Check
-	Would            string
+	Would            ui.Text
 	WouldRefused     bool
 	WouldExplanation *signin.Explanation
 	Profile          []named
 	Roles            []signin.GrantedAs
 	Groups           []string
-	GroupNote        string
+	GroupNote        ui.Text
 	Checks           []signin.Check
 	Claims           []claim
 }
@@ -79,11 +81,11 @@ func testOf(t signin.TestResult) testPage {
 	kind := tenants.IdPKind(t.Connection)
 	switch {
 	case p.OK:
-		p.Title, p.Lead = "The test succeeded", "Your identity provider’s answer to “"+t.Connection.Name+"” holds. Nobody was signed in and nothing was written about the person."
+		p.Title, p.Lead = "The test succeeded", i18n.T("Your identity provider’s answer to “{connection}” holds. Nobody was signed in and nothing was written about the person.", "connection", t.Connection.Name)
 	case p.Pending:
-		p.Title, p.Lead = "The test is under way", "Your identity provider has not answered “"+t.Connection.Name+"” yet. If it shows an error, that page says why; otherwise finish signing in there, and load this page again."
+		p.Title, p.Lead = "The test is under way", i18n.T("Your identity provider has not answered “{connection}” yet. If it shows an error, that page says why; otherwise finish signing in there, and load this page again.", "connection", t.Connection.Name)
 	default:
-		p.Title, p.Lead, p.Code = "The test failed", "The sign-in through “"+t.Connection.Name+"” did not hold.", signin.CodeTestUnanswered
+		p.Title, p.Lead, p.Code = "The test failed", i18n.T("The sign-in through “{connection}” did not hold.", "connection", t.Connection.Name), signin.CodeTestUnanswered
 	}
 	if t.Login == nil {
 		p.explain(p.Code, kind)
@@ -112,15 +114,15 @@ func testOf(t signin.TestResult) testPage {
 }
 
 // whos are who can mend something, in words for the admin who made the test.
-var whos = map[string]string{
-	signin.WhoIdPAdmin:    "At your identity provider",
-	signin.WhoTenantAdmin: "Here",
-	signin.WhoVendor:      "By the maker of the application",
+var whos = map[string][2]string{
+	signin.WhoIdPAdmin:    {"At your identity provider", "At your identity provider: {where}"},
+	signin.WhoTenantAdmin: {"Here", "Here: {where}"},
+	signin.WhoVendor:      {"By the maker of the application", "By the maker of the application: {where}"},
 }
 
 func (p *testPage) explain(code, kind string) {
 	if p.Explanation = explained(code, kind); p.Explanation != nil {
-		p.Who = whos[p.Explanation.Who]
+		p.Who, p.WhoWhere = whos[p.Explanation.Who][0], whos[p.Explanation.Who][1]
 	}
 }
 
@@ -152,7 +154,7 @@ func profileRows(p signin.Profile) []named {
 	return rows
 }
 
-func groupNote(d signin.Detail) string {
+func groupNote(d signin.Detail) ui.Text {
 	switch {
 	case d.GroupsOmitted:
 		return "The identity provider has more groups than it sends. Those from the directory, or the last known ones, count."
@@ -161,28 +163,28 @@ func groupNote(d signin.Detail) string {
 	case d.GroupCount == 0:
 		return "The answer says that the person has none."
 	case d.GroupCount > len(d.Groups):
-		return strconv.Itoa(d.GroupCount) + " groups, of which these are the first:"
+		return i18n.T("{n} groups, of which these are the first:", "n", strconv.Itoa(d.GroupCount))
 	}
-	return ""
+	return nil
 }
 
 // steps are how a person was found, in words.
 var steps = map[string]string{
-	"identity":    "by the identity provider’s own identifier",
-	"external_id": "by the directory’s identifier",
-	"user_name":   "by the user name",
-	"email":       "by the e-mail address",
+	"identity":    "A real sign-in would find this person’s account, by the identity provider’s own identifier.",
+	"external_id": "A real sign-in would find this person’s account, by the directory’s identifier.",
+	"user_name":   "A real sign-in would find this person’s account, by the user name.",
+	"email":       "A real sign-in would find this person’s account, by the e-mail address.",
 }
 
-func wouldText(w signin.Would) string {
+func wouldText(w signin.Would) ui.Text {
 	switch w.Outcome {
 	case signin.WouldRefused:
-		return "A real sign-in of this person would be refused: " + w.Code
+		return i18n.T("A real sign-in of this person would be refused: {code}", "code", w.Code)
 	case signin.WouldCreate:
 		return "A real sign-in would add this person."
 	}
 	if how := steps[w.Step]; how != "" {
-		return "A real sign-in would find this person’s account, " + how + "."
+		return how
 	}
 	return "A real sign-in would find this person’s account."
 }

@@ -24,7 +24,7 @@ func (u *UI) Fault(w http.ResponseWriter, r *http.Request, log *slog.Logger, err
 	}
 	if !ok {
 		log.ErrorContext(r.Context(), "page failed", "error", err, "route", httpx.Route(r), "flow", flowID)
-		u.Error(w, r, http.StatusInternalServerError, "Something went wrong",
+		u.fail(w, r, http.StatusInternalServerError, "Something went wrong",
 			"The page could not be shown. Try again in a moment; if it keeps failing, give your administrator the code below.", "INTERNAL", httpx.InfoOf(r).RequestID)
 		return
 	}
@@ -43,5 +43,5 @@ func (u *UI) Fault(w http.ResponseWriter, r *http.Request, log *slog.Logger, err
 	case fault.Unavailable:
 		status, title = http.StatusServiceUnavailable, "Try again in a moment"
 	}
-	u.Error(w, r, status, title, f.Message, f.Code, flowID)
+	u.fail(w, r, status, title, f.Text(), f.Code, flowID)
 }

@@ -13,17 +13,21 @@ import (
 // stands in the tenant's portal.
 type ErrorPage struct {
 	Page
-	Message    string
+	Message    Text
 	Code       string // such as SAML_AUDIENCE_MISMATCH
 	FlowID     string // names the stored flow record
-	Help       string // who can mend it
+	Help       Text   // who can mend it
 	ActionURL  string // where to go on; no link when empty
-	ActionText string
+	ActionText string // "Continue" when empty
 }
 
 // Error shows the error page. Protocols call it through an interface of their
 // own.
 func (u *UI) Error(w http.ResponseWriter, r *http.Request, status int, title, message, code, flowID string) {
+	u.fail(w, r, status, title, message, code, flowID)
+}
+
+func (u *UI) fail(w http.ResponseWriter, r *http.Request, status int, title string, message Text, code, flowID string) {
 	u.ErrorPage(w, r, status, ErrorPage{Page: Page{Title: title}, Message: message, Code: code, FlowID: flowID})
 }
 

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/i18n"
 )
 
 //go:embed assets
@@ -23,6 +24,9 @@ var assetFiles embed.FS
 
 //go:embed templates
 var templateFiles embed.FS
+
+//go:embed locale
+var localeFiles embed.FS
 
 // Config says where assets are mounted and which pages there are. The zero
 // value serves the pages of this package alone.
@@ -48,15 +52,28 @@ type UI struct {
 	assetPath  string
 	assets     map[string]asset  // by served name
 	assetNames map[string]string // "app.css" → URL path
-	pages      map[string]*template.Template
+	texts      *i18n.Catalogue
+	pages      map[string]map[string]*template.Template // language → name
 }
 
 // Page is what the layouts need; every page struct embeds it.
 type Page struct {
-	Title string
-	Lang  string // BCP 47 tag of the page's text; "en" when empty
-	Brand string // name beside the logo; the product's when empty
+	Title string // in English; the layout translates it
+	// Lang is the language that the person or his organization chose: a BCP 47 tag,
+	// or several in the order of preference with spaces between, as ui_locales.
+	// Empty, or none that there is: the browser decides (Accept-Language).
+	Lang  string
+	Brand Brand
 }
+
+// Brand is whose pages these are. The zero value is the product itself.
+type Brand struct {
+	Name   string // beside the logo
+	Logo   string // path of the image; none: the name's first letter
+	Accent string // path of the style sheet that sets the accent
+}
+
+func (p Page) language() string { return p.Lang }
 
 // New is NewWith with the default asset path and product name.
 func New(templates ...fs.FS) (*UI, error) { return NewWith(Config{Templates: templates}) }
@@ -64,7 +81,7 @@ func New(templates ...fs.FS) (*UI, error) { return NewWith(Config{Templates: tem
 // NewWith parses every template and prepares every asset, so that a broken page
 // stops the start and not a visitor.
 func NewWith(c Config) (*UI, error) {
-	u := &UI{product: c.Product, https: c.HTTPS, assetPath: c.AssetPath, pages: map[string]*template.Template{}}
+	u := &UI{product: c.Product, https: c.HTTPS, assetPath: c.AssetPath, pages: map[string]map[string]*template.Template{}}
 	if u.product == "" {
 		u.product = "Gatehouse"
 	}
@@ -74,28 +91,36 @@ func NewWith(c Config) (*UI, error) {
 	if err := u.loadAssets(); err != nil {
 		return nil, err
 	}
-	base, err := u.parseLayouts()
+	texts, err := localeTexts()
 	if err != nil {
 		return nil, err
 	}
+	u.texts = texts
 	own, err := fs.Sub(templateFiles, "templates/pages")
 	if err != nil {
 		return nil, err
 	}
-	for _, fsys := range append([]fs.FS{own}, c.Templates...) {
-		if err := u.parsePages(base, fsys); err != nil {
+	for _, lang := range texts.Languages() {
+		base, err := u.parseLayouts(lang)
+		if err != nil {
 			return nil, err
+		}
+		u.pages[lang] = map[string]*template.Template{}
+		for _, fsys := range append([]fs.FS{own}, c.Templates...) {
+			if err := u.parsePages(u.pages[lang], base, fsys); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return u, nil
 }
 
-func (u *UI) parseLayouts() (*template.Template, error) {
+func (u *UI) parseLayouts(lang string) (*template.Template, error) {
 	base := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
 		"asset":   u.assetOrError,
 		"product": func() string { return u.product },
 		"initial": initial,
-	})
+	}).Funcs(u.textFuncs(lang))
 	layouts, err := base.ParseFS(templateFiles, "templates/layouts/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("ui: layouts: %w", err)
@@ -105,7 +130,7 @@ func (u *UI) parseLayouts() (*template.Template, error) {
 
 // parsePages parses the partials of fsys, then each page on a copy of layouts
 // and partials, so that every page may define "content" for itself.
-func (u *UI) parsePages(base *template.Template, fsys fs.FS) error {
+func (u *UI) parsePages(into map[string]*template.Template, base *template.Template, fsys fs.FS) error {
 	var partials, pages []string
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -133,7 +158,7 @@ func (u *UI) parsePages(base *template.Template, fsys fs.FS) error {
 	}
 	for _, file := range pages {
 		name := strings.TrimSuffix(file, ".html")
-		if u.pages[name] != nil {
+		if into[name] != nil {
 			return fmt.Errorf("ui: page %q is defined twice", name)
 		}
 		page, err := set.Clone()
@@ -143,7 +168,7 @@ func (u *UI) parsePages(base *template.Template, fsys fs.FS) error {
 		if err := parseFile(page, fsys, file); err != nil {
 			return err
 		}
-		u.pages[name] = page.Lookup(name)
+		into[name] = page.Lookup(name)
 	}
 	return nil
 }
@@ -199,7 +224,8 @@ func (u *UI) Render(w http.ResponseWriter, r *http.Request, status int, name str
 		opt(&o)
 	}
 	var buf bytes.Buffer
-	if err := u.execute(&buf, name, page); err != nil {
+	lang := u.language(r, page)
+	if err := u.execute(&buf, lang, name, page); err != nil {
 		slog.ErrorContext(r.Context(), "page not rendered", "page", name, "error", err)
 		http.Error(w, "The page could not be shown.", http.StatusInternalServerError)
 		return
@@ -209,6 +235,8 @@ func (u *UI) Render(w http.ResponseWriter, r *http.Request, status int, name str
 		w.Header().Set("Referrer-Policy", "no-referrer")
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", lang)
+	w.Header().Add("Vary", "Accept-Language")
 	w.Header().Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
@@ -216,8 +244,8 @@ func (u *UI) Render(w http.ResponseWriter, r *http.Request, status int, name str
 	}
 }
 
-func (u *UI) execute(buf *bytes.Buffer, name string, page any) error {
-	t := u.pages[name]
+func (u *UI) execute(buf *bytes.Buffer, lang, name string, page any) error {
+	t := u.pages[lang][name]
 	if t == nil {
 		return errors.New("no such page")
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -23,6 +24,8 @@ var appPage = fstest.MapFS{
 	"users.html":         {Data: []byte(`{{template "app" .}}{{define "content"}}<h1>{{.Title}}</h1><p>{{.Text}}</p>{{end}}`)},
 	"deep/identify.html": {Data: []byte(`{{template "card" .}}{{define "content"}}<h1>{{.Title}}</h1><p>{{.Text}}</p>{{end}}{{define "foot"}}<footer>foot</footer>{{end}}`)},
 }
+
+var quiet = slog.New(slog.DiscardHandler)
 
 type textPage struct {
 	ui.Page
@@ -53,11 +56,11 @@ func TestPagesHoldWithEveryFixture(t *testing.T) {
 			u.Error(w, r, 403, "Not allowed", "Your account is disabled.", "POLICY_USER_DISABLED", "flw_01")
 		},
 		"error full": func(w http.ResponseWriter, r *http.Request) {
-			u.ErrorPage(w, r, 403, ui.ErrorPage{Page: ui.Page{Title: "T", Lang: "de", Brand: "Acme"}, Message: "m", Code: "C", FlowID: "f", Help: "h", ActionURL: "/login", ActionText: "Again"})
+			u.ErrorPage(w, r, 403, ui.ErrorPage{Page: ui.Page{Title: "T", Lang: "de", Brand: ui.Brand{Name: "Acme"}}, Message: "m", Code: "C", FlowID: "f", Help: "h", ActionURL: "/login", ActionText: "Again"})
 		},
 		"error hostile": func(w http.ResponseWriter, r *http.Request) { u.Error(w, r, 400, hostile, hostile, hostile, hostile) },
 		"error hostile action": func(w http.ResponseWriter, r *http.Request) {
-			u.ErrorPage(w, r, 400, ui.ErrorPage{Page: ui.Page{Title: hostile, Lang: hostile, Brand: hostile}, ActionURL: "/x?a=" + hostile, ActionText: hostile})
+			u.ErrorPage(w, r, 400, ui.ErrorPage{Page: ui.Page{Title: hostile, Lang: hostile, Brand: ui.Brand{Name: hostile, Accent: hostile}}, ActionURL: "/x?a=" + hostile, ActionText: hostile})
 		},
 		"error long":     func(w http.ResponseWriter, r *http.Request) { u.Error(w, r, 400, long, long, long, long) },
 		"autopost empty": func(w http.ResponseWriter, r *http.Request) { u.AutoPost(w, r, "https://idp.example/acs", nil) },

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/directory"
@@ -123,16 +123,18 @@ func delay(n int) time.Duration {
 }
 
 func tooMany(wait time.Duration) error {
-	message := "Too many attempts failed. "
+	const code = "SIGNIN_TOO_MANY_ATTEMPTS"
+	var f *fault.Error
 	switch {
 	case wait > 24*time.Hour:
-		message += "The account is locked. Reset the password, or ask your administrator."
+		f = fault.New(fault.Limited, code, "Too many attempts failed. The account is locked. Reset the password, or ask your administrator.")
 	case wait > 2*time.Minute:
-		message += fmt.Sprintf("Try again in %d minutes.", int(wait.Minutes())+1)
+		f = fault.Filled(fault.Limited, code, "Too many attempts failed. Try again in {n} minutes.", "n", strconv.Itoa(int(wait.Minutes())+1))
 	default:
-		message += fmt.Sprintf("Try again in %d seconds.", int(wait.Seconds())+1)
+		f = fault.Filled(fault.Limited, code, "Too many attempts failed. Try again in {n} seconds.", "n", strconv.Itoa(int(wait.Seconds())+1))
 	}
-	return &fault.Error{Kind: fault.Limited, Code: "SIGNIN_TOO_MANY_ATTEMPTS", Message: message, RetryAfter: min(wait, time.Hour)}
+	f.RetryAfter = min(wait, time.Hour)
+	return f
 }
 
 // HeldStmts take back a try that held.

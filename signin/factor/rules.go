@@ -3,7 +3,7 @@ package factor
 import (
 	_ "embed"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,7 +44,7 @@ func (r Rules) Check(password string) error {
 	case !utf8.ValidString(password) || strings.ContainsFunc(n, unicode.IsControl):
 		return refuse("password_characters", "Use characters that can be typed.")
 	case utf8.RuneCountInString(n) < r.MinLength:
-		return refuse("password_too_short", fmt.Sprintf("Use at least %d characters. Several words are easy to remember.", r.MinLength))
+		return fault.Filled(fault.Invalid, "password_too_short", "Use at least {n} characters. Several words are easy to remember.", "n", strconv.Itoa(r.MinLength)).In("password")
 	case len(n) > MaxPassword:
 		return refuse("password_too_long", "Use fewer characters.")
 	}

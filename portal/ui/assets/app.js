@@ -1,6 +1,7 @@
 // Copy buttons: hidden in the page, shown by this script, so that nothing is
 // offered that cannot work. What happened is said aloud as well.
 const copies = document.querySelectorAll("[data-copy]");
+const { copied, selected } = document.currentScript.dataset;
 let status;
 if (copies.length && navigator.clipboard) {
   status = document.createElement("p");
@@ -14,12 +15,12 @@ for (const button of copies) {
   const label = button.textContent, name = button.getAttribute("aria-label");
   button.hidden = false;
   button.addEventListener("click", async () => {
-    let done = "Copied";
+    let done = copied;
     try {
       await navigator.clipboard.writeText(source.textContent.trim());
     } catch {
       getSelection().selectAllChildren(source);
-      done = "Selected";
+      done = selected;
     }
     button.textContent = status.textContent = done;
     button.removeAttribute("aria-label"); // the name is what one sees (WCAG 2.5.3)
@@ -80,9 +81,9 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
       answer.value = JSON.stringify({ id: credential.id, rawId: text(credential.rawId), type: credential.type, response: out });
       HTMLFormElement.prototype.requestSubmit.call(form);
     } catch (error) {
-      problem.textContent = error.name === "InvalidStateError" ? "This key is registered already. Use another one."
-        : error.name === "NotAllowedError" ? "Nothing was chosen, or it took too long. Try again."
-        : "This browser cannot use a security key here. Choose another way.";
+      problem.textContent = error.name === "InvalidStateError" ? form.dataset.registered
+        : error.name === "NotAllowedError" ? form.dataset.dismissed
+        : form.dataset.unusable;
       problem.hidden = false;
     } finally {
       delete form.dataset.asking;
