@@ -60,6 +60,7 @@ type Step struct {
 	Session sessions.Session
 	UserID  string
 	Device  string // the cookie of a browser that shall not be asked again; empty: none
+	Purpose string // of the flow
 }
 
 // Kinds of second factor beside those of package factor.
@@ -227,7 +228,9 @@ func (s *Service) step(ctx context.Context, a actor.Actor, in Local, do func(q d
 		if err != nil {
 			return err
 		}
-		if step = next; step.Stage == StageDone {
+		step = next
+		step.Purpose = f.Purpose
+		if step.Stage == StageDone {
 			return s.enter(ctx, a, q, in, f, v, &step)
 		}
 		return s.keepProof(ctx, q, f)

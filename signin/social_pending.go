@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -25,8 +26,26 @@ type pendingSocial struct {
 
 // PendingSocial is what the person is asked about.
 type PendingSocial struct {
-	Provider string // as its button names it
+	Provider string // as its button names it; empty: nothing waits
 	Email    string // of the account there; empty: the provider says none
+}
+
+// SocialOffer is what the pages of a sign-in's first step show: the connections that
+// the environment offers, or the identity that the person agreed to have connected.
+// It is empty for a flow that is over.
+func (s *Service) SocialOffer(ctx context.Context, in Local) ([]SocialOption, PendingSocial, error) {
+	f, err := s.ChoosableFlow(ctx, s.db, in.Environment.ID, in.FlowID, in.BrowserID)
+	if fault.KindOf(err) != 0 {
+		return nil, PendingSocial{}, nil
+	}
+	if err != nil {
+		return nil, PendingSocial{}, err
+	}
+	if p, ok, err := s.pending(f); err != nil || ok && p.Agreed {
+		return nil, PendingSocial{Provider: p.Name, Email: p.Email}, err
+	}
+	options, err := s.SocialOptions(ctx, s.db, in.Environment, f.Organization, f.ForceAuthn)
+	return options, PendingSocial{}, err
 }
 
 // keepPending writes the identity down on its flow; nobody has proved anything.
