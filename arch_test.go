@@ -56,6 +56,7 @@ var house = []place{
 	{"rbac/apitoken", 5, 4, []string{"rbac"}},
 	{"rbac/staff", 5, 4, []string{"rbac"}},
 	{"signin/factor", 6, 5, nil}, // what people prove themselves with
+	{"signin/staffauth", 6, 5, []string{"signin/factor"}}, // the vendor's people: docs/adr/0011
 	{"signin", 6, 5, []string{"signin/factor"}},
 	{"onboarding", 6, 5, []string{"signin"}},
 

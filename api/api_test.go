@@ -429,15 +429,16 @@ func TestApplications(t *testing.T) {
 		f.refused(422, "invalid_jwks", "POST", "/applications", signed(object{"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []object{private}}}))
 		f.refused(422, "invalid_jwks", "POST", "/applications", signed(object{"jwks": object{"keys": []object{key}}, "jwks_uri": "https://app.example/jwks"}))
 		bank := f.do(201, "POST", "/applications", signed(object{
-			"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []object{key}}, "require_par": true, "require_dpop": true,
-			"tokens": object{"access_token_seconds": 120, "refresh_absolute_seconds": 86400, "omit_permissions": true},
+			"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []object{key}}, "require_par": true, "require_dpop": true, "token_exchange": true,
+			"tokens": object{"access_token_seconds": 120, "refresh_absolute_seconds": 86400, "omit_permissions": true, "require_dpop_nonce": true},
 		}))
-		if bank["client_secret"] != nil || bank["require_par"] != true || bank["tokens"].(object)["access_token_seconds"] != 120.0 {
+		if bank["client_secret"] != nil || bank["require_par"] != true || bank["token_exchange"] != true || bank["tokens"].(object)["require_dpop_nonce"] != true || bank["tokens"].(object)["access_token_seconds"] != 120.0 {
 			t.Errorf("%v", bank)
 		}
+		f.refused(422, "public_client", "POST", "/applications", signed(object{"token_endpoint_auth_method": "none", "token_exchange": true}))
 		f.refused(409, "public_client", "POST", "/applications/"+text(bank, "client_id")+":rotate-secret", nil)
-		bank = f.do(200, "PATCH", "/applications/"+text(bank, "client_id"), object{"jwks_uri": "https://app.example/jwks", "tokens": object{}})
-		if bank["jwks_uri"] != "https://app.example/jwks" || bank["tokens"].(object)["access_token_seconds"] != nil {
+		bank = f.do(200, "PATCH", "/applications/"+text(bank, "client_id"), object{"jwks_uri": "https://app.example/jwks", "tokens": object{}, "token_exchange": false})
+		if bank["jwks_uri"] != "https://app.example/jwks" || bank["token_exchange"] != false || bank["tokens"].(object)["access_token_seconds"] != nil {
 			t.Errorf("%v", bank)
 		}
 		f.do(204, "DELETE", "/applications/"+text(bank, "client_id"), nil)

@@ -26,6 +26,7 @@ type ApplicationBody struct {
 	JWKSURI                *string       `json:"jwks_uri"`
 	RequirePAR             bool          `json:"require_par"`
 	RequireDPoP            bool          `json:"require_dpop"`
+	TokenExchange          bool          `json:"token_exchange"`
 	Tokens                 tokenSettings `json:"tokens"`
 	AuthMethod             string        `json:"token_endpoint_auth_method"`
 	TenantAccess           string        `json:"tenant_access" enum:"all,assigned" doc:"Which tenants may use it"`
@@ -47,7 +48,7 @@ func showApplication(a tenants.Application) ApplicationBody {
 	return ApplicationBody{
 		ClientID: a.ID, Name: a.Name, Type: a.Type, RedirectURIs: append([]string{}, a.RedirectURIs...), PostLogoutRedirectURIs: append([]string{}, a.PostLogoutRedirectURIs...),
 		BackchannelLogoutURI: optionalText(a.BackchannelLogoutURI), InitiateLoginURI: optionalText(a.InitiateLoginURI), RequirePKCE: a.RequirePKCE,
-		IDTokenAlg: a.IDTokenAlg, AccessTokenAlg: a.AccessTokenAlg, JWKSURI: optionalText(a.JWKSURI), RequirePAR: a.RequirePAR, RequireDPoP: a.RequireDPoP, Tokens: showTokens(a.TokenSettings),
+		IDTokenAlg: a.IDTokenAlg, AccessTokenAlg: a.AccessTokenAlg, JWKSURI: optionalText(a.JWKSURI), RequirePAR: a.RequirePAR, RequireDPoP: a.RequireDPoP, TokenExchange: a.TokenExchange, Tokens: showTokens(a.TokenSettings),
 		AuthMethod: a.AuthMethod, TenantAccess: string(a.TenantAccess), UserAccess: string(a.UserAccess),
 		IsDefault: a.IsDefault, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, version: a.Version,
 	}
@@ -61,12 +62,13 @@ type tokenSettings struct {
 	RefreshAbsoluteSeconds *int64 `json:"refresh_absolute_seconds,omitempty" minimum:"300" maximum:"15552000" doc:"Refresh tokens in all"`
 	OmitRoles              bool   `json:"omit_roles,omitempty" doc:"Access tokens carry no roles"`
 	OmitPermissions        bool   `json:"omit_permissions,omitempty" doc:"Access tokens carry no permissions"`
+	RequireDPoPNonce       bool   `json:"require_dpop_nonce,omitempty" doc:"DPoP proofs must carry a nonce that the server gave (RFC 9449 section 8)"`
 }
 
 func (t tokenSettings) settings() tenants.TokenSettings {
 	return tenants.TokenSettings{
 		AccessTokenSeconds: value(t.AccessTokenSeconds), RefreshIdleSeconds: value(t.RefreshIdleSeconds), RefreshAbsoluteSeconds: value(t.RefreshAbsoluteSeconds),
-		OmitRoles: t.OmitRoles, OmitPermissions: t.OmitPermissions,
+		OmitRoles: t.OmitRoles, OmitPermissions: t.OmitPermissions, RequireDPoPNonce: t.RequireDPoPNonce,
 	}
 }
 
@@ -79,7 +81,7 @@ func showTokens(s tenants.TokenSettings) tokenSettings {
 	}
 	return tokenSettings{
 		AccessTokenSeconds: seconds(s.AccessTokenSeconds), RefreshIdleSeconds: seconds(s.RefreshIdleSeconds), RefreshAbsoluteSeconds: seconds(s.RefreshAbsoluteSeconds),
-		OmitRoles: s.OmitRoles, OmitPermissions: s.OmitPermissions,
+		OmitRoles: s.OmitRoles, OmitPermissions: s.OmitPermissions, RequireDPoPNonce: s.RequireDPoPNonce,
 	}
 }
 
@@ -109,6 +111,7 @@ type createApplication struct {
 		AccessTokenAlg         string         `json:"access_token_alg,omitempty" enum:"ES256,RS256,EdDSA"`
 		RequirePAR             bool           `json:"require_par,omitempty" doc:"Authorization requests must be pushed (RFC 9126)"`
 		RequireDPoP            bool           `json:"require_dpop,omitempty" doc:"Tokens must be bound to a key (RFC 9449)"`
+		TokenExchange          bool           `json:"token_exchange,omitempty" doc:"May exchange tokens (RFC 8693); confidential clients only"`
 		Tokens                 tokenSettings  `json:"tokens,omitempty"`
 	}
 }
@@ -133,6 +136,7 @@ type updateApplication struct {
 		JWKSURI                *string         `json:"jwks_uri,omitempty" maxLength:"2000" doc:"Takes the place of jwks"`
 		RequirePAR             *bool           `json:"require_par,omitempty"`
 		RequireDPoP            *bool           `json:"require_dpop,omitempty"`
+		TokenExchange          *bool           `json:"token_exchange,omitempty"`
 		Tokens                 *tokenSettings  `json:"tokens,omitempty" doc:"Replaces all of them"`
 		TenantAccess           *tenants.Access `json:"tenant_access,omitempty" enum:"all,assigned"`
 		UserAccess             *tenants.Access `json:"user_access,omitempty" enum:"all,assigned"`
@@ -152,7 +156,7 @@ func (h *Handler) registerApplications() {
 				Name: b.Name, Type: b.Type, TenantAccess: b.TenantAccess, UserAccess: b.UserAccess, ApplicationSettings: tenants.ApplicationSettings{
 					RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, BackchannelLogoutURI: b.BackchannelLogoutURI,
 					InitiateLoginURI: b.InitiateLoginURI, RequirePKCE: b.RequirePKCE == nil || *b.RequirePKCE, IDTokenAlg: b.IDTokenAlg, AuthMethod: b.AuthMethod,
-					AccessTokenAlg: b.AccessTokenAlg, JWKS: keys, JWKSURI: b.JWKSURI, RequirePAR: b.RequirePAR, RequireDPoP: b.RequireDPoP, TokenSettings: b.Tokens.settings(),
+					AccessTokenAlg: b.AccessTokenAlg, JWKS: keys, JWKSURI: b.JWKSURI, RequirePAR: b.RequirePAR, RequireDPoP: b.RequireDPoP, TokenExchange: b.TokenExchange, TokenSettings: b.Tokens.settings(),
 				},
 			})
 			return applicationCreated{ApplicationBody: showApplication(app), ClientSecret: plain}, err
@@ -184,7 +188,7 @@ func (h *Handler) registerApplications() {
 			patch := tenants.ApplicationPatch{
 				Name: b.Name, RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, BackchannelLogoutURI: b.BackchannelLogoutURI,
 				InitiateLoginURI: b.InitiateLoginURI, RequirePKCE: b.RequirePKCE, IDTokenAlg: b.IDTokenAlg, AccessTokenAlg: b.AccessTokenAlg, JWKSURI: b.JWKSURI,
-				RequirePAR: b.RequirePAR, RequireDPoP: b.RequireDPoP, TenantAccess: b.TenantAccess, UserAccess: b.UserAccess, IsDefault: b.IsDefault,
+				RequirePAR: b.RequirePAR, RequireDPoP: b.RequireDPoP, TokenExchange: b.TokenExchange, TenantAccess: b.TenantAccess, UserAccess: b.UserAccess, IsDefault: b.IsDefault,
 			}
 			if b.JWKS != nil {
 				keys, err := keySet(*b.JWKS)

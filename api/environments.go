@@ -20,6 +20,7 @@ type EnvironmentBody struct {
 	RefreshAbsoluteSeconds *int64          `json:"refresh_absolute_seconds" doc:"Refresh tokens in all; null: 90 days"`
 	OmitRoles              bool            `json:"omit_roles"`
 	OmitPermissions        bool            `json:"omit_permissions"`
+	RequireDPoPNonce       bool            `json:"require_dpop_nonce"`
 	AccessTokenSeconds     int64           `json:"access_token_seconds" doc:"Lifetime of access and ID tokens: how stale the roles in them can be"`
 	Modules                map[string]bool `json:"modules" doc:"Modules of the portal that tenants may have"`
 	Features               map[string]bool `json:"features" doc:"What tenants may do"`
@@ -36,7 +37,7 @@ func showEnvironment(e tenants.Environment) EnvironmentBody {
 	out := EnvironmentBody{
 		ID: e.ID, Name: e.Name, BaseURL: e.BaseURL, IsDefault: e.IsDefault, AccessTokenSeconds: int64(e.Settings.AccessTokenLifetime().Seconds()),
 		RefreshIdleSeconds: showTokens(e.Settings.TokenSettings).RefreshIdleSeconds, RefreshAbsoluteSeconds: showTokens(e.Settings.TokenSettings).RefreshAbsoluteSeconds,
-		OmitRoles: e.Settings.OmitRoles, OmitPermissions: e.Settings.OmitPermissions,
+		OmitRoles: e.Settings.OmitRoles, OmitPermissions: e.Settings.OmitPermissions, RequireDPoPNonce: e.Settings.RequireDPoPNonce,
 		Modules: map[string]bool{}, Features: map[string]bool{}, AuditColumns: texts(e.Settings.AuditColumns), AuditDays: e.Settings.AuditDays,
 		CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, version: e.Version,
 	}
@@ -79,6 +80,7 @@ type EnvironmentSettings struct {
 	RefreshAbsoluteSeconds *int64          `json:"refresh_absolute_seconds,omitempty" minimum:"300" maximum:"15552000"`
 	OmitRoles              *bool           `json:"omit_roles,omitempty" doc:"Access tokens carry no roles"`
 	OmitPermissions        *bool           `json:"omit_permissions,omitempty" doc:"Access tokens carry no permissions"`
+	RequireDPoPNonce       *bool           `json:"require_dpop_nonce,omitempty" doc:"DPoP proofs must carry a nonce that the server gave (RFC 9449 section 8)"`
 	Modules                map[string]bool `json:"modules,omitempty" doc:"Those that are not named stay as they are"`
 	Features               map[string]bool `json:"features,omitempty" doc:"Those that are not named stay as they are"`
 	AuditColumns           *[]string       `json:"audit_columns,omitempty" maxItems:"30" doc:"As exports of audit events name them, or metadata.<key>"`
@@ -88,7 +90,7 @@ type EnvironmentSettings struct {
 func (b EnvironmentSettings) patch() tenants.EnvironmentPatch {
 	p := tenants.EnvironmentPatch{
 		Name: b.Name, AccessTokenSeconds: b.AccessTokenSeconds, RefreshIdleSeconds: b.RefreshIdleSeconds, RefreshAbsoluteSeconds: b.RefreshAbsoluteSeconds,
-		OmitRoles: b.OmitRoles, OmitPermissions: b.OmitPermissions, AuditColumns: b.AuditColumns, AuditDays: b.AuditDays,
+		OmitRoles: b.OmitRoles, OmitPermissions: b.OmitPermissions, RequireDPoPNonce: b.RequireDPoPNonce, AuditColumns: b.AuditColumns, AuditDays: b.AuditDays,
 		Modules: map[tenants.Module]bool{}, Features: map[tenants.Feature]bool{},
 	}
 	for m, on := range b.Modules {

@@ -22,6 +22,23 @@ var catalogue = map[string]Severity{
 	"management_key.created":     High,
 	"management_key.deleted":     High,
 	"staff.created":              High,
+	"staff.signed_in":            Info,
+	"staff.signed_out":           Info,
+	"staff.sign_in_failed":       Medium,
+	"staff.locked":               High,
+	"staff.invited":              High,
+	"staff.link_used":            Medium,
+	"staff.credentials_reset":    Critical,
+	"staff.reset_requested":      Medium,
+	"staff.password_changed":     High,
+	"staff.factor_added":         High,
+	"staff.factor_removed":       High,
+	"staff.identity_linked":      High,
+	"staff_sso.updated":          Critical,
+	"staff_sso.deleted":          Critical,
+
+	"staff.recovery_codes_renewed": High,
+
 	"signing_key.rotated":        Medium,
 
 	// Tenants.

@@ -322,6 +322,7 @@ CREATE TABLE factors (
   last_step bigint NOT NULL DEFAULT 0,
   created_at bigint NOT NULL,
   last_used_at bigint,
+  confined_to text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT factors_pkey PRIMARY KEY (environment_id, user_id, id),
   CONSTRAINT factors_kind_check CHECK ((kind = ANY (ARRAY['totp'::text, 'webauthn'::text]))),
   CONSTRAINT factors_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
@@ -388,6 +389,7 @@ CREATE TABLE flows (
   link_hash text COLLATE "C" NOT NULL DEFAULT ''::text,
   user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   proof text COLLATE "C" NOT NULL DEFAULT '{}'::text,
+  demand text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   social text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
@@ -881,6 +883,7 @@ CREATE TABLE recovery_codes (
   hash text COLLATE "C" NOT NULL,
   created_at bigint NOT NULL,
   used_at bigint,
+  confined_to text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT recovery_codes_pkey PRIMARY KEY (environment_id, user_id, hash),
   CONSTRAINT recovery_codes_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
 );

@@ -32,6 +32,7 @@ const (
 	RegistrationUnsupported = "registration_not_supported"
 	InvalidRequestURI       = "invalid_request_uri"   // RFC 9101 §7
 	InvalidDPoPProof        = "invalid_dpop_proof"    // RFC 9449 §5
+	UseDPoPNonce            = "use_dpop_nonce"        // RFC 9449 §8
 	InvalidTarget           = "invalid_target"        // RFC 8693 §2.2.2
 	AuthorizationPending    = "authorization_pending" // RFC 8628 §3.5
 	SlowDown                = "slow_down"
@@ -60,8 +61,17 @@ const EventBackChannelLogout = "http://schemas.openid.net/event/backchannel-logo
 
 // Grant types (RFC 6749 §4.1.3, §6).
 const (
-	GrantCode    = "authorization_code"
-	GrantRefresh = "refresh_token"
-	GrantClient  = "client_credentials"                           // RFC 6749 §4.4
-	GrantDevice  = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
+	GrantCode     = "authorization_code"
+	GrantRefresh  = "refresh_token"
+	GrantClient   = "client_credentials"                              // RFC 6749 §4.4
+	GrantDevice   = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628 §3.4
+	GrantExchange = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
+)
+
+// Token types of a token exchange (RFC 8693 §3).
+const (
+	AccessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+	// UserIDType says that the subject is named by his id, not shown by a token of
+	// his: who impersonates him has none. The registry leaves other URIs to others.
+	UserIDType = "urn:gatehouse:params:oauth:token-type:user_id"
 )

@@ -127,7 +127,7 @@ func (s *Service) joinFlow(env tenants.Environment, browserID, tenant, hint stri
 // admit asks the joiner, when the identity comes with an invitation or finds one
 // that waits. What waits stands for the person then, when nobody else does.
 func (s *Service) admit(ctx context.Context, q db.Queryer, f Flow, identity Identity, v *verdict) error {
-	if s.joiner == nil || f.Purpose == PurposeTest || v.link.Outcome == directory.LinkRefused || f.Purpose != PurposeJoin && !v.waits() {
+	if s.joiner == nil || f.Purpose == PurposeTest || f.proof.Entered || v.link.Outcome == directory.LinkRefused || f.Purpose != PurposeJoin && !v.waits() {
 		return nil
 	}
 	in := Joining{Environment: f.Environment, Tenant: identity.Tenant, Identity: identity}

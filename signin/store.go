@@ -3,10 +3,10 @@ package signin
 // The statements of the sign-in tables, and reads that join what stands below.
 const (
 	sqlInsertFlow = `INSERT INTO flows
-		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash, demand)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
-	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof, social
+	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof, demand, social
 		FROM flows WHERE environment_id = $1 AND id = $2`
 
 	// A flow that a link began becomes the browser's that opens it first.
@@ -16,10 +16,10 @@ const (
 	sqlChooseConnection = `UPDATE flows SET tenant_id = $3, connection_id = $4
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
-	sqlProveFlow = `UPDATE flows SET tenant_id = $3, user_id = $4, proof = $5
+	sqlProveFlow = `UPDATE flows SET tenant_id = $3, user_id = $4, proof = $5, connection_id = $6
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
-	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6
+	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6, proof = '{}', social = ''
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
 	sqlInsertRequest = `INSERT INTO sso_requests

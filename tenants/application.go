@@ -56,6 +56,8 @@ type ApplicationSettings struct {
 	TokenSettings
 	// RequireDPoP: tokens must be bound to a key (RFC 9449 §5.2).
 	RequireDPoP bool `json:"require_dpop,omitempty"`
+	// TokenExchange: the application may exchange tokens (RFC 8693).
+	TokenExchange bool `json:"token_exchange,omitempty"`
 }
 
 // Access to an application.
@@ -89,6 +91,7 @@ type ApplicationPatch struct {
 	JWKSURI                *string
 	RequirePAR             *bool
 	RequireDPoP            *bool
+	TokenExchange          *bool
 	Tokens                 *TokenSettings
 	TenantAccess           *Access
 	UserAccess             *Access

@@ -154,6 +154,7 @@ func (s *Service) UpdateApplication(ctx context.Context, a actor.Actor, q db.Que
 	}
 	set(&app.RequirePAR, p.RequirePAR)
 	set(&app.RequireDPoP, p.RequireDPoP)
+	set(&app.TokenExchange, p.TokenExchange)
 	set(&app.TokenSettings, p.Tokens)
 	set(&app.TenantAccess, p.TenantAccess)
 	set(&app.UserAccess, p.UserAccess)
@@ -221,6 +222,7 @@ func (s *Service) putApplication(ctx context.Context, a actor.Actor, q db.Querye
 	changed(changes, "jwks_uri", before.JWKSURI, app.JWKSURI)
 	changed(changes, "require_par", before.RequirePAR, app.RequirePAR)
 	changed(changes, "require_dpop", before.RequireDPoP, app.RequireDPoP)
+	changed(changes, "token_exchange", before.TokenExchange, app.TokenExchange)
 	changed(changes, "tokens", before.TokenSettings, app.TokenSettings)
 	changed(changes, "tenant_access", before.TenantAccess, app.TenantAccess)
 	changed(changes, "user_access", before.UserAccess, app.UserAccess)
@@ -299,6 +301,9 @@ func (a *Application) check() error {
 	}
 	if !slices.Contains(methods, a.AuthMethod) {
 		return invalid("invalid_auth_method", "This authentication method is not available for this type of application.", "token_endpoint_auth_method")
+	}
+	if a.TokenExchange && a.AuthMethod == AuthNone {
+		return invalid("public_client", "Only a client that proves itself may exchange tokens.", "token_exchange")
 	}
 	if err := a.TokenSettings.check(); err != nil {
 		return err

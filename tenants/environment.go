@@ -118,6 +118,9 @@ type TokenSettings struct {
 	// OmitRoles and OmitPermissions leave the claims out of access tokens (product 2.2).
 	OmitRoles       bool `json:"omit_roles,omitempty"`
 	OmitPermissions bool `json:"omit_permissions,omitempty"`
+	// RequireDPoPNonce: a proof must carry a nonce of ours, so that none can be made
+	// before its time (RFC 9449 §8).
+	RequireDPoPNonce bool `json:"require_dpop_nonce,omitempty"`
 }
 
 // Over gives the settings of an application in an environment.
@@ -133,6 +136,7 @@ func (s TokenSettings) Over(environment TokenSettings) TokenSettings {
 		RefreshIdleSeconds:     first(s.RefreshIdleSeconds, environment.RefreshIdleSeconds),
 		RefreshAbsoluteSeconds: first(s.RefreshAbsoluteSeconds, environment.RefreshAbsoluteSeconds),
 		OmitRoles:              s.OmitRoles || environment.OmitRoles, OmitPermissions: s.OmitPermissions || environment.OmitPermissions,
+		RequireDPoPNonce: s.RequireDPoPNonce || environment.RequireDPoPNonce,
 	}
 }
 

@@ -52,7 +52,7 @@ type EnvironmentPatch struct {
 	AuditColumns                                                   *[]string
 	AuditDays                                                      *int
 	AccessTokenSeconds, RefreshIdleSeconds, RefreshAbsoluteSeconds *int64
-	OmitRoles, OmitPermissions                                     *bool
+	OmitRoles, OmitPermissions, RequireDPoPNonce                   *bool
 }
 
 // CreateEnvironment makes an environment; an actor of the default one alone does
@@ -272,6 +272,7 @@ func (s EnvironmentSettings) patched(p EnvironmentPatch) (EnvironmentSettings, e
 	set(&out.RefreshAbsoluteSeconds, p.RefreshAbsoluteSeconds)
 	set(&out.OmitRoles, p.OmitRoles)
 	set(&out.OmitPermissions, p.OmitPermissions)
+	set(&out.RequireDPoPNonce, p.RequireDPoPNonce)
 	return out, out.check()
 }
 

@@ -132,6 +132,10 @@ func bindingOf(b string) (string, bool) {
 	return b, false
 }
 
+// CheckOIDC holds the settings of an OpenID provider to what can work and fills the
+// defaults.
+func (s *Service) CheckOIDC(in *OIDCSettings) error { return s.checkOIDC(in, false) }
+
 func (s *Service) checkOIDC(in *OIDCSettings, blank bool) error {
 	switch {
 	case blank:

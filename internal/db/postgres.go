@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,7 +102,8 @@ func (p *postgres) QueryRow(ctx context.Context, sql string, args ...any) Row {
 	return firstRow{rows, err}
 }
 
-// Batch outside a transaction is not re-run: its Scan functions may have been called.
+// Batch outside a transaction is one of its own, and re-run like one unless it reads: its Scan
+// functions may have been called.
 func (p *postgres) Batch(ctx context.Context, stmts []Stmt) error {
 	if nested() {
 		return ErrNestedTx
@@ -109,14 +111,20 @@ func (p *postgres) Batch(ctx context.Context, stmts []Stmt) error {
 	if len(stmts) == 0 {
 		return nil
 	}
-	count(ctx, len(stmts), 1)
-	return enter(func() error {
-		failed, err := pgBatch(ctx, p.pool, stmts, false)
-		if failed != nil {
-			return failed
-		}
-		return err
-	})
+	once := func() error {
+		count(ctx, len(stmts), 1)
+		return enter(func() error {
+			failed, err := pgBatch(ctx, p.pool, stmts, false)
+			if failed != nil {
+				return failed
+			}
+			return err
+		})
+	}
+	if slices.ContainsFunc(stmts, func(s Stmt) bool { return s.Scan != nil }) {
+		return once()
+	}
+	return retry(ctx, once)
 }
 
 func (p *postgres) Tx(ctx context.Context, f func(Queryer) error) error {

@@ -215,6 +215,35 @@ func TestTxRunsAgainWhenTheEngineAsks(t *testing.T) {
 	})
 }
 
+// A batch of its own that PostgreSQL ends to break a deadlock runs again, unless it
+// reads: what it read may have been used.
+func TestBatchRunsAgainWhenTheEngineAsks(t *testing.T) {
+	each(t, func(t *testing.T, d db.DB) {
+		if d.Dialect().Name != db.Postgres {
+			return // SQLite has one writer: nothing to collide with
+		}
+		ctx := t.Context()
+		exec(t, d, `CREATE SEQUENCE tries`) // counts on, whatever becomes of a transaction
+		stmts := []db.Stmt{
+			{SQL: insertThing, Args: []any{"a", "1"}},
+			{SQL: `DO $$ BEGIN IF nextval('tries') < 3 THEN RAISE EXCEPTION 'no' USING ERRCODE = '40P01'; END IF; END $$`},
+		}
+		if err := d.Batch(ctx, stmts); err != nil {
+			t.Fatal(err)
+		}
+		if things, tries := number(t, d, countThings), number(t, d, `SELECT last_value FROM tries`); things != 1 || tries != 3 {
+			t.Errorf("%d rows after %d tries", things, tries)
+		}
+		exec(t, d, `ALTER SEQUENCE tries RESTART`)
+		exec(t, d, `DELETE FROM things`)
+		read := 0
+		err := d.Batch(ctx, append([]db.Stmt{{SQL: countThings, Scan: func(db.Rows) error { read++; return nil }}}, stmts...))
+		if things := number(t, d, countThings); !errors.Is(err, db.ErrRetry) || read != 1 || things != 0 {
+			t.Errorf("read %d times, %d rows: %v", read, things, err)
+		}
+	})
+}
+
 func TestTxGivesUp(t *testing.T) {
 	each(t, func(t *testing.T, d db.DB) {
 		if d.Dialect().Name != db.Postgres {

@@ -81,4 +81,10 @@ var acrossTenants = map[string]string{
 var ofOneEngine = map[string]string{
 	"cmd/gatehouse.sqlServerNow":     "postgres", // doctor
 	"cmd/gatehouse.sqlServerVersion": "postgres", // doctor
+
+	"internal/dbtest.sqlCopies":        "postgres", // the catalogue
+	"internal/dbtest.sqlLargest":       "postgres",
+	"internal/dbtest.sqlSessionsEnd":   "postgres",
+	"internal/dbtest.sqlState":         "postgres",
+	"internal/dbtest.sqlTemplateState": "postgres",
 }

@@ -6,12 +6,13 @@
 // -short they run on SQLite only.
 //
 // The template file is made once per process; the template database carries a hash of the migrations
-// in its name and is made once per server.
+// in its name and is made once per server. Copying it costs more than most tests do, so where the
+// user is a superuser copies stay on the server, as many as tests ran at one moment, and are
+// emptied for the next test that wants one.
 package dbtest
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -35,7 +36,7 @@ const (
 )
 
 // templateVersion changes when templates must be made anew though the migrations are the same.
-const templateVersion = "1"
+const templateVersion = "2"
 
 // Each runs f on an empty migrated store of each engine, as the subtests "sqlite" and "postgres".
 func Each(t *testing.T, f func(t *testing.T, d db.DB)) {
@@ -93,15 +94,18 @@ func Config(t testing.TB, engine string) db.Config {
 	if engine == db.SQLite {
 		return db.Config{Path: sqliteCopy(t), Unsafe: true}
 	}
-	return db.Config{DatabaseURL: postgresCopy(t), MaxConns: 10}
+	return db.Config{DatabaseURL: borrow(t, false), MaxConns: 10}
 }
 
 func open(t testing.TB, engine string, unsafe bool) db.DB {
 	t.Helper()
-	c := Config(t, engine)
-	c.Unsafe = unsafe && engine == db.SQLite
-	if !unsafe {
-		c.MaxConns = 0
+	var c db.Config
+	switch {
+	case engine == db.SQLite || unsafe:
+		c = Config(t, engine)
+		c.Unsafe = unsafe && engine == db.SQLite
+	default:
+		c.DatabaseURL = borrow(t, true)
 	}
 	d, err := db.Open(t.Context(), c)
 	if err != nil {
@@ -187,41 +191,6 @@ func migrate(ctx context.Context, c db.Config) error {
 	return db.Migrate(ctx, d, migrations.FS)
 }
 
-// postgresCopy creates a database from the template and returns its address.
-func postgresCopy(t testing.TB) string {
-	t.Helper()
-	ctx := t.Context()
-	server := os.Getenv(urlVariable)
-	if server == "" {
-		t.Fatalf("%s is empty", urlVariable)
-	}
-	template, err := postgresTemplate()
-	if err != nil {
-		t.Fatalf("PostgreSQL template: %v", err)
-	}
-	name := "gatehouse_test_" + rand.Text()
-	admin(t, ctx, server, `CREATE DATABASE "`+name+`" TEMPLATE "`+template+`"`)
-	t.Cleanup(func() {
-		// t.Context() has ended by now.
-		admin(t, context.Background(), server, `DROP DATABASE "`+name+`" WITH (FORCE)`)
-	})
-	return withDatabase(server, name)
-}
-
-func admin(t testing.TB, ctx context.Context, server, statement string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	d, err := db.Open(ctx, db.Config{DatabaseURL: server, MaxConns: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	if _, err := d.Exec(ctx, statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
 // postgresTemplate makes the template database unless another process has. It is built under another
 // name, so that one that exists is complete.
 var postgresTemplate = sync.OnceValues(func() (string, error) {
@@ -254,12 +223,30 @@ var postgresTemplate = sync.OnceValues(func() (string, error) {
 	if _, err := d.Exec(ctx, `CREATE DATABASE "`+building+`" TEMPLATE template0`); err != nil {
 		return "", err
 	}
-	if err := migrate(ctx, db.Config{DatabaseURL: withDatabase(server, building), MaxConns: 4}); err != nil {
+	state, err := migrated(ctx, db.Config{DatabaseURL: withDatabase(server, building), MaxConns: 4})
+	if err != nil {
+		return "", err
+	}
+	if _, err := d.Exec(ctx, `COMMENT ON DATABASE "`+building+`" IS '`+state+`'`); err != nil { // digits and slashes
 		return "", err
 	}
 	_, err = d.Exec(ctx, `ALTER DATABASE "`+building+`" RENAME TO "`+name+`"`)
 	return name, err
 })
+
+// migrated migrates the database and gives the state of its schema.
+func migrated(ctx context.Context, c db.Config) (state string, err error) {
+	if err := migrate(ctx, c); err != nil {
+		return "", err
+	}
+	d, err := db.Open(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	err = d.QueryRow(ctx, sqlState).Scan(&state)
+	return state, err
+}
 
 // withDatabase replaces the database in a postgres:// address.
 func withDatabase(server, name string) string {

@@ -43,6 +43,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
+	"github.com/gatehouse-id/gatehouse/signin/staffauth"
 	"github.com/gatehouse-id/gatehouse/tenants"
 	"github.com/gatehouse-id/gatehouse/webhooks"
 )
@@ -65,6 +66,7 @@ type Domain struct {
 	Entitlements *entitlement.Service
 	Signin       *signin.Service
 	Onboarding   *onboarding.Service
+	StaffAuth    *staffauth.Service
 	Main         tenants.Environment // the default environment
 }
 
@@ -103,6 +105,7 @@ func NewDomain(ctx context.Context, d db.DB, v *keys.Vault, c clock.Clock, baseU
 	if err != nil {
 		return nil, err
 	}
+	m.StaffAuth = staffauth.New(d, v, c, m.Staff, m.Signin.Factors(), m.Main)
 	return m, m.Ring.Ensure(ctx, m.Main.ID)
 }
 
@@ -163,7 +166,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	})
 	op := provider.New(provider.Deps{
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin, APITokens: m.APITokens, Staff: m.Staff,
-		Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
+		Audit: m.Audit, Vault: v, Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
 	})
 	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
@@ -228,6 +231,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 			return errors.Join(m.Signin.Purge(ctx, d), sp.Purge(ctx), rp.Purge(ctx))
 		}},
 		{factor.JobPurge, time.Hour, m.Signin.PurgeFactors},
+		{staffauth.JobPurge, time.Hour, m.StaffAuth.Purge},
 		{provider.JobPurge, time.Hour, op.Purge},
 		{"scim.purge", time.Hour, scimLog.Purge},
 		{webhooks.JobPurge, time.Hour, a.Webhooks.Purge},

@@ -126,6 +126,49 @@ func (h *Handler) introspectOpaque(ctx context.Context, r *http.Request, env ten
 	return activeAPIToken{Active: true, TokenType: "Bearer", apiClaims: claimsOf(env, found)}, nil
 }
 
+// exchanged reads an access token that an API token was exchanged for, and asks
+// whether that stands. What it may do is what the API token may now.
+func (h *Handler) exchanged(ctx context.Context, env tenants.Environment, payload []byte) (apiClaims, apitoken.Claims, error) {
+	var c apiClaims
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return c, apitoken.Claims{}, errToken.Because(err)
+	}
+	if c.Issuer != env.BaseURL || h.clock.Now().Unix() >= c.Expires {
+		return c, apitoken.Claims{}, errToken
+	}
+	now, err := h.apiTokens.Issued(ctx, h.db, env.ID, c.Subject)
+	if fault.KindOf(err) == fault.Unauthenticated {
+		err = errToken.Because(err)
+	}
+	if err != nil {
+		return c, now, err
+	}
+	if now.Tenant != c.TenantID || now.Type != c.Type || now.UserID != c.UserID {
+		return c, now, errToken
+	}
+	c.Roles, c.Permissions = append([]string{}, now.Roles...), append([]string{}, now.Permissions...)
+	return c, now, nil
+}
+
+// introspectExchanged tells the application that such a token is for about it; one
+// that is for none is everybody's who authenticates.
+func (h *Handler) introspectExchanged(ctx context.Context, env tenants.Environment, app tenants.Application, payload []byte) (any, error) {
+	c, _, err := h.exchanged(ctx, env, payload)
+	if fault.KindOf(err) == fault.Unauthenticated || err == nil && c.Audience != app.ID && c.Audience != c.Subject {
+		return introspectBody{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return activeAPIToken{Active: true, TokenType: tokenType(c.Confirmation.thumbprint()), apiClaims: c}, nil
+}
+
+// isExchanged reports whether a type claim is of a token that an API token was
+// exchanged for.
+func isExchanged(kind string) bool {
+	return kind == apitoken.TypeTenantCredentials || kind == apitoken.TypeUserCredentials
+}
+
 type activeAPIToken struct {
 	Active    bool   `json:"active"`
 	TokenType string `json:"token_type"`

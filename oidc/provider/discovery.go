@@ -57,7 +57,7 @@ func describe(env tenants.Environment) metadata {
 		EndSessionEndpoint: env.URL("/oauth2/logout"), PushEndpoint: env.URL("/oauth2/par"), DeviceEndpoint: env.URL("/oauth2/device_authorization"),
 		TokenAuthAlgs: signatureAlgorithms(), DPoPAlgs: signatureAlgorithms(),
 		Scopes: knownScopes, ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
-		GrantTypes: []string{oidc.GrantCode, oidc.GrantRefresh, oidc.GrantClient, oidc.GrantDevice}, SubjectTypes: []string{"public"}, IDTokenAlgs: keys.Algorithms,
+		GrantTypes: []string{oidc.GrantCode, oidc.GrantRefresh, oidc.GrantClient, oidc.GrantDevice, oidc.GrantExchange}, SubjectTypes: []string{"public"}, IDTokenAlgs: keys.Algorithms,
 		TokenAuthMethods: append(confidential, tenants.AuthNone), RevocationAuthMethods: append(confidential, tenants.AuthNone),
 		IntrospectAuthMethods: confidential, ChallengeMethods: []string{oidc.MethodS256},
 		Prompts: []string{oidc.PromptNone, oidc.PromptLogin, oidc.PromptConsent, oidc.PromptSelectAccount},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,16 +32,23 @@ func signatureAlgorithms() []string {
 	return names
 }
 
-// proven checks the request's DPoP proof and gives the thumbprint of the key that
-// made it (RFC 9449 §4.3); empty without a proof. token is the access token that
-// the request shows; empty at the token endpoint.
-func (h *Handler) proven(r *http.Request, env tenants.Environment, token string) (jkt string, err error) {
+// proof is a DPoP proof whose signature and claims hold; the zero value: none came.
+type proof struct {
+	jkt   string // thumbprint of the key that made it
+	id    string // jti
+	nonce string
+}
+
+// readProof checks the request's DPoP proof (RFC 9449 §4.3) but for what may be
+// asked only once: see [Handler.accept]. token is the access token that the request
+// shows; empty at the token endpoint.
+func (h *Handler) readProof(r *http.Request, env tenants.Environment, token string) (proof, error) {
 	headers := r.Header.Values("DPoP")
 	if len(headers) == 0 {
-		return "", nil
+		return proof{}, nil
 	}
-	deny := func(why string, cause error) (string, error) {
-		return "", &wireError{code: oidc.InvalidDPoPProof, description: "DPoP: " + why, cause: cause}
+	deny := func(why string, cause error) (proof, error) {
+		return proof{}, &wireError{code: oidc.InvalidDPoPProof, description: "DPoP: " + why, cause: cause}
 	}
 	if len(headers) > 1 {
 		return deny("send one proof.", nil)
@@ -63,6 +71,7 @@ func (h *Handler) proven(r *http.Request, env tenants.Environment, token string)
 		Address  string  `json:"htu"`
 		IssuedAt float64 `json:"iat"`
 		Token    string  `json:"ath"`
+		Nonce    string  `json:"nonce"`
 
 		Expires   *float64 `json:"exp"`
 		NotBefore *float64 `json:"nbf"`
@@ -88,15 +97,56 @@ func (h *Handler) proven(r *http.Request, env tenants.Environment, token string)
 	if err != nil {
 		return deny("the key has no thumbprint.", err)
 	}
-	jkt = base64.RawURLEncoding.EncodeToString(print)
-	first, err := h.firstUse(r.Context(), env.ID, "dpop", jkt, c.ID, now.Add(2*proofLife))
-	if err != nil {
-		return "", err
+	return proof{base64.RawURLEncoding.EncodeToString(print), c.ID, c.Nonce}, nil
+}
+
+// accept uses a proof up and gives its key's thumbprint; empty without a proof. The
+// settings say whether it must carry a nonce of ours. One that it carries must be
+// good either way: a client that sends one has been given it.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, env tenants.Environment, set tenants.TokenSettings, p proof) (jkt string, err error) {
+	if p.jkt == "" {
+		return "", nil
 	}
-	if !first {
-		return deny("the proof was used before.", nil)
+	if set.RequireDPoPNonce || p.nonce != "" {
+		now := h.nonce(env)
+		if p.nonce != now {
+			w.Header().Set("DPoP-Nonce", now) // also beside a good answer: the next is due (RFC 9449 §8.2)
+		}
+		if !h.ownNonce(env, p.nonce) {
+			return "", refuse(oidc.UseDPoPNonce, "DPoP: use the nonce of the header DPoP-Nonce.")
+		}
 	}
-	return jkt, nil
+	first, err := h.firstUse(r.Context(), env.ID, "dpop", p.jkt, p.id, h.clock.Now().Add(2*proofLife))
+	if err == nil && !first {
+		err = refuse(oidc.InvalidDPoPProof, "DPoP: the proof was used before.")
+	}
+	return p.jkt, err
+}
+
+// A nonce is another one every minute and holds for five. It is the minute with a
+// MAC, so that every replica makes and knows the same without asking the store.
+const (
+	nonceEvery = time.Minute
+	nonceHolds = 5
+)
+
+// nonce gives the environment's nonce of the moment.
+func (h *Handler) nonce(env tenants.Environment) string {
+	return h.nonceOf(env, h.clock.Now().Unix()/int64(nonceEvery.Seconds()))
+}
+
+func (h *Handler) nonceOf(env tenants.Environment, minute int64) string {
+	text := strconv.FormatInt(minute, 36)
+	return text + "." + h.vault.MAC("dpop nonce", env.ID, text)
+}
+
+// ownNonce reports whether the environment gave out the nonce lately. The clock of
+// the replica that did may be a minute ahead.
+func (h *Handler) ownNonce(env tenants.Environment, nonce string) bool {
+	text, _, _ := strings.Cut(nonce, ".")
+	minute, err := strconv.ParseInt(text, 36, 64)
+	now := h.clock.Now().Unix() / int64(nonceEvery.Seconds())
+	return err == nil && minute > now-nonceHolds && minute <= now+1 && keys.Equal(nonce, h.nonceOf(env, minute))
 }
 
 // sameEndpoint compares htu with our address, without query and fragment

@@ -107,15 +107,15 @@ func (h *Handler) failBearer(w http.ResponseWriter, r *http.Request, err error) 
 	switch we.code {
 	case oidc.InvalidRequest:
 		status = http.StatusBadRequest
-	case oidc.InvalidDPoPProof:
+	case oidc.InvalidDPoPProof, oidc.UseDPoPNonce:
 	case oidc.InsufficientScope:
 		status = http.StatusForbidden
 	default:
 		we = &wireError{code: oidc.InvalidToken, description: we.description} // a grant that no longer holds, as a token
 	}
 	scheme := "Bearer"
-	if we.code == oidc.InvalidDPoPProof {
-		scheme = "DPoP" // RFC 9449 §7.1
+	if we.code == oidc.InvalidDPoPProof || we.code == oidc.UseDPoPNonce {
+		scheme = "DPoP" // RFC 9449 §7.1, §9
 	}
 	w.Header().Set("WWW-Authenticate", scheme+` error="`+we.code+`", error_description="`+printable(we.description)+`"`)
 	h.json(w, r, status, errorBody{we.code, printable(we.description)})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/id"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
@@ -252,6 +253,9 @@ func TestFAPI2HappyFlow(t *testing.T) {
 		// SCIM's /Me and the management API have no proof, so a bound token opens neither.
 		if _, _, err := w.h.UserToken(w.ctx(), w.env, again.Access); err == nil {
 			t.Error("a bound token was taken without its key")
+		}
+		if _, err := w.h.UserActor(w.ctx(), w.env, again.Access); fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("the management API takes it: %v", err)
 		}
 	})
 }

@@ -39,6 +39,12 @@ var (
 // Faults: invalid_reason, invalid_lifetime, unknown_application, tenant_not_found,
 // user_not_found, and those of the lifecycle check.
 func (h *Handler) Impersonate(ctx context.Context, a actor.Actor, env tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error) {
+	return h.impersonate(ctx, a, env, in, impersonationScope, "")
+}
+
+// impersonate is the one place where an impersonation begins, whoever asked for it
+// and how. jkt is the thumbprint of the key that the token is bound to; empty: to none.
+func (h *Handler) impersonate(ctx context.Context, a actor.Actor, env tenants.Environment, in staff.Impersonation, scope, jkt string) (staff.ImpersonationToken, error) {
 	in, err := in.Checked()
 	if err != nil {
 		return staff.ImpersonationToken{}, err
@@ -54,7 +60,7 @@ func (h *Handler) Impersonate(ctx context.Context, a actor.Actor, env tenants.En
 	var g grant
 	err = h.db.Tx(ctx, func(q db.Queryer) error {
 		g = grant{
-			app: app, scope: impersonationScope, actor: &actClaim{a.Subject, a.Email},
+			app: app, scope: scope, jkt: jkt, actor: &actClaim{a.Subject, a.Email},
 			session: sessions.Session{UserID: in.User}, proof: sessions.Proof{Tenant: tenant.ID},
 		}
 		err := h.resolve(ctx, env, q, &g)

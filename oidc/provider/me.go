@@ -34,9 +34,28 @@ func (h *Handler) UserToken(ctx context.Context, env tenants.Environment, token 
 
 // UserActor checks an access token for the management API and gives the actor
 // that it stands for: with the roles of this moment, not those of the token, and
-// only while session, tenant and person hold. Faults: those of an invalid token.
+// only while session, tenant and person hold, or the API token that it was exchanged
+// for. Faults: those of an invalid token.
 func (h *Handler) UserActor(ctx context.Context, env tenants.Environment, token string) (actor.Actor, error) {
-	c, person, err := h.accessToken(ctx, env, token)
+	kind, payload, err := h.verified(ctx, env, token)
+	if err != nil {
+		return actor.Actor{}, err
+	}
+	// A token that is bound to a key is refused: nobody proves the key there (RFC 9449 §7.2).
+	if isExchanged(kind) {
+		c, now, err := h.exchanged(ctx, env, payload)
+		if err == nil && c.Confirmation.thumbprint() != "" {
+			err = errToken
+		}
+		if err != nil {
+			return actor.Actor{}, err
+		}
+		return now.Actor(), nil
+	}
+	c, person, err := h.personal(ctx, env, payload)
+	if err == nil && c.jkt() != "" {
+		err = errToken
+	}
 	if err != nil {
 		return actor.Actor{}, err
 	}

@@ -50,7 +50,11 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request, env tenants.Envir
 	if _, err := h.target(r.Context(), env, p, nil); err != nil {
 		return err
 	}
-	jkt, err := h.proven(r, env, "")
+	proof, err := h.readProof(r, env, "")
+	if err != nil {
+		return err
+	}
+	jkt, err := h.accept(w, r, env, app.Over(env.Settings.TokenSettings), proof)
 	if err != nil {
 		return err
 	}

@@ -78,38 +78,41 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 	if p["token"] == "" {
 		return refuse(oidc.InvalidRequest, "token is missing.")
 	}
-	if opaque(p["token"]) {
-		body, err := h.introspectOpaque(r.Context(), r, env, p["token"])
-		if err != nil {
-			return err
-		}
-		noStore(w)
-		h.json(w, r, http.StatusOK, body)
-		return nil
-	}
-	service, found, err := h.introspectService(r.Context(), env, app, p["token"])
+	body, err := h.introspection(r, env, app, p["token"])
 	if err != nil {
-		return err
-	}
-	if found {
-		noStore(w)
-		h.json(w, r, http.StatusOK, service)
-		return nil
-	}
-	body := introspectBody{}
-	claims, _, err := h.accessToken(r.Context(), env, p["token"])
-	own := err == nil && claims.ClientID == app.ID
-	if own {
-		err = h.tenants.CheckApplication(r.Context(), h.db, app, claims.TenantID, claims.Subject)
-	}
-	switch {
-	case errors.Is(err, tenants.ErrNotAssigned): // taken from the person, as a refresh would find
-	case own && err == nil:
-		body = introspectBody{Active: true, accessClaims: &claims, TokenType: tokenType(claims.jkt())}
-	case err != nil && fault.KindOf(err) != fault.Unauthenticated:
 		return err
 	}
 	noStore(w)
 	h.json(w, r, http.StatusOK, body)
 	return nil
+}
+
+// introspection asks whoever knows the kind of the token.
+func (h *Handler) introspection(r *http.Request, env tenants.Environment, app tenants.Application, token string) (any, error) {
+	ctx := r.Context()
+	if opaque(token) {
+		return h.introspectOpaque(ctx, r, env, token)
+	}
+	kind, payload, err := h.verified(ctx, env, token)
+	switch {
+	case fault.KindOf(err) == fault.Unauthenticated:
+		return introspectBody{}, nil
+	case err != nil:
+		return nil, err
+	case kind == serviceToken:
+		return h.introspectService(env, app, payload)
+	case isExchanged(kind):
+		return h.introspectExchanged(ctx, env, app, payload)
+	}
+	claims, _, err := h.personal(ctx, env, payload)
+	if err == nil && claims.ClientID == app.ID {
+		err = h.tenants.CheckApplication(ctx, h.db, app, claims.TenantID, claims.Subject)
+	}
+	switch {
+	case err == nil && claims.ClientID == app.ID:
+		return introspectBody{Active: true, accessClaims: &claims, TokenType: tokenType(claims.jkt())}, nil
+	case err == nil, fault.KindOf(err) == fault.Unauthenticated, errors.Is(err, tenants.ErrNotAssigned): // the last as a refresh would find
+		return introspectBody{}, nil
+	}
+	return nil, err
 }

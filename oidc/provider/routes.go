@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -47,6 +48,8 @@ type Deps struct {
 	Signin       *signin.Service
 	APITokens    *apitoken.Service
 	Staff        *staff.Service
+	Audit        *audit.Log
+	Vault        *keys.Vault
 	Pages        Pages
 	Upstream     Upstream     // nil: no identity provider is told of a sign-out
 	Fetch        *http.Client // guarded; for back-channel logout
@@ -65,6 +68,8 @@ type Handler struct {
 	signin       *signin.Service
 	apiTokens    *apitoken.Service
 	staff        *staff.Service
+	audit        *audit.Log
+	vault        *keys.Vault
 	pages        Pages
 	upstream     Upstream
 	fetch        *http.Client
@@ -80,7 +85,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	return &Handler{
 		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
-		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, staff: d.Staff, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, staff: d.Staff, audit: d.Audit, vault: d.Vault, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
 	}
 }
 
@@ -141,7 +146,7 @@ func (h *Handler) called(f endpoint, fail failure) http.Handler {
 	next := h.public(f, fail)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, "+httpx.RequestIDHeader)
+		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce, "+httpx.RequestIDHeader)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -44,6 +44,8 @@ type tokenBody struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
+	// IssuedTokenType is of a token exchange (RFC 8693 §2.2.1).
+	IssuedTokenType string `json:"issued_token_type,omitempty"`
 }
 
 func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor) error {
@@ -51,11 +53,15 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	if err != nil {
 		return err
 	}
-	jkt, err := h.proven(r, env, "")
+	proof, err := h.readProof(r, env, "")
 	if err != nil {
 		return err
 	}
 	if c, err := shown(r, p); err == nil && isAPIToken(c.id) {
+		jkt, err := h.accept(w, r, env, env.Settings.TokenSettings, proof)
+		if err != nil {
+			return err
+		}
 		body, err := h.apiTokenGrant(r.Context(), r, env, c, jkt, p)
 		if err != nil {
 			return err
@@ -65,6 +71,10 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, env tenants.Envi
 		return nil
 	}
 	app, err := h.client(r.Context(), r, env, p)
+	if err != nil {
+		return err
+	}
+	jkt, err := h.accept(w, r, env, app.Over(env.Settings.TokenSettings), proof)
 	if err != nil {
 		return err
 	}
@@ -96,8 +106,10 @@ func (h *Handler) granted(ctx context.Context, env tenants.Environment, a actor.
 		g, err = h.deviceGrant(ctx, env, a, app, jkt, p)
 	case oidc.GrantRefresh:
 		g, err = h.refreshGrant(ctx, env, a, app, jkt, p)
+	case oidc.GrantExchange:
+		return h.exchangeGrant(ctx, env, a, app, jkt, p)
 	default:
-		return tokenBody{}, refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code, refresh_token, client_credentials or that of the device flow.")
+		return tokenBody{}, refuse(oidc.UnsupportedGrantType, "grant_type must be authorization_code, refresh_token, client_credentials or that of the device flow or of a token exchange.")
 	}
 	if err != nil {
 		return tokenBody{}, err

@@ -3,6 +3,7 @@ package provider
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
@@ -48,14 +49,10 @@ func (h *Handler) userinfo(w http.ResponseWriter, r *http.Request, env tenants.E
 	if err != nil {
 		return err
 	}
-	if bound := claims.jkt(); bound != "" || dpop {
+	if claims.jkt() != "" || dpop {
 		// Without its key a bound token is nobody's (RFC 9449 §7.2).
-		jkt, err := h.proven(r, env, token)
-		if err != nil {
+		if err := h.provenKey(w, r, env, claims, token, dpop); err != nil {
 			return err
-		}
-		if jkt != bound || !dpop {
-			return errToken
 		}
 	}
 	if !hasScope(claims.Scope, oidc.ScopeOpenID) {
@@ -72,6 +69,25 @@ func (h *Handler) userinfo(w http.ResponseWriter, r *http.Request, env tenants.E
 	noStore(w)
 	h.json(w, r, http.StatusOK, body)
 	return nil
+}
+
+// provenKey asks for the key that an access token is bound to.
+func (h *Handler) provenKey(w http.ResponseWriter, r *http.Request, env tenants.Environment, c accessClaims, token string, dpop bool) error {
+	proof, err := h.readProof(r, env, token)
+	if err != nil {
+		return err
+	}
+	if !dpop || proof.jkt == "" || proof.jkt != c.jkt() {
+		return errToken
+	}
+	set := env.Settings.TokenSettings
+	if app, err := h.tenants.Application(r.Context(), h.db, env.ID, c.ClientID); err == nil {
+		set = app.Over(set)
+	} else if !errors.Is(err, tenants.ErrApplicationNotFound) {
+		return err
+	}
+	_, err = h.accept(w, r, env, set, proof)
+	return err
 }
 
 // bearer gives the access token of a request, from the header or the body, not
@@ -117,9 +133,33 @@ var errToken = fault.New(fault.Unauthenticated, "invalid_token", "The access tok
 // the session was not ended and the person may still come in. An ID token is
 // refused by its type.
 func (h *Handler) accessToken(ctx context.Context, env tenants.Environment, token string) (accessClaims, signin.Person, error) {
+	_, payload, err := h.verified(ctx, env, token)
+	if err != nil {
+		return accessClaims{}, signin.Person{}, err
+	}
+	return h.personal(ctx, env, payload)
+}
+
+// verified checks that an access token is ours and gives its type claim and its
+// payload. Whether it still holds is asked by who knows the type.
+func (h *Handler) verified(ctx context.Context, env tenants.Environment, token string) (kind string, payload json.RawMessage, err error) {
+	if err := h.ring.Verify(ctx, env.ID, token, oidc.TypeAccessToken, &payload); err != nil {
+		return "", nil, err
+	}
+	var c struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return "", nil, errToken.Because(err)
+	}
+	return c.Type, payload, nil
+}
+
+// personal is accessToken for a payload that is verified.
+func (h *Handler) personal(ctx context.Context, env tenants.Environment, payload []byte) (accessClaims, signin.Person, error) {
 	var c accessClaims
-	if err := h.ring.Verify(ctx, env.ID, token, oidc.TypeAccessToken, &c); err != nil {
-		return c, signin.Person{}, err
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return c, signin.Person{}, errToken.Because(err)
 	}
 	if c.Issuer != env.BaseURL || c.Type != userToken || h.clock.Now().Unix() >= c.Expires {
 		return c, signin.Person{}, errToken

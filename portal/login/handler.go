@@ -196,7 +196,7 @@ func (h *Handler) confirmSignin(w http.ResponseWriter, r *http.Request, env tena
 func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, confirmed bool) error {
 	handle := chi.URLParam(r, "handle")
 	out, err := h.signin.Continue(r.Context(), a, env, signin.Arrival{
-		Handle: handle, BrowserID: httpx.Browser(r), SessionCookie: httpx.SessionCookie(r), Confirmed: confirmed,
+		Handle: handle, BrowserID: httpx.BrowserID(w, r), SessionCookie: httpx.SessionCookie(r), Confirmed: confirmed, DeviceCookie: httpx.Device(r),
 	})
 	switch {
 	case err != nil:
@@ -204,6 +204,8 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Env
 	case out.Confirm != "":
 		h.confirm(w, r, handle, out.Confirm)
 		return nil
+	case out.Asked != "":
+		return h.goOn(w, r, env, signin.Step{FlowID: out.FlowID, Stage: out.Asked})
 	case out.Test:
 		leave(w, r, signin.TestPath(out.FlowID))
 		return nil

@@ -95,6 +95,11 @@ func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, env tenants.Envir
 		h.ui.Fault(w, r, h.log, s.Refusal, s.FlowID)
 		return nil
 	}
+	if s.Waiting {
+		httpx.ClearInvitation(w)
+		h.waiting(w, r)
+		return nil
+	}
 	httpx.SetSessionCookie(w, s.Cookie)
 	if s.Device != "" {
 		httpx.SetDevice(w, s.Device, signin.DeviceLife)
@@ -248,7 +253,7 @@ func asksSecond(s signin.Step, kind string) bool {
 }
 
 func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env tenants.Environment, s signin.Step, kind string, problem ui.Text) {
-	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
+	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: !s.SSO && env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
 	if !slices.Contains(s.Kinds, kind) {
 		kind = s.Kinds[0]
 	}
@@ -327,9 +332,17 @@ func (h *Handler) askKey(w http.ResponseWriter, r *http.Request, env tenants.Env
 	if err != nil {
 		return err
 	}
+	remember := env.Settings.FeatureOn(tenants.FeatureRememberDevice)
+	if remember {
+		stands, err := h.signin.Stands(r.Context(), a, in)
+		if err != nil {
+			return err
+		}
+		remember = !stands.SSO
+	}
 	h.key(w, r, keyPage{
 		Page: ui.Page{Title: "One more step"}, Lead: "Your browser asks for your security key or passkey.", Flow: in.FlowID, Action: "/mfa", Ceremony: "get",
-		Options: string(options), Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice), Back: "/mfa?flow=" + url.QueryEscape(in.FlowID),
+		Options: string(options), Error: problem, Remember: remember, Back: "/mfa?flow=" + url.QueryEscape(in.FlowID),
 	})
 	return nil
 }

@@ -26,10 +26,29 @@ func (s *Service) Authenticate(ctx context.Context, q db.Queryer, environment, p
 	if err != nil {
 		return actor.Actor{}, err
 	}
+	return c.Actor(), nil
+}
+
+// Actor is who acts by the token.
+func (c Claims) Actor() actor.Actor {
 	return actor.Actor{
 		Environment: c.Environment, Tenant: c.Tenant, Kind: actor.APIToken, Subject: c.Subject, Owner: c.UserID,
 		Name: c.Name, Email: c.Email, Permissions: permission.NewSet(c.Permissions...), Level: actor.LevelOf(c.Level),
-	}, nil
+	}
+}
+
+// Issued gives what a token of the kind client credentials stands for now, to who
+// verified an access token that it was exchanged for: that holds no longer, and means
+// no more, than the token itself. Refusals are those of Authenticate.
+func (s *Service) Issued(ctx context.Context, q db.Queryer, environment, tokenID string) (Claims, error) {
+	f, err := find(ctx, q, environment, tokenID)
+	if err != nil {
+		return Claims{}, err
+	}
+	if f.Kind != ClientCredentials || !f.alive(s.clock.Now()) {
+		return Claims{}, ErrCredentials
+	}
+	return s.stands(ctx, q, f)
 }
 
 // Resolve is Authenticate for whoever needs the claims instead of the actor.
@@ -63,13 +82,22 @@ func (s *Service) claims(ctx context.Context, q db.Queryer, environment, tokenID
 	if !secret.Equal(f.hash, plain) || f.Kind != kind || !f.alive(now) {
 		return Claims{}, ErrCredentials
 	}
+	c, err := s.stands(ctx, q, f)
+	if err != nil {
+		return Claims{}, err
+	}
+	return c, s.used(ctx, q, f.Token, now, ip)
+}
+
+// stands gives what a token that lives stands for.
+func (s *Service) stands(ctx context.Context, q db.Queryer, f found) (Claims, error) {
 	c := Claims{
 		Subject: f.ID, Environment: f.Environment, Tenant: f.Tenant, UserID: f.userID, Name: f.Description, Metadata: f.Metadata, ExpiresAt: f.ExpiresAt,
 	}
 	switch {
 	case f.Personal():
 		c.Type, c.Email, c.Name = TypeUserCredentials, f.membership.Email, f.membership.Name()
-		if kind == AccessToken {
+		if f.Kind == AccessToken {
 			c.Type = TypeUserAccess
 		}
 		e, err := s.roles.Effective(ctx, q, f.Tenant, f.Membership)
@@ -79,7 +107,7 @@ func (s *Service) claims(ctx context.Context, q db.Queryer, environment, tokenID
 		c.Roles, c.Permissions, c.Level = e.Keys(), e.Permissions, e.Level
 	default:
 		c.Type = TypeTenantCredentials
-		if kind == AccessToken {
+		if f.Kind == AccessToken {
 			c.Type = TypeTenantAccess
 		}
 		if err := powers(ctx, q, f.Token, &c); err != nil {
@@ -89,7 +117,7 @@ func (s *Service) claims(ctx context.Context, q db.Queryer, environment, tokenID
 			return Claims{}, ErrCredentials // it died with the last of its roles (product 7.4)
 		}
 	}
-	return c, s.used(ctx, q, f.Token, now, ip)
+	return c, nil
 }
 
 // used writes down the use, rarely.

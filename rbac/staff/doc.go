@@ -1,8 +1,8 @@
 // Package staff owns the vendor's side of access: his people, the management keys
 // of his environments, and what the back-office roles of both may do (product 14
-// to 19).
+// to 19); and sessions of the back office, which signin/staffauth starts.
 //
-// Tables: management_keys, staff, staff_roles.
+// Tables: management_keys, staff, staff_roles, staff_sessions.
 //
 // A back-office role is a row of a matrix whose columns are areas; every
 // permission belongs to one area (permissions.go), so a role's permissions follow

@@ -71,7 +71,7 @@ var (
 	ErrLastAdmin = fault.New(fault.Conflict, "last_admin", "This is the last admin. Make another person an admin first.")
 	ErrElsewhere = fault.New(fault.Forbidden, "staff_of_other_environments", "The person has roles beyond this environment, where you may not act.")
 	errNoRoles   = fault.New(fault.Invalid, "invalid_role", "A person has at least one role somewhere. Delete the person instead.").In("roles")
-	errTaken     = fault.New(fault.Conflict, "email_taken", "Somebody with this address has a role here already.").In("email")
+	ErrTaken     = fault.New(fault.Conflict, "email_taken", "Somebody with this address has a role here already.").In("email")
 )
 
 const prefix = "stf"
@@ -104,7 +104,7 @@ func (s *Service) CreatePerson(ctx context.Context, a actor.Actor, q db.Queryer,
 			return Person{}, err
 		}
 		if len(p.Roles[in.Environment]) > 0 {
-			return Person{}, errTaken
+			return Person{}, ErrTaken
 		}
 		if _, err := q.Exec(ctx, sqlTouchPerson, p.ID, db.At(now)); err != nil {
 			return Person{}, err
@@ -129,6 +129,32 @@ func (s *Service) Person(ctx context.Context, q db.Queryer, environment, personI
 		err = ErrNotFound
 	}
 	return p, err
+}
+
+// PersonByEmail gives somebody by his address.
+func (s *Service) PersonByEmail(ctx context.Context, q db.Queryer, email string) (Person, error) {
+	return s.person(ctx, q, sqlPersonByEmail, directory.EmailKey(email))
+}
+
+// Commands gives a person of the actor's environment whose credentials the actor
+// may take away and give anew. Who can do that can become the person, so he must
+// reach all of the person's roles and hold at least as much.
+//
+// Faults: staff_not_found, staff_of_other_environments, role_exceeds_own.
+func (s *Service) Commands(ctx context.Context, a actor.Actor, q db.Queryer, personID string) (Person, error) {
+	p, err := s.Lock(ctx, a, q, personID)
+	if err != nil {
+		return Person{}, err
+	}
+	if err := s.reaches(ctx, a, q, slices.Collect(maps.Keys(p.Roles))...); err != nil {
+		return Person{}, err
+	}
+	for _, environment := range slices.Sorted(maps.Keys(p.Roles)) {
+		if err := s.within(ctx, a, q, environment, p.Roles[environment]); err != nil {
+			return Person{}, err
+		}
+	}
+	return p, nil
 }
 
 // Position is the last of a page of People.
@@ -222,6 +248,9 @@ func (s *Service) UpdatePerson(ctx context.Context, a actor.Actor, q db.Queryer,
 		return Person{}, err
 	}
 	stmts = append(stmts, db.Stmt{SQL: sqlUpdatePerson, Args: []any{p.ID, p.Name, p.Status, db.At(now)}})
+	if p.Status != Active {
+		stmts = append(stmts, db.Stmt{SQL: sqlEndSessions, Args: []any{p.ID, ""}})
+	}
 	return p, q.Batch(ctx, append(stmts, event...))
 }
 
@@ -291,14 +320,26 @@ func (s *Service) grantable(ctx context.Context, a actor.Actor, q db.Queryer, en
 	if err != nil {
 		return nil, err
 	}
-	if a.Kind == actor.Staff && environment != a.Environment { // where they hold counts what he is there
+	return roles, s.within(ctx, a, q, environment, roles)
+}
+
+// within refuses with ErrStronger where roles in an environment hold what the
+// actor does not hold there.
+func (s *Service) within(ctx context.Context, a actor.Actor, q db.Queryer, environment string, roles []string) error {
+	if a.Kind == actor.Staff && environment != a.Environment {
 		own, err := s.person(ctx, q, sqlPerson, a.Subject)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		a.Permissions = permissionsOf(own.In(environment))
 	}
-	return roles, checkWithin(a, roles)
+	return checkWithin(a, roles)
+}
+
+// Reaches refuses with ErrElsewhere where the actor does not administer the
+// environment, or all of them for Everywhere.
+func (s *Service) Reaches(ctx context.Context, a actor.Actor, q db.Queryer, environment string) error {
+	return s.reaches(ctx, a, q, environment)
 }
 
 // reaches refuses with ErrElsewhere where the actor does not administer all of the

@@ -118,7 +118,7 @@ func TestTOTP(t *testing.T) {
 		used := w.code(n.Secret)
 		w.tx(finish(w.ada, "flo_1", used))
 		check := func(p Person, code string) func(q db.Queryer) error {
-			return func(q db.Queryer) error { return w.CheckTOTP(w.ctx(), q, w.env.ID, p.UserID, code) }
+			return func(q db.Queryer) error { return w.CheckTOTP(w.ctx(), q, p, code) }
 		}
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, used)) // it enrolled the app
 		w.fake.Advance(30 * time.Second)
@@ -175,7 +175,7 @@ func TestRecoveryCodes(t *testing.T) {
 		var codes, old []string
 		make := func(to *[]string) {
 			w.tx(func(q db.Queryer) (err error) {
-				*to, err = w.NewRecoveryCodes(w.ctx(), q, w.env.ID, w.ada.UserID)
+				*to, err = w.NewRecoveryCodes(w.ctx(), q, w.ada)
 				return err
 			})
 		}
@@ -185,14 +185,14 @@ func TestRecoveryCodes(t *testing.T) {
 			t.Fatal(codes)
 		}
 		check := func(p Person, code string) func(q db.Queryer) error {
-			return func(q db.Queryer) error { return w.CheckRecovery(w.ctx(), q, w.env.ID, p.UserID, code) }
+			return func(q db.Queryer) error { return w.CheckRecovery(w.ctx(), q, p, code) }
 		}
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, old[0]))
 		w.refused("SIGNIN_WRONG_CODE", check(w.grace, codes[0]))
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, ""))
 		w.tx(check(w.ada, " "+strings.ToUpper(codes[0])+" "))
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, codes[0]))
-		left, err := w.RecoveryCodes(w.ctx(), w.d, w.env.ID, w.ada.UserID)
+		left, err := w.RecoveryCodes(w.ctx(), w.d, w.ada)
 		if err != nil || left != 9 {
 			t.Errorf("%d are left, %v", left, err)
 		}
