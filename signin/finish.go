@@ -135,7 +135,7 @@ func (s *Service) conclude(ctx context.Context, a actor.Actor, q db.Queryer, f F
 		Subject: identity.Subject, Email: identity.Email, Checks: v.checks, Response: identity.Response, Detail: detailOf(identity, false),
 	}
 	if v.refusal != nil {
-		login.Outcome, login.Code = OutcomeDenied, v.refusal.Code
+		login.Outcome, login.Code, login.Rule = OutcomeDenied, v.refusal.Code, v.decision.Refused
 		stmts, err := s.loginStmts(a, f.Environment, identity.Tenant, login, nil)
 		if err != nil {
 			return out, err

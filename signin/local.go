@@ -156,7 +156,7 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 	if err != nil {
 		return Step{}, err
 	}
-	rules, err := s.personRules(ctx, s.db, env, who.UserID)
+	rules, err := s.personRules(ctx, s.db, env, who.UserID, "")
 	if err != nil {
 		return Step{}, err
 	}
@@ -447,6 +447,7 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	}
 	step.Refusal = v.refusal
 	if v.refusal != nil {
+		event.Metadata = v.decision.Refused.Metadata(event.Metadata)
 		event.Action, event.Outcome = "login.failed", audit.Denied
 		event.Metadata["code"], event.Metadata["email"] = v.refusal.Code, step.Email
 		return s.closeLocal(ctx, q, f, "", event)
@@ -555,53 +556,4 @@ func (s *Service) accounts(ctx context.Context, q db.Queryer, f Flow) ([]Account
 		list = append(list, c)
 	}
 	return list, rows.Err()
-}
-
-// personRules are what binds a person before he has chosen an organization: the
-// environment's rules, and of lockout and passwords the strictest of all of his
-// organizations (identity rule 7).
-func (s *Service) personRules(ctx context.Context, q db.Queryer, environment, user string) (policy.Settings, error) {
-	merged := policy.Settings{}
-	rows, err := q.Query(ctx, sqlPersonRules, environment, user)
-	if err != nil {
-		return merged, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var tenant, kind, body string
-		if err := rows.Scan(&tenant, &kind, &body); err != nil {
-			return merged, err
-		}
-		if err := stricter(&merged, tenant, kind, []byte(body)); err != nil {
-			return merged, err
-		}
-	}
-	return merged, rows.Err()
-}
-
-func stricter(m *policy.Settings, tenant, kind string, body []byte) error {
-	switch kind {
-	case policy.Lockout:
-		var r policy.LockoutRules
-		if err := json.Unmarshal(body, &r); err != nil {
-			return err
-		}
-		if r.MaxAttempts > 0 && (m.Lockout.MaxAttempts == 0 || r.MaxAttempts < m.Lockout.MaxAttempts) {
-			m.Lockout.MaxAttempts = r.MaxAttempts
-			m.Lockout.LockSeconds = r.LockSeconds
-		}
-	case policy.Password:
-		var r policy.PasswordRules
-		if err := json.Unmarshal(body, &r); err != nil {
-			return err
-		}
-		m.Password.MinLength = max(m.Password.MinLength, r.MinLength)
-		m.Password.History = max(m.Password.History, r.History)
-		m.Password.BreachCheck = m.Password.BreachCheck || r.BreachCheck
-	case policy.MFA:
-		if tenant == "" { // a tenant's own demand does not hold in the person's others
-			return json.Unmarshal(body, &m.MFA)
-		}
-	}
-	return nil
 }

@@ -85,58 +85,66 @@ func (s *Service) Social(ctx context.Context, a actor.Actor, in Local, handle st
 		return Step{}, err
 	}
 	in.FlowID = flowID
+	refused := Login{Connection: identity.Connection, FlowID: flowID, Outcome: OutcomeDenied, Email: identity.Email}
+	tenant := ""
 	step, err := s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
 		identity, err := s.takeSocial(ctx, q, in.Environment.ID, handle, f.ID)
 		if err != nil {
 			return err
 		}
-		return s.arriveSocial(ctx, a, q, in.Environment, f, identity)
+		if f.Purpose == PurposeJoin {
+			tenant = f.Organization // which invites, and whose rules may refuse him
+		}
+		refused.Rule, err = s.arriveSocial(ctx, a, q, in.Environment, f, identity)
+		return err
 	})
 	if f, ok := fault.From(err); ok && f.Kind == fault.Forbidden && !errors.Is(err, errOtherBrowser) {
-		err = errors.Join(s.RecordSocial(ctx, a, s.db, in.Environment.ID, Login{Connection: identity.Connection, FlowID: flowID, Code: f.Code, Email: identity.Email}), err)
+		refused.Code = f.Code
+		err = errors.Join(s.db.Tx(ctx, func(q db.Queryer) error { return s.RecordSocial(ctx, a, q, in.Environment.ID, tenant, refused) }), err)
 	}
 	return step, err
 }
 
-// arriveSocial finds out who came, and notes it on the flow.
-func (s *Service) arriveSocial(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f *Flow, identity Identity) error {
+// arriveSocial finds out who came, and notes it on the flow. Where a policy refuses
+// him, it names the rule.
+func (s *Service) arriveSocial(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f *Flow, identity Identity) (rule policy.Rule, err error) {
 	c, err := s.tenants.HeldSocial(ctx, q, env.ID, identity.Connection)
 	if absent(err) || err == nil && !c.SocialOffers(env) {
 		err = ErrConnectionDisabled
 	}
 	if err != nil {
-		return err
+		return rule, err
 	}
 	if f.ForceAuthn && identity.At.Before(f.CreatedAt.Add(-tenants.MaxClockSkew)) {
-		return errOldLogin
+		return rule, errOldLogin
 	}
 	f.UserID, f.proof = "", proof{} // what arrives replaces what waited
 	known, err := s.directory.SocialUser(ctx, q, env.ID, c.ID, identity.SubjectKey())
 	if err != nil {
-		return err
+		return rule, err
 	}
 	found := known
 	found.Environment, found.Connection, found.ConnectionName, found.SubjectKey = env.ID, c.ID, c.Name, identity.SubjectKey()
 	found.Subject, found.Email = identity.Subject, identity.Email
 	switch {
 	case f.Purpose == PurposeJoin:
-		if found.UserID, err = s.joinSocial(ctx, a, q, env, f, identity, known.UserID); err != nil {
-			return err
+		if found.UserID, rule, err = s.joinSocial(ctx, a, q, env, f, identity, known.UserID); err != nil {
+			return rule, err
 		}
 	case known.UserID == "":
-		return s.keepPending(ctx, q, f, pendingSocial{
+		return rule, s.keepPending(ctx, q, f, pendingSocial{
 			Connection: c.ID, Name: c.Name, Key: found.SubjectKey, Subject: found.Subject, Email: found.Email,
 		})
 	}
 	if known.UserID == "" {
 		a.Kind, a.Subject, a.Email, a.Tenant = actor.User, found.UserID, identity.Email, f.Organization
 		if found, err = s.directory.LinkSocial(ctx, a, q, found); err != nil {
-			return err
+			return rule, err
 		}
 	}
 	f.UserID = found.UserID
 	f.proof = proof{Method: Social, At: socialTime(identity, s.clock.Now()).UnixMicro(), Social: c.ID, Of: found.SubjectKey}
-	return q.Batch(ctx, []db.Stmt{s.directory.SocialSeenStmt(found)})
+	return rule, q.Batch(ctx, []db.Stmt{s.directory.SocialSeenStmt(found)})
 }
 
 // socialTime is when the person was asked, as far as the provider says it.
@@ -149,20 +157,21 @@ func socialTime(identity Identity, now time.Time) time.Time {
 
 // joinSocial lets the holder of the flow's invitation or link in. Everything that
 // could refuse him is asked before anything is written.
-func (s *Service) joinSocial(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f *Flow, identity Identity, user string) (string, error) {
+func (s *Service) joinSocial(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f *Flow, identity Identity, user string) (string, policy.Rule, error) {
 	if s.joiner == nil {
-		return "", errFlowUnknown
+		return "", policy.Rule{}, errFlowUnknown
 	}
-	_, err := s.evaluate(ctx, q, env.ID, f.Organization, policy.Input{
+	d, err := s.evaluate(ctx, q, env.ID, f.Organization, policy.Input{
 		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: true, Method: Social,
 	})
-	if err != nil && fault.CodeOf(err) != policy.CodeMFARequired { // a second factor comes next
-		return "", err
+	if err != nil && d.Outcome != policy.OutcomeNeedMFA { // a second factor comes next
+		return "", d.Refused, err
 	}
-	return s.joiner.JoinSocial(ctx, a, q, SocialJoining{
+	user, err = s.joiner.JoinSocial(ctx, a, q, SocialJoining{
 		Environment: env, Tenant: f.Organization, Request: f.Request, UserID: user, Email: identity.Email,
 		Verified: identity.EmailVerified != nil && *identity.EmailVerified,
 	})
+	return user, policy.Rule{}, err
 }
 
 // socialHolds asks again whether the connection is offered, and whether the person
@@ -184,11 +193,12 @@ func (s *Service) socialHolds(ctx context.Context, q db.Queryer, env tenants.Env
 }
 
 // RecordSocial records an answer of a connection of the environment, or a sign-in
-// by it, that was refused.
-func (s *Service) RecordSocial(ctx context.Context, a actor.Actor, q db.Queryer, environment string, l Login) error {
+// by it, that was refused. It stands in the log of the tenant that invites him, else
+// in the environment's own.
+func (s *Service) RecordSocial(ctx context.Context, a actor.Actor, q db.Queryer, environment, tenant string, l Login) error {
 	e := audit.Event{
-		Environment: environment, Action: "login.failed", Outcome: audit.Failure, Actor: a, Connection: l.Connection, At: s.clock.Now(),
-		Metadata: map[string]any{"code": l.Code, "method": Social, "flow_id": l.FlowID},
+		Environment: environment, Tenant: tenant, Action: "login.failed", Outcome: audit.Outcome(l.Outcome), Actor: a, Connection: l.Connection, At: s.clock.Now(),
+		Metadata: l.Rule.Metadata(map[string]any{"code": l.Code, "method": Social, "flow_id": l.FlowID}),
 	}
 	if l.Email != "" {
 		e.Metadata["email"] = l.Email

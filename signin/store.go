@@ -144,7 +144,9 @@ const (
 		AND (m.expires_at IS NULL OR m.expires_at > $3) AND (m.scim_resources = 0 OR m.scim_active > 0)
 		ORDER BY t.name, m.tenant_id LIMIT 200`
 
-	sqlPersonRules = `SELECT tenant_id, kind, body FROM policies
-		WHERE environment_id = $1 AND kind IN ('lockout', 'password', 'mfa') AND (tenant_id = ''
-		OR tenant_id IN (SELECT m.tenant_id FROM memberships m WHERE m.environment_id = $1 AND m.user_id = $2))`
+	// An organization that chose nothing counts too: there the environment's rules hold.
+	sqlPersonRules = `SELECT t.id, COALESCE(p.kind, ''), COALESCE(p.body, '')
+		FROM (SELECT '' AS id UNION SELECT $3 UNION SELECT m.tenant_id FROM memberships m WHERE m.environment_id = $1 AND m.user_id = $2) t
+		LEFT JOIN policies p ON p.environment_id = $1 AND p.tenant_id = t.id AND p.kind IN ('lockout', 'password', 'mfa')
+		ORDER BY t.id`
 )

@@ -294,7 +294,7 @@ func (h *Handler) refused(w http.ResponseWriter, r *http.Request, a *attempt, wh
 	}
 	err := h.db.Tx(r.Context(), func(tx db.Queryer) error {
 		if a.social != nil {
-			return h.signin.RecordSocial(r.Context(), a.a, tx, a.env.ID, login)
+			return h.signin.RecordSocial(r.Context(), a.a, tx, a.env.ID, "", login)
 		}
 		return h.signin.RecordLogin(r.Context(), a.a, tx, a.env.ID, a.conn.Tenant, login)
 	})

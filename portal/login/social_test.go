@@ -641,6 +641,9 @@ func TestSocialInvitation(t *testing.T) {
 			link := w.invite(t, w.plain, ada.Email)
 			w.SetPolicy(w.plain, policy.Domains, `{"enabled":true,"mode":"deny","domains":["acme.example"]}`)
 			rig.Refused(t, accept(t, browser.New(t), link, ada.ID), "POLICY_EMAIL_DOMAIN")
+			if n := w.Count(`SELECT COUNT(*) FROM audit_events WHERE tenant_id = $1 AND action = 'login.failed' AND outcome = 'denied' AND metadata LIKE '%"rule":"acme.example"%'`, w.plain); n != 1 {
+				t.Error("the tenant's log does not name the rule")
+			}
 		})
 	})
 }
