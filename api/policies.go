@@ -86,6 +86,7 @@ func (h *Handler) registerPolicies() {
 	policyRoutes(h, policy.Social, "Social", "social sign-in", readAll, writeAll, func(s policy.Settings) socialBody { return socialBody{!s.Social.Forbidden()} })
 
 	h.registerSSOPolicy()
+	h.registerPolicyVerify()
 }
 
 type ssoPolicy struct {

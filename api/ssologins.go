@@ -66,10 +66,12 @@ type profileBody struct {
 }
 
 type wouldBody struct {
-	Outcome     string           `json:"outcome" enum:"sign_in,new_account,refused"`
-	Step        string           `json:"step" doc:"How the person was found"`
-	Code        string           `json:"code" doc:"Of the refusal"`
-	Explanation *explanationBody `json:"explanation,omitempty"`
+	Outcome string `json:"outcome" enum:"sign_in,new_account,refused"`
+	Step    string `json:"step" doc:"How the person was found"`
+	Code    string `json:"code" doc:"Of the refusal"`
+	// SecondFactor says that the person would have been asked for one here first.
+	SecondFactor bool             `json:"second_factor,omitempty" doc:"A second factor would be asked for here first"`
+	Explanation  *explanationBody `json:"explanation,omitempty"`
 }
 
 func explain(code, kind string) *explanationBody {
@@ -106,7 +108,7 @@ func showLogin(kind string) func(signin.Login) loginBody {
 			out.Profile = &shown
 		}
 		if w := d.Would; w != nil {
-			out.Would = &wouldBody{Outcome: w.Outcome, Step: w.Step, Code: w.Code, Explanation: explain(w.Code, kind)}
+			out.Would = &wouldBody{Outcome: w.Outcome, Step: w.Step, Code: w.Code, SecondFactor: w.SecondFactor, Explanation: explain(w.Code, kind)}
 		}
 		return out
 	}

@@ -41,7 +41,7 @@ var backOffice = map[string]string{
 	"api W": `deleteAPIToken deletePersonalAPIToken`,
 	"security R": `listDomains getDomain listSCIMConnections getSCIMConnection listSCIMTokens listSCIMRequests getSCIMRequest listSCIMSchemas getSCIMSchema listSCIMClients
 		listSSOConnections getSSOConnection listSPKeys listSSOPresets listLogins getSSOTest getGroupRoleMappings previewGroupRoleMappings getSsoPolicy
-		getMfaPolicy getIpPolicy getDomainsPolicy getSessionsPolicy getLockoutPolicy getPasswordPolicy getSocialPolicy
+		getMfaPolicy getIpPolicy getDomainsPolicy getSessionsPolicy getLockoutPolicy getPasswordPolicy getSocialPolicy verifyIpPolicy verifyEnvironmentIpPolicy
 		getEnvironmentMfaPolicy getEnvironmentIpPolicy getEnvironmentDomainsPolicy getEnvironmentSessionsPolicy getEnvironmentLockoutPolicy getEnvironmentPasswordPolicy getEnvironmentSocialPolicy
 		listApplications getApplication listJWTTemplates getJWTTemplate
 		listEventTypes getEventType listOfferedEventTypes listWebhooks getWebhook listWebhookDeliveries getWebhookDelivery`,

@@ -253,7 +253,7 @@ func (h *Handler) createUser(ctx context.Context, s scope, _ db.Queryer, in *cre
 		if in.Body.SendInvitation || in.Body.UserID != "" {
 			return out, refused("invalid_combination", "Give a password, or invite or add an existing user.", "password")
 		}
-		if hash, err = h.Signin.NewPassword(ctx, s.environment, in.Body.Email, s.tenant.Name, *in.Body.Password); err != nil {
+		if hash, err = h.Signin.NewPassword(ctx, s.environment, in.Body.Email, s.tenant, *in.Body.Password); err != nil {
 			return out, err
 		}
 	}

@@ -316,7 +316,7 @@ CREATE TABLE factors (
   credential     TEXT NOT NULL DEFAULT '', -- SHA-256 of the credential id
   last_step      BIGINT NOT NULL DEFAULT 0, -- of a code that was used: it does not serve twice
   created_at     BIGINT NOT NULL,
-  last_used_at   BIGINT,
+  last_used_at   BIGINT, confined_to TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, user_id, id),
   FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
 );
@@ -376,7 +376,7 @@ CREATE TABLE flows (
   session_id     TEXT NOT NULL DEFAULT '', -- that the sign-in ended in; empty with finished_at: it was refused
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
-  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}',
+  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (environment_id, id)
 );
 
@@ -880,7 +880,7 @@ CREATE TABLE recovery_codes (
   user_id        TEXT NOT NULL,
   hash           TEXT NOT NULL,            -- a MAC under the master key
   created_at     BIGINT NOT NULL,
-  used_at        BIGINT,
+  used_at        BIGINT, confined_to TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, user_id, hash),
   FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
 );
@@ -1451,7 +1451,7 @@ CREATE TABLE tenants (
   scim_schema_version BIGINT NOT NULL DEFAULT 0,  -- changes with scim_schemas; 0: never had any
   version             BIGINT NOT NULL DEFAULT 1,
   created_at          BIGINT NOT NULL,
-  updated_at          BIGINT NOT NULL, name_key TEXT NOT NULL DEFAULT '',
+  updated_at          BIGINT NOT NULL, name_key TEXT NOT NULL DEFAULT '', deleted_at BIGINT CHECK (deleted_at IS NULL OR status = 'suspended'),
   PRIMARY KEY (environment_id, id),
   UNIQUE (id),
   UNIQUE (environment_id, key),
@@ -1459,6 +1459,8 @@ CREATE TABLE tenants (
 );
 
 CREATE INDEX tenants_created ON tenants (environment_id, created_at, id);
+
+CREATE INDEX tenants_deleted ON tenants (deleted_at, id) WHERE deleted_at IS NOT NULL;
 
 CREATE INDEX tenants_name ON tenants (environment_id, name_key);
 

@@ -40,11 +40,13 @@ func (s *Service) AcceptWithPassword(ctx context.Context, a actor.Actor, env ten
 	if f.invitation == nil {
 		return f.tenant, errNoPassword
 	}
-	hash, err := s.signin.NewPassword(ctx, env, f.invitation.Email, f.tenant.Name, password)
+	hash, err := s.signin.NewPassword(ctx, env, f.invitation.Email, f.tenant, password)
 	if err != nil {
 		return f.tenant, err
 	}
+	var by refusedBy
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
+		by = refusedBy{}
 		f, err := s.find(ctx, q, env, token)
 		if err != nil {
 			return err
@@ -56,18 +58,18 @@ func (s *Service) AcceptWithPassword(ctx context.Context, a actor.Actor, env ten
 		if !ok {
 			return errNoPassword
 		}
+		if by, err = s.permitted(ctx, q, a, env.ID, f, f.invitation.Email); err != nil {
+			return err
+		}
 		return s.becomeWithPassword(ctx, a, q, env, f, hash)
 	})
 	if fault.CodeOf(err) == "login_exists" {
 		err = errHasLogin
 	}
-	return f.tenant, err
+	return f.tenant, s.recordRefused(ctx, a, by, err)
 }
 
 func (s *Service) becomeWithPassword(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f found, hash string) error {
-	if err := s.permitted(ctx, q, a, env.ID, f.tenant.ID, f.invitation.Email); err != nil {
-		return err
-	}
 	inv, err := s.locked(ctx, q, f.tenant.ID, f.invitation.ID)
 	if err != nil {
 		return unknown(err)

@@ -211,7 +211,7 @@ func contains(list []string, v string) bool {
 func (s *Service) domains(ctx context.Context, q db.Queryer, environment, tenant string) (func(email string) bool, error) {
 	env, own, err := s.policy.Load(ctx, q, environment, tenant)
 	return func(email string) bool {
-		return (!env.Domains.Enabled || env.Domains.Permits(email)) && (!own.Domains.Enabled || own.Domains.Permits(email))
+		return policy.Admit(policy.Input{Email: email, Environment: env, Tenant: own}).Outcome == policy.OutcomeAllow
 	}, err
 }
 

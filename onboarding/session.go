@@ -2,7 +2,9 @@ package onboarding
 
 import (
 	"context"
+	"errors"
 
+	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -78,7 +80,9 @@ func (f found) matches(p somebody) (string, error) {
 //
 // Faults: INVITATION_*, POLICY_*, no_session.
 func (s *Service) AcceptAs(ctx context.Context, a actor.Actor, env tenants.Environment, token, cookie string) (t tenants.Tenant, waiting bool, err error) {
+	var by refusedBy
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
+		by = refusedBy{}
 		f, err := s.find(ctx, q, env, token)
 		if err != nil {
 			return err
@@ -92,13 +96,13 @@ func (s *Service) AcceptAs(ctx context.Context, a actor.Actor, env tenants.Envir
 		if err != nil {
 			return err
 		}
-		if err := s.permitted(ctx, q, a, env.ID, t.ID, email); err != nil {
+		if by, err = s.permitted(ctx, q, a, env.ID, f, email); err != nil {
 			return err
 		}
 		waiting, err = s.accept(ctx, a, q, env, f, p.user, email)
 		return err
 	})
-	return t, waiting, err
+	return t, waiting, s.recordRefused(ctx, a, by, err)
 }
 
 func (s *Service) accept(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f found, user, email string) (waiting bool, err error) {
@@ -177,21 +181,49 @@ func (s *Service) acceptLink(ctx context.Context, a actor.Actor, q db.Queryer, f
 	return l.Approval, s.Join(ctx, a, q, *adm, joined)
 }
 
-// permitted asks the rules that bind whoever joins: e-mail domains and network
-// addresses (product 47, 52). Second factors and single sign-on are asked for when
-// he signs in to the tenant.
-func (s *Service) permitted(ctx context.Context, q db.Queryer, a actor.Actor, environment, tenant, email string) error {
-	env, own, err := s.policy.Load(ctx, q, environment, tenant)
+// refusedBy is who was refused by which rule, for the organization's log.
+type refusedBy struct {
+	environment string
+	f           found
+	email       string
+	rule        policy.Rule
+}
+
+// permitted asks the rules that bind whoever joins.
+//
+// Faults: POLICY_EMAIL_DOMAIN, POLICY_IP.
+func (s *Service) permitted(ctx context.Context, q db.Queryer, a actor.Actor, environment string, f found, email string) (refusedBy, error) {
+	env, own, err := s.policy.Load(ctx, q, environment, f.tenant.ID)
 	if err != nil {
-		return err
+		return refusedBy{}, err
 	}
-	for _, rules := range []policy.Settings{env, own} {
-		if rules.Domains.Enabled && !rules.Domains.Permits(email) {
-			return errDomainJoin
-		}
-		if rules.IP.Enabled && !rules.IP.Permits(a.IP) {
-			return errAddress
-		}
+	d := policy.Admit(policy.Input{IP: a.IP, Human: true, Email: email, Environment: env, Tenant: own})
+	by := refusedBy{environment, f, email, d.Refused}
+	switch {
+	case d.Outcome == policy.OutcomeAllow:
+		return refusedBy{}, nil
+	case d.Code == policy.CodeEmailDomain:
+		return by, errDomainJoin
 	}
-	return nil
+	return by, errAddress
+}
+
+// recordRefused writes down that a rule kept somebody out, after what he did was
+// undone; it gives the refusal.
+func (s *Service) recordRefused(ctx context.Context, a actor.Actor, by refusedBy, refusal error) error {
+	if by.rule.Policy == "" || refusal == nil {
+		return refusal
+	}
+	a.Tenant = by.f.tenant.ID
+	e := audit.Event{
+		Environment: by.environment, Tenant: by.f.tenant.ID, Action: "invitation.refused", Outcome: audit.Denied, Actor: a,
+		Metadata: by.rule.Metadata(map[string]any{"code": fault.CodeOf(refusal), "email": by.email}),
+	}
+	switch {
+	case by.f.invitation != nil:
+		e.Targets = []audit.Target{{Type: "invitation", ID: by.f.invitation.ID, Name: by.f.invitation.Email}}
+	case by.f.link != nil:
+		e.Targets = []audit.Target{{Type: "invite_link", ID: by.f.link.ID}}
+	}
+	return errors.Join(s.db.Tx(ctx, func(q db.Queryer) error { return audit.Record(ctx, q, e) }), refusal)
 }

@@ -100,6 +100,14 @@ type Rule struct {
 	Rule   string // which one: a prefix, a domain, or what the policy demands
 }
 
+// Metadata adds the rule to that of an audit event; the zero value adds nothing.
+func (r Rule) Metadata(m map[string]any) map[string]any {
+	if r.Policy != "" {
+		m["policy"], m["policy_of"], m["rule"] = r.Policy, r.Of, r.Rule
+	}
+	return m
+}
+
 // Whose a rule is.
 const (
 	ofEnvironment = "environment"
@@ -113,11 +121,24 @@ type step func(in Input, merged Settings) (c Check, code string, r Rule, asked b
 // every check that was reached is listed. Making any rule stricter never lets in
 // whom it kept out before, and the order of rules in a list does not count.
 func Evaluate(in Input) Decision {
+	return decide(in, checkEnvironmentIP, checkTenantIP, checkDomainList, checkVerifiedDomain, checkSSO, checkSocial, checkMFA)
+}
+
+// Admit decides whether somebody may be invited to the tenant, or join it without
+// signing in to it: by the e-mail domains, and from where he comes while he is
+// Human (product 47, 52). Second factors and single sign-on are asked for when he
+// signs in.
+func Admit(in Input) Decision {
+	in.NewUser = true
+	return decide(in, checkEnvironmentIP, checkTenantIP, checkDomainList)
+}
+
+func decide(in Input, steps ...step) Decision {
 	merged := Merge(in.Environment, in.Tenant)
 	d := Decision{Outcome: OutcomeAllow, MaxConcurrent: merged.Sessions.MaxConcurrent, Remembered: remembered(in, merged)}
 	d.Idle, d.Absolute = merged.Sessions.Lifetimes()
 	d.ForceLogin = merged.Sessions.AbsoluteSeconds > 0
-	for _, ask := range []step{checkEnvironmentIP, checkTenantIP, checkDomainList, checkVerifiedDomain, checkSSO, checkSocial, checkMFA} {
+	for _, ask := range steps {
 		c, code, rule, asked := ask(in, merged)
 		if !asked {
 			continue
@@ -242,10 +263,10 @@ func (r IPRules) Permits(ip netip.Addr) bool {
 
 // Contains reports whether a rule covers the address; an IPv4 address mapped into
 // IPv6 counts as IPv4 (product, trap C1).
-func (r IPRules) Contains(ip netip.Addr) bool { return r.covering(ip) != "" }
+func (r IPRules) Contains(ip netip.Addr) bool { return r.Covering(ip) != "" }
 
-// covering is the narrowest rule that covers the address.
-func (r IPRules) covering(ip netip.Addr) string {
+// Covering is the narrowest rule that covers the address; empty: none does.
+func (r IPRules) Covering(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
 	found, bits := "", -1
 	for _, rule := range r.Rules {
@@ -258,7 +279,7 @@ func (r IPRules) covering(ip netip.Addr) string {
 
 // decides names the rule that keeps the address out, or in.
 func (r IPRules) decides(ip netip.Addr) string {
-	if found := r.covering(ip); found != "" {
+	if found := r.Covering(ip); found != "" {
 		return found
 	}
 	return "not on the " + r.Mode + " list"

@@ -39,10 +39,8 @@ func (s *Service) Load(ctx context.Context, q db.Queryer, environment, tenant st
 		if owner != "" {
 			to = &own
 		}
-		if field := to.field(kind); field != nil {
-			if err := json.Unmarshal([]byte(body), field); err != nil {
-				return Settings{}, Settings{}, err
-			}
+		if err := to.Set(kind, body); err != nil {
+			return Settings{}, Settings{}, err
 		}
 	}
 	return env, own, rows.Err()
@@ -109,6 +107,15 @@ func (s *Service) Put(ctx context.Context, a actor.Actor, q db.Queryer, environm
 // DeleteTenantStmts removes the policies of a tenant that is about to be deleted.
 func (s *Service) DeleteTenantStmts(environment, tenant string) []db.Stmt {
 	return []db.Stmt{{SQL: sqlDeleteTenant, Args: []any{environment, tenant}}}
+}
+
+// Set reads a policy as it is stored. A kind that is not known changes nothing.
+func (s *Settings) Set(kind, body string) error {
+	field := s.field(kind)
+	if field == nil {
+		return nil
+	}
+	return json.Unmarshal([]byte(body), field)
 }
 
 // field gives the settings of a kind; nil when there is no such kind.

@@ -172,6 +172,41 @@ func Merge(environment, tenant Settings) Settings {
 	return m
 }
 
+// Strictest gives the rules that bind a person before a tenant is chosen: the
+// environment's, and of lockout and passwords the strictest of what holds in each
+// of his tenants (identity rule 7). A tenant's own choice comes before the
+// environment's there too (product 41, 42).
+func Strictest(environment Settings, own []Settings) Settings {
+	m := Merge(environment, Settings{})
+	for i, t := range own {
+		in := Merge(environment, t)
+		if i == 0 {
+			m.Lockout, m.Password = in.Lockout, in.Password
+			continue
+		}
+		m.Lockout = stricterLockout(m.Lockout, in.Lockout)
+		m.Password.MinLength = max(m.Password.MinLength, in.Password.MinLength)
+		m.Password.History = max(m.Password.History, in.Password.History)
+		m.Password.BreachCheck = m.Password.BreachCheck || in.Password.BreachCheck
+	}
+	return m
+}
+
+// stricterLockout takes the fewer tries and the longer lock of both.
+func stricterLockout(a, b LockoutRules) LockoutRules {
+	switch {
+	case a.MaxAttempts == 0:
+		return b
+	case b.MaxAttempts == 0:
+		return a
+	}
+	out := LockoutRules{MaxAttempts: min(a.MaxAttempts, b.MaxAttempts)}
+	if a.LockSeconds > 0 && b.LockSeconds > 0 {
+		out.LockSeconds = max(a.LockSeconds, b.LockSeconds)
+	}
+	return out
+}
+
 // Remember is for how long a browser is remembered under the rules; 0: not at all.
 func (r MFARules) Remember() time.Duration {
 	if r.RememberSeconds == nil {

@@ -143,7 +143,7 @@ func (s *Service) breakGlass(ctx context.Context, a actor.Actor, q db.Queryer, e
 		Targets: []audit.Target{{Type: "user", ID: out.UserID, Name: p.Email}},
 	}
 	if refusal != nil {
-		out.Refusal, event.Outcome, event.Metadata = refusal, audit.Denied, map[string]any{"code": refusal.Code}
+		out.Refusal, event.Outcome, event.Metadata = refusal, audit.Denied, decision.Refused.Metadata(map[string]any{"code": refusal.Code})
 		return out, audit.Record(ctx, q, event)
 	}
 	if err := s.endOther(ctx, a, q, env, cookie); err != nil {

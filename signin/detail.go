@@ -60,6 +60,8 @@ type Would struct {
 	// Step is how the person was found; see directory.LinkResult.
 	Step string `json:"step,omitempty"`
 	Code string `json:"code,omitempty"` // of the refusal
+	// SecondFactor: the person would have been asked for one here first.
+	SecondFactor bool `json:"second_factor,omitempty"`
 }
 
 // Outcomes of Would.

@@ -13,5 +13,6 @@ var localExplanations = map[string]explained{
 	"SIGNIN_CODE_SENT":         {"A code was mailed less than half a minute ago.", WhoPerson, nowhere, "Look into the mailbox, also into the folder for unwanted mail, and ask again after half a minute."},
 	"SIGNIN_RESET_EXPIRED":     {"The link for a new password was used, or is older than 15 minutes.", WhoPerson, nowhere, "Ask for a new one with \"Forgot your password?\" on the sign-in page."},
 	"SIGNIN_STEP":              {"The answer was to a step that is not the next one.", WhoPerson, nowhere, "Go on from where the sign-in stands, or begin again from the application."},
+	"SIGNIN_CHANGED_HANDS":     {"The identity that the provider vouched for came to belong to another account while its person was proving a second factor.", WhoTenantAdmin, portalPeople, "Look into the audit log for what was linked or moved at that time, and let the person begin again from the application."},
 	"SIGNIN_ACCOUNT_UNKNOWN":   {"The person does not belong to the organization that was chosen, or cannot enter it now.", WhoTenantAdmin, portalPeople, "Choose another organization. If it is the right one, add the person to it, or enable the account."},
 }

@@ -24,6 +24,8 @@ type Arrival struct {
 	SessionCookie string // of a session that the browser already has; empty: none
 	// Confirmed: the person said yes to Outcome.Confirm.
 	Confirmed bool
+	// DeviceCookie is of a browser that is not to be asked for a second factor.
+	DeviceCookie string
 }
 
 // Outcome is how a sign-in ended: in a session, or in a refusal. A test ends in
@@ -37,6 +39,9 @@ type Outcome struct {
 	// session the browser has, and nobody asked for this sign-in. Nothing was used
 	// up; Continue goes on when Arrival says Confirmed.
 	Confirm string
+	// Asked is the page that asks for a second factor first; empty: the sign-in has
+	// ended. It goes on by Service.Second or Service.Enrol.
+	Asked   Stage
 	Test    bool         // see Service.TestShown
 	Waiting bool         // the person is a member now, and waits for approval
 	Refusal *fault.Error // nil: signed in
@@ -46,9 +51,10 @@ type Outcome struct {
 }
 
 var (
-	errJITDisabled = fault.New(fault.Forbidden, "POLICY_JIT_DISABLED", "There is no account for you here yet. Ask your administrator to add you.")
-	errOldLogin    = fault.New(fault.Forbidden, "POLICY_REAUTHENTICATION", "The application asked for a fresh sign-in, and your identity provider answered from an old one. Sign out there and try again.")
-	errEnded       = fault.New(fault.Forbidden, "POLICY_SESSION_ENDED", "The identity provider's session has already ended. Sign in there again.")
+	errJITDisabled  = fault.New(fault.Forbidden, "POLICY_JIT_DISABLED", "There is no account for you here yet. Ask your administrator to add you.")
+	errOldLogin     = fault.New(fault.Forbidden, "POLICY_REAUTHENTICATION", "The application asked for a fresh sign-in, and your identity provider answered from an old one. Sign out there and try again.")
+	errChangedHands = fault.New(fault.Forbidden, "SIGNIN_CHANGED_HANDS", "Your account changed while you were signing in. Start again from the application.")
+	errEnded        = fault.New(fault.Forbidden, "POLICY_SESSION_ENDED", "The identity provider's session has already ended. Sign in there again.")
 )
 
 // policyMessages are what a person reads when a policy refuses him.
@@ -58,7 +64,7 @@ var policyMessages = map[string]string{
 	policy.CodeEmailDomain:   "Your e-mail domain is not one from which people may join this organization. Ask your administrator.",
 	policy.CodeSSORequired:   "Your organization requires single sign-on.",
 	policy.CodeSocial:        "Your organization does not allow signing in this way. Choose another one.",
-	policy.CodeMFARequired:   "Your organization requires a second factor, and this sign-in had none. Ask your administrator.",
+	policy.CodeMFARequired:   "Your organization requires a second factor, and this sign-in had none. Sign in again.",
 }
 
 // Continue ends a sign-in in one transaction: the result under the handle is
@@ -83,7 +89,8 @@ func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Envir
 			if f.Purpose == PurposeTest {
 				out, err = s.finishTest(ctx, a, q, f, identity)
 			} else {
-				out, err = s.finish(ctx, a, q, f, identity, in)
+				f.UserID, f.proof = "", proof{} // an identity that arrives replaces what waited
+				out, err = s.finish(ctx, a, q, env, f, identity, in)
 			}
 			out.Purpose, out.Tenant, out.Connection = f.Purpose, identity.Tenant, identity.Connection
 			return err
@@ -103,48 +110,49 @@ func (s *Service) Continue(ctx context.Context, a actor.Actor, env tenants.Envir
 
 // finish decides about a verified identity. Everything is read and judged before
 // a row is written (identity rule 9).
-func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, in Arrival) (Outcome, error) {
-	v, err := s.judge(ctx, a, q, f, identity)
+func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f Flow, identity Identity, in Arrival) (Outcome, error) {
+	v, err := s.judge(ctx, a, q, f, identity, shown{device: Local{Environment: env, DeviceCookie: in.DeviceCookie}.device()})
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{FlowID: f.ID, Refusal: v.refusal}
 	if ask, err := s.unconfirmed(ctx, q, f, v, in); err != nil {
-		return out, err
+		return Outcome{}, err
 	} else if ask {
-		out.Confirm = identity.Email
-		return out, errConfirm
+		return Outcome{FlowID: f.ID, Confirm: identity.Email}, errConfirm
 	}
+	if v.refusal == nil && v.second && !v.waitsForApproval() {
+		return s.keep(ctx, a, q, f, identity, v, in)
+	}
+	return s.conclude(ctx, a, q, f, identity, v, in)
+}
+
+// conclude writes what was decided: a refusal, or who the identity is and his
+// session.
+func (s *Service) conclude(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, v verdict, in Arrival) (Outcome, error) {
+	out := Outcome{FlowID: f.ID, Refusal: v.refusal}
 	login := Login{
 		Connection: identity.Connection, FlowID: f.ID, At: s.clock.Now(), Outcome: OutcomeSuccess,
 		Subject: identity.Subject, Email: identity.Email, Checks: v.checks, Response: identity.Response, Detail: detailOf(identity, false),
 	}
 	if v.refusal != nil {
-		login.Outcome, login.Code = OutcomeDenied, v.refusal.Code
+		login.Outcome, login.Code, login.Rule = OutcomeDenied, v.refusal.Code, v.decision.Refused
 		stmts, err := s.loginStmts(a, f.Environment, identity.Tenant, login, nil)
 		if err != nil {
 			return out, err
 		}
 		return out, s.close(ctx, q, f, identity, "", stmts)
 	}
-	userID, membership, err := s.link(ctx, a, q, f, identity, v)
+	userID, membership, err := s.become(ctx, a, q, f, identity, v)
 	if err != nil {
 		return out, err
 	}
 	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, userID, identity.Email, identity.Tenant
-	if v.admission != nil {
-		if err := s.joiner.Join(ctx, a, q, *v.admission, Joined{
-			Environment: f.Environment, Tenant: identity.Tenant, UserID: userID, Membership: membership, Email: identity.Email,
-		}); err != nil {
-			return out, err
-		}
-	}
 	if v.status() == directory.StatusPendingApproval {
 		return s.finishWaiting(ctx, a, q, f, identity, login)
 	}
 	out.Session, out.Cookie, err = s.startSession(ctx, a, q, f, v.decision, userID, sessions.Proof{
 		Tenant: identity.Tenant, Membership: membership, Connection: identity.Connection, Method: identity.Protocol,
-		AMR: identity.AMR, ACR: identity.ACR, AuthTime: identity.At, SatisfiedAt: s.clock.Now(), NotAfter: identity.SessionEnd, Upstream: identity.Upstream, UpstreamSubject: identity.UpstreamSubject,
+		AMR: methods(identity.AMR, f.proof.AMR), ACR: acrOfIdentity(identity, v.connection.TrustIdPMFA, f.proof.AMR), AuthTime: f.proof.latest(identity.At), SatisfiedAt: s.clock.Now(), NotAfter: identity.SessionEnd, Upstream: identity.Upstream, UpstreamSubject: identity.UpstreamSubject,
 	}, in.SessionCookie)
 	if err != nil {
 		return out, err
@@ -163,9 +171,22 @@ func (s *Service) finish(ctx context.Context, a actor.Actor, q db.Queryer, f Flo
 	return out, s.close(ctx, q, f, identity, out.Session.ID, stmts)
 }
 
+// become makes the identity somebody of the tenant, and gives him what he was
+// invited to.
+func (s *Service) become(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, v verdict) (userID, membership string, err error) {
+	userID, membership, err = s.link(ctx, a, q, f, identity, v)
+	if err != nil || v.admission == nil {
+		return userID, membership, err
+	}
+	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, userID, identity.Email, identity.Tenant
+	return userID, membership, s.joiner.Join(ctx, a, q, *v.admission, Joined{
+		Environment: f.Environment, Tenant: identity.Tenant, UserID: userID, Membership: membership, Email: identity.Email,
+	})
+}
+
 // status is that of a person whom the login adds.
 func (v verdict) status() directory.Status {
-	if v.admission != nil && v.admission.Approval && v.joins() {
+	if v.waitsForApproval() {
 		return directory.StatusPendingApproval
 	}
 	return directory.StatusActive
@@ -207,9 +228,10 @@ type verdict struct {
 	decision   policy.Decision
 	checks     []Check
 	refusal    *fault.Error
+	second     bool // with no refusal: a second factor is wanted first
 }
 
-func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity) (verdict, error) {
+func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow, identity Identity, by shown) (verdict, error) {
 	v := verdict{checks: identity.Checks}
 	var err error
 	if v.connection, err = s.heldConnection(ctx, q, f.Environment, identity.Tenant, identity.Connection); err != nil && fault.KindOf(err) == 0 {
@@ -243,18 +265,33 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if err := s.judgeLink(ctx, q, f, identity, &v); err != nil || v.refusal != nil {
 		return v, err
 	}
+	remembered, err := s.factors.RememberedAt(ctx, q, f.Environment, v.person(), by.device)
+	if err != nil {
+		return v, err
+	}
 	v.decision, err = s.evaluate(ctx, q, f.Environment, identity.Tenant, policy.Input{
 		Now: s.clock.Now(), IP: a.IP, Human: true, Email: identity.Email, NewUser: v.joins() || v.invited(),
 		EmailDomainVerified: v.link.DomainVerified, AllowUnverifiedDomains: v.connection.AllowUnverified || v.proved() != "",
-		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR),
+		Method: identity.Protocol, TrustIdPMFA: v.connection.TrustIdPMFA, MFAEvidence: hasMFA(identity.AMR), SecondFactor: by.second, RememberedAt: remembered,
 	})
 	for _, c := range v.decision.Checks {
 		v.checks = append(v.checks, Check(c))
+	}
+	if v.decision.Outcome == policy.OutcomeNeedMFA {
+		v.second = true
+		return v, nil
 	}
 	v.refusal, _ = fault.From(err)
 	if v.refusal != nil {
 		return v, nil
 	}
+	if f.demand.ACR == "" || err != nil {
+		return v, err
+	}
+	whose := f
+	whose.UserID, whose.Tenant, whose.proof.Connection = v.person(), identity.Tenant, identity.Connection
+	asked, err := s.reachable(ctx, q, whose)
+	v.second = !ACRReaches(acrOfIdentity(identity, v.connection.TrustIdPMFA, f.proof.AMR), asked)
 	return v, err
 }
 

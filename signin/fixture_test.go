@@ -83,6 +83,20 @@ func in(t *testing.T, out signin.Outcome) signin.Outcome {
 	return out
 }
 
+// asked asserts that somebody who is known is asked to set a second factor up
+// before a row about him is written.
+func asked(t *testing.T, r *rig.Rig, identity signin.Identity) {
+	t.Helper()
+	before := people(r)
+	out := arrive(t, r, identity)
+	if out.Asked != signin.StageEnrol || out.Refusal != nil || out.Cookie != "" || out.UserID != "" {
+		t.Errorf("%+v", out)
+	}
+	if after := people(r); after != before {
+		t.Errorf("%v before, %v while the second factor is asked for", before, after)
+	}
+}
+
 // people counts the rows that a refused login must not write.
 func people(r *rig.Rig) [5]int {
 	return [5]int{

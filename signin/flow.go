@@ -61,6 +61,7 @@ type Flow struct {
 	UserID string
 
 	proof       proof
+	demand      Demand
 	browserHash string
 	linkHash    string // of the token of the link that begins it; see TestStart
 }
@@ -114,8 +115,12 @@ func (s *Service) Begin(ctx context.Context, _ actor.Actor, q db.Queryer, in Sta
 }
 
 func insertFlow(ctx context.Context, q db.Queryer, f Flow) error {
-	_, err := q.Exec(ctx, sqlInsertFlow, f.Environment, f.ID, f.browserHash, f.Organization, f.Tenant, f.Connection, f.Purpose,
-		string(f.Request), f.LoginHint, f.ForceAuthn, db.At(f.CreatedAt), db.At(f.ExpiresAt), f.linkHash)
+	demand, err := json.Marshal(f.demand)
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, sqlInsertFlow, f.Environment, f.ID, f.browserHash, f.Organization, f.Tenant, f.Connection, f.Purpose,
+		string(f.Request), f.LoginHint, f.ForceAuthn, db.At(f.CreatedAt), db.At(f.ExpiresAt), f.linkHash, string(demand))
 	return err
 }
 
@@ -215,6 +220,16 @@ func (s *Service) ChoosableFlow(ctx context.Context, q db.Queryer, environment, 
 	return f, err
 }
 
+// stepFlow is ChoosableFlow for the steps after the first: also of a sign-in that
+// the identity provider began.
+func (s *Service) stepFlow(ctx context.Context, q db.Queryer, in Local) (Flow, error) {
+	f, err := s.Flow(ctx, q, in.Environment.ID, in.FlowID, in.BrowserID)
+	if err == nil && f.Purpose != PurposeAuthorize && f.Purpose != PurposeJoin && (f.Purpose != PurposeStart || f.UserID == "") {
+		err = errFlowUnknown
+	}
+	return f, err
+}
+
 // open refuses a flow that is over.
 func (f Flow) open(now time.Time) error {
 	if !f.FinishedAt.IsZero() {
@@ -289,10 +304,10 @@ func (s *Service) flow(ctx context.Context, q db.Queryer, environment, flowID st
 	if !id.Valid(id.Flow, flowID) {
 		return f, errFlowUnknown
 	}
-	var request, proof string
+	var request, proof, demand string
 	var created, expires, finished db.Time
 	err := q.QueryRow(ctx, sqlFlow, environment, flowID).Scan(&f.ID, &f.browserHash, &f.Organization, &f.Tenant, &f.Connection, &f.Purpose,
-		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash, &f.UserID, &proof)
+		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash, &f.UserID, &proof, &demand)
 	if errors.Is(err, db.ErrNotFound) {
 		return f, errFlowUnknown
 	}
@@ -300,6 +315,9 @@ func (s *Service) flow(ctx context.Context, q db.Queryer, environment, flowID st
 		return f, err
 	}
 	f.Request, f.CreatedAt, f.ExpiresAt, f.FinishedAt = json.RawMessage(request), created.Time, expires.Time, finished.Time
+	if err := json.Unmarshal([]byte(demand), &f.demand); err != nil {
+		return f, err
+	}
 	return f, json.Unmarshal([]byte(proof), &f.proof)
 }
 

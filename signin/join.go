@@ -99,7 +99,7 @@ func (s *Service) BeginJoin(ctx context.Context, q db.Queryer, env tenants.Envir
 // admit asks the joiner, when the identity comes with an invitation or finds one
 // that waits. What waits stands for the person then, when nobody else does.
 func (s *Service) admit(ctx context.Context, q db.Queryer, f Flow, identity Identity, v *verdict) error {
-	if s.joiner == nil || f.Purpose == PurposeTest || v.link.Outcome == directory.LinkRefused || f.Purpose != PurposeJoin && !v.waits() {
+	if s.joiner == nil || f.Purpose == PurposeTest || f.proof.Entered || v.link.Outcome == directory.LinkRefused || f.Purpose != PurposeJoin && !v.waits() {
 		return nil
 	}
 	in := Joining{Environment: f.Environment, Tenant: identity.Tenant, Identity: identity}

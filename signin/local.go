@@ -59,6 +59,9 @@ type Step struct {
 	Session sessions.Session
 	UserID  string
 	Device  string // the cookie of a browser that shall not be asked again; empty: none
+	Waiting bool   // he is a member now, and waits for approval: there is no session
+	Purpose string // of the flow
+	SSO     bool   // he came through an identity provider, which vouches for him here only
 }
 
 // Kinds of second factor beside those of package factor.
@@ -76,6 +79,21 @@ type proof struct {
 	// Of is the fingerprint of the password that was given: when another one was set
 	// meanwhile, nothing was proved.
 	Of string `json:"of,omitempty"`
+	// Connection is the one through which he came; empty: none.
+	Connection string `json:"connection,omitempty"`
+	// Identity is what its identity provider said, sealed, while it waits for a second
+	// factor; AMR then holds only what was proved here.
+	Identity string `json:"identity,omitempty"`
+	// Entered: he became a member when it arrived, and his invitation is used up.
+	Entered bool `json:"entered,omitempty"`
+}
+
+// latest is when the person last proved something: here, or at his identity provider.
+func (p proof) latest(upstream time.Time) time.Time {
+	if len(p.AMR) == 0 {
+		return upstream
+	}
+	return time.UnixMicro(p.At)
 }
 
 // stale reports whether the password that was given is no longer the person's.
@@ -99,6 +117,22 @@ type Local struct {
 	Remember      bool   // the person asks for such a cookie
 }
 
+// forget drops an identity that waits: the person begins anew in another way.
+func (f *Flow) forget() {
+	if f.proof.Identity != "" {
+		f.Tenant = f.Organization
+	}
+}
+
+// device is the cookie of a browser that is not asked for a second factor, where
+// the environment lets people have such.
+func (in Local) device() string {
+	if !in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice) {
+		return ""
+	}
+	return in.DeviceCookie
+}
+
 // Password is the first step: an address and its password. A refusal by policy
 // is a Step, as it is an Outcome for other sign-ins.
 //
@@ -118,7 +152,7 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 	if err != nil {
 		return Step{}, err
 	}
-	rules, err := s.personRules(ctx, s.db, env, who.UserID)
+	rules, err := s.personRules(ctx, s.db, env, who.UserID, "")
 	if err != nil {
 		return Step{}, err
 	}
@@ -131,6 +165,7 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 		if err := q.Batch(ctx, stmts); err != nil {
 			return err
 		}
+		f.forget()
 		f.UserID, f.proof = who.UserID, proof{Method: MethodPassword, AMR: []string{"pwd"}, At: s.clock.Now().UnixMicro(), Of: secret.Hash(who.PasswordHash)}
 		if fresh == "" {
 			return nil
@@ -175,6 +210,7 @@ func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Local, answer [
 		if err != nil {
 			return err
 		}
+		f.forget()
 		f.UserID, f.proof = key.UserID, proof{Method: MethodPasskey, AMR: []string{"swk", "user", "mfa"}, At: s.clock.Now().UnixMicro(), Second: true}
 		return q.Batch(ctx, s.factors.HeldStmts(try))
 	})
@@ -183,7 +219,7 @@ func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Local, answer [
 // ChooseAccount is the step of somebody who belongs to several organizations.
 func (s *Service) ChooseAccount(ctx context.Context, a actor.Actor, in Local, tenant string) (Step, error) {
 	return s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
-		if f.UserID == "" {
+		if f.UserID == "" || f.proof.Connection != "" { // an identity provider speaks for its own tenant
 			return errStage
 		}
 		accounts, err := s.accounts(ctx, q, *f)
@@ -200,34 +236,46 @@ func (s *Service) ChooseAccount(ctx context.Context, a actor.Actor, in Local, te
 
 // Stands tells where a sign-in stands, for its pages. It decides nothing.
 func (s *Service) Stands(ctx context.Context, a actor.Actor, in Local) (Step, error) {
-	f, err := s.ChoosableFlow(ctx, s.db, in.Environment.ID, in.FlowID, in.BrowserID)
+	f, err := s.stepFlow(ctx, s.db, in)
 	if err != nil {
 		return Step{}, err
 	}
 	step, _, err := s.next(ctx, a, s.db, in, &f)
+	step.Purpose = f.Purpose
 	return step, err
 }
 
 // step runs one answer in a transaction and goes on as far as nothing is asked.
 func (s *Service) step(ctx context.Context, a actor.Actor, in Local, do func(q db.Queryer, f *Flow) error) (Step, error) {
 	var step Step
-	err := s.db.Tx(ctx, func(q db.Queryer) error {
-		f, err := s.ChoosableFlow(ctx, q, in.Environment.ID, in.FlowID, in.BrowserID)
-		if err != nil {
-			return err
-		}
-		if err := do(q, &f); err != nil {
-			return err
-		}
-		next, v, err := s.next(ctx, a, q, in, &f)
-		if err != nil {
-			return err
-		}
-		if step = next; step.Stage == StageDone {
+	once := func() error {
+		return s.db.Tx(ctx, func(q db.Queryer) error {
+			f, err := s.stepFlow(ctx, q, in)
+			if err != nil {
+				return err
+			}
+			if err := do(q, &f); err != nil {
+				return err
+			}
+			next, v, err := s.next(ctx, a, q, in, &f)
+			if err != nil {
+				return err
+			}
+			step = next
+			step.Purpose = f.Purpose
+			switch {
+			case step.Stage != StageDone:
+				return s.keepProof(ctx, q, f)
+			case v.identity != nil:
+				return s.enterKept(ctx, a, q, in, f, v, &step)
+			}
 			return s.enter(ctx, a, q, in, f, v, &step)
-		}
-		return s.keepProof(ctx, q, f)
-	})
+		})
+	}
+	err := once()
+	if errors.Is(err, db.ErrConflict) || errors.Is(err, sessions.ErrNoSession) {
+		err = once() // as Continue does
+	}
 	return step, err
 }
 
@@ -235,7 +283,7 @@ func (s *Service) step(ctx context.Context, a actor.Actor, in Local, do func(q d
 func (s *Service) keepProof(ctx context.Context, q db.Queryer, f Flow) error {
 	text, err := json.Marshal(f.proof)
 	if err == nil {
-		_, err = q.Exec(ctx, sqlProveFlow, f.Environment, f.ID, f.Tenant, f.UserID, string(text))
+		_, err = q.Exec(ctx, sqlProveFlow, f.Environment, f.ID, f.Tenant, f.UserID, string(text), f.Connection)
 	}
 	return err
 }
@@ -245,6 +293,9 @@ type localVerdict struct {
 	person   Person
 	decision policy.Decision
 	refusal  *fault.Error
+	// Of an identity that waited for a second factor.
+	identity *Identity
+	judged   verdict
 }
 
 // next finds the next question of a sign-in. With StageDone it has decided.
@@ -253,6 +304,9 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 	var v localVerdict
 	if f.UserID == "" {
 		return step, v, nil
+	}
+	if f.proof.Identity != "" {
+		return s.nextKept(ctx, a, q, in, f)
 	}
 	who, err := s.directory.LocalByID(ctx, q, f.Environment, f.UserID)
 	if err != nil {
@@ -299,14 +353,10 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 // nextFactor asks the policies, and for a second factor where they, or the person
 // who has one, want it.
 func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, in Local, f *Flow, step Step, v localVerdict) (Step, localVerdict, error) {
-	var remembered time.Time
-	if in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice) {
-		var err error
-		if remembered, err = s.factors.RememberedAt(ctx, q, f.Environment, f.UserID, in.DeviceCookie); err != nil {
-			return step, v, err
-		}
+	remembered, err := s.factors.RememberedAt(ctx, q, f.Environment, f.UserID, in.device())
+	if err != nil {
+		return step, v, err
 	}
-	var err error
 	v.decision, err = s.evaluate(ctx, q, f.Environment, f.Tenant, policy.Input{
 		Now: s.clock.Now(), IP: a.IP, Human: true, Email: v.person.Email, Method: f.proof.Method, SecondFactor: f.proof.Second, RememberedAt: remembered,
 	})
@@ -332,7 +382,7 @@ func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, i
 	case f.proof.Second || v.decision.Remembered:
 		return step, v, nil
 	}
-	kinds, err := s.kinds(ctx, q, f.Environment, f.UserID)
+	kinds, err := s.kinds(ctx, q, *f)
 	switch {
 	case err != nil:
 		return step, v, err
@@ -344,19 +394,20 @@ func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, i
 	return step, v, nil
 }
 
-// kinds are the second factors that a person has, the strongest first.
-func (s *Service) kinds(ctx context.Context, q db.Queryer, environment, user string) ([]string, error) {
-	list, err := s.factors.Factors(ctx, q, environment, user)
+// kinds are the second factors that serve the person of a flow, the strongest first.
+func (s *Service) kinds(ctx context.Context, q db.Queryer, f Flow) ([]string, error) {
+	list, err := s.factors.Factors(ctx, q, f.Environment, f.UserID)
+	list = slices.DeleteFunc(list, func(c factor.Factor) bool { return !c.Serves(f.behind()) })
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
 	var kinds []string
 	for _, kind := range []string{factor.WebAuthn, factor.TOTP} {
-		if slices.ContainsFunc(list, func(f factor.Factor) bool { return f.Kind == kind }) {
+		if slices.ContainsFunc(list, func(c factor.Factor) bool { return c.Kind == kind }) {
 			kinds = append(kinds, kind)
 		}
 	}
-	left, err := s.factors.RecoveryCodes(ctx, q, environment, user)
+	left, err := s.factors.RecoveryCodes(ctx, q, factor.Person{Environment: tenants.Environment{ID: f.Environment}, UserID: f.UserID, Tenant: f.behind()})
 	if left > 0 {
 		kinds = append(kinds, KindRecovery)
 	}
@@ -373,6 +424,7 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	}
 	step.Refusal = v.refusal
 	if v.refusal != nil {
+		event.Metadata = v.decision.Refused.Metadata(event.Metadata)
 		event.Action, event.Outcome = "login.failed", audit.Denied
 		event.Metadata["code"], event.Metadata["email"] = v.refusal.Code, step.Email
 		return s.closeLocal(ctx, q, f, "", event)
@@ -398,7 +450,7 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	}
 	now := s.clock.Now()
 	step.Session, step.Cookie, err = s.startSession(ctx, a, q, f, v.decision, f.UserID, sessions.Proof{
-		Tenant: f.Tenant, Membership: person.Membership, Method: f.proof.Method, AMR: f.proof.AMR, AuthTime: time.UnixMicro(f.proof.At), SatisfiedAt: now,
+		Tenant: f.Tenant, Membership: person.Membership, Method: f.proof.Method, AMR: f.proof.AMR, ACR: acrOf(f.proof.AMR), AuthTime: time.UnixMicro(f.proof.At), SatisfiedAt: now,
 	}, in.SessionCookie)
 	if err != nil {
 		return err
@@ -478,53 +530,4 @@ func (s *Service) accounts(ctx context.Context, q db.Queryer, f Flow) ([]Account
 		list = append(list, c)
 	}
 	return list, rows.Err()
-}
-
-// personRules are what binds a person before he has chosen an organization: the
-// environment's rules, and of lockout and passwords the strictest of all of his
-// organizations (identity rule 7).
-func (s *Service) personRules(ctx context.Context, q db.Queryer, environment, user string) (policy.Settings, error) {
-	merged := policy.Settings{}
-	rows, err := q.Query(ctx, sqlPersonRules, environment, user)
-	if err != nil {
-		return merged, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var tenant, kind, body string
-		if err := rows.Scan(&tenant, &kind, &body); err != nil {
-			return merged, err
-		}
-		if err := stricter(&merged, tenant, kind, []byte(body)); err != nil {
-			return merged, err
-		}
-	}
-	return merged, rows.Err()
-}
-
-func stricter(m *policy.Settings, tenant, kind string, body []byte) error {
-	switch kind {
-	case policy.Lockout:
-		var r policy.LockoutRules
-		if err := json.Unmarshal(body, &r); err != nil {
-			return err
-		}
-		if r.MaxAttempts > 0 && (m.Lockout.MaxAttempts == 0 || r.MaxAttempts < m.Lockout.MaxAttempts) {
-			m.Lockout.MaxAttempts = r.MaxAttempts
-			m.Lockout.LockSeconds = r.LockSeconds
-		}
-	case policy.Password:
-		var r policy.PasswordRules
-		if err := json.Unmarshal(body, &r); err != nil {
-			return err
-		}
-		m.Password.MinLength = max(m.Password.MinLength, r.MinLength)
-		m.Password.History = max(m.Password.History, r.History)
-		m.Password.BreachCheck = m.Password.BreachCheck || r.BreachCheck
-	case policy.MFA:
-		if tenant == "" { // a tenant's own demand does not hold in the person's others
-			return json.Unmarshal(body, &m.MFA)
-		}
-	}
-	return nil
 }

@@ -20,13 +20,13 @@ var amrOf = map[string][]string{
 }
 
 func (f Flow) person(in Local, email string) factor.Person {
-	return factor.Person{Environment: in.Environment, UserID: f.UserID, Name: email}
+	return factor.Person{Environment: in.Environment, UserID: f.UserID, Name: email, Tenant: f.behind()}
 }
 
 // asked reads a flow whose person has proved a first factor, and of whom a second
 // one is wanted, or to be made.
 func (s *Service) asked(ctx context.Context, a actor.Actor, q db.Queryer, in Local, stage Stage) (Flow, Step, error) {
-	f, err := s.ChoosableFlow(ctx, q, in.Environment.ID, in.FlowID, in.BrowserID)
+	f, err := s.stepFlow(ctx, q, in)
 	if err != nil {
 		return f, Step{}, err
 	}
@@ -73,7 +73,7 @@ func (s *Service) BeginSecond(ctx context.Context, a actor.Actor, in Local, kind
 // Faults: SIGNIN_WRONG_CODE, SIGNIN_WRONG_KEY, SIGNIN_CHALLENGE_EXPIRED,
 // SIGNIN_TOO_MANY_ATTEMPTS, SIGNIN_STEP, and those of the flow.
 func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind string, answer []byte) (Step, error) {
-	f, err := s.ChoosableFlow(ctx, s.db, in.Environment.ID, in.FlowID, in.BrowserID)
+	f, err := s.stepFlow(ctx, s.db, in)
 	if err != nil {
 		return Step{}, err
 	}
@@ -105,15 +105,15 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 func (s *Service) checkSecond(ctx context.Context, q db.Queryer, in Local, f *Flow, kind string, answer []byte) error {
 	switch kind {
 	case factor.TOTP:
-		return s.factors.CheckTOTP(ctx, q, f.Environment, f.UserID, string(answer))
+		return s.factors.CheckTOTP(ctx, q, f.person(in, ""), string(answer))
 	case KindRecovery:
-		return s.factors.CheckRecovery(ctx, q, f.Environment, f.UserID, string(answer))
+		return s.factors.CheckRecovery(ctx, q, f.person(in, ""), string(answer))
 	case factor.WebAuthn:
 		_, err := s.factors.CheckKey(ctx, q, f.person(in, ""), f.ID, answer)
 		return err
 	case KindMail:
 		// Only for who has nothing better: a mailbox is what resets a password too.
-		kinds, err := s.kinds(ctx, q, f.Environment, f.UserID)
+		kinds, err := s.kinds(ctx, q, *f)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (s *Service) BeginEnrol(ctx context.Context, a actor.Actor, in Local, kind 
 // Faults: as FinishTOTP and FinishRegister of package factor, SIGNIN_STEP,
 // SIGNIN_TOO_MANY_ATTEMPTS, and those of the flow.
 func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name string, answer []byte) (codes []string, err error) {
-	f, err := s.ChoosableFlow(ctx, s.db, in.Environment.ID, in.FlowID, in.BrowserID)
+	f, err := s.stepFlow(ctx, s.db, in)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name
 		if err != nil {
 			return err
 		}
-		if codes, err = s.factors.NewRecoveryCodes(ctx, q, f.Environment, f.UserID); err != nil {
+		if codes, err = s.factors.NewRecoveryCodes(ctx, q, p); err != nil {
 			return err
 		}
 		f.proof.Second, f.proof.At = true, s.clock.Now().UnixMicro()

@@ -167,20 +167,20 @@ func (s *Service) PreparePassword(ctx context.Context, env tenants.Environment, 
 	return hash, err
 }
 
-// NewPassword checks and hashes a password for somebody who is about to be added,
-// outside of any transaction.
+// NewPassword checks and hashes a password for somebody who is about to be added
+// to an organization, outside of any transaction.
 //
 // Faults: those of factor.Rules, SIGNIN_BUSY.
-func (s *Service) NewPassword(ctx context.Context, env tenants.Environment, email, organization, password string) (hash string, err error) {
-	settings, err := s.personRules(ctx, s.db, env.ID, "")
+func (s *Service) NewPassword(ctx context.Context, env tenants.Environment, email string, organization tenants.Tenant, password string) (hash string, err error) {
+	settings, err := s.personRules(ctx, s.db, env.ID, "", organization.ID)
 	if err != nil {
 		return "", err
 	}
-	return s.factors.Prepare(ctx, env.ID, "", "", password, factor.PasswordRules(settings, email, env.Name, organization), 0)
+	return s.factors.Prepare(ctx, env.ID, "", "", password, factor.PasswordRules(settings, email, env.Name, organization.Name), 0)
 }
 
 func (s *Service) passwordRules(ctx context.Context, env tenants.Environment, who directory.PasswordLogin) (factor.Rules, int, error) {
-	settings, err := s.personRules(ctx, s.db, env.ID, who.UserID)
+	settings, err := s.personRules(ctx, s.db, env.ID, who.UserID, "")
 	if err != nil {
 		return factor.Rules{}, 0, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/policy"
 )
 
 // Outcomes of a login.
@@ -33,6 +34,7 @@ type Login struct {
 	At         time.Time
 	Outcome    string
 	Code       string
+	Rule       policy.Rule // that refused the person; the audit event names it
 	Subject    string
 	Email      string
 	Checks     []Check
@@ -92,6 +94,7 @@ func (s *Service) loginStmts(a actor.Actor, environment, tenant string, l Login,
 		if l.Outcome != OutcomeSuccess {
 			e.Action, e.Outcome = "login.failed", audit.Outcome(l.Outcome)
 			e.Metadata["code"], e.Metadata["email"] = l.Code, l.Email
+			e.Metadata = l.Rule.Metadata(e.Metadata)
 		}
 		if stmts, err = audit.Stmts(e); err != nil {
 			return nil, err

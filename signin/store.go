@@ -3,10 +3,10 @@ package signin
 // The statements of the sign-in tables, and reads that join what stands below.
 const (
 	sqlInsertFlow = `INSERT INTO flows
-		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash, demand)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
-	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof
+	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof, demand
 		FROM flows WHERE environment_id = $1 AND id = $2`
 
 	// A flow that a link began becomes the browser's that opens it first.
@@ -16,10 +16,10 @@ const (
 	sqlChooseConnection = `UPDATE flows SET tenant_id = $3, connection_id = $4
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
-	sqlProveFlow = `UPDATE flows SET tenant_id = $3, user_id = $4, proof = $5
+	sqlProveFlow = `UPDATE flows SET tenant_id = $3, user_id = $4, proof = $5, connection_id = $6
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
-	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6
+	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6, proof = '{}'
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
 	sqlInsertRequest = `INSERT INTO sso_requests
@@ -72,7 +72,7 @@ const (
 		ORDER BY t.created_at, t.id, c.created_at, c.id LIMIT 20`
 
 	sqlConnection = `SELECT c.tenant_id, c.id, c.type, c.name, c.status, c.jit, c.allow_unverified_domains, c.trust_idp_mfa, c.pairing, t.status, t.key, t.name
-		FROM sso_connections c JOIN tenants t ON t.id = c.tenant_id AND t.environment_id = $3
+		FROM sso_connections c JOIN tenants t ON t.id = c.tenant_id AND t.environment_id = $3 AND t.deleted_at IS NULL
 		WHERE c.tenant_id = $1 AND c.id = $2`
 
 	sqlVerifiedDomains = `SELECT domain FROM domains WHERE tenant_id = $1 AND verified_at IS NOT NULL`
@@ -81,7 +81,7 @@ const (
 			m.email, m.first_name, m.last_name, m.display_name, u.name, u.locale, u.picture, u.email_key, u.email_verified, u.locked_at, c.status, m.metadata
 		FROM memberships m
 		JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
-		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id
+		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id AND t.deleted_at IS NULL
 		LEFT JOIN sso_connections c ON c.tenant_id = m.tenant_id AND c.id = $4
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
 
@@ -90,7 +90,7 @@ const (
 	sqlLockPerson = `SELECT m.id FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
 
-	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	sqlMembersByEmail = `SELECT user_id FROM memberships WHERE tenant_id = $1 AND email_key = $2 AND hidden_at IS NULL ORDER BY created_at, id LIMIT 10`
 
@@ -121,7 +121,9 @@ const (
 		AND (m.expires_at IS NULL OR m.expires_at > $3) AND (m.scim_resources = 0 OR m.scim_active > 0)
 		ORDER BY t.name, m.tenant_id LIMIT 200`
 
-	sqlPersonRules = `SELECT tenant_id, kind, body FROM policies
-		WHERE environment_id = $1 AND kind IN ('lockout', 'password', 'mfa') AND (tenant_id = ''
-		OR tenant_id IN (SELECT m.tenant_id FROM memberships m WHERE m.environment_id = $1 AND m.user_id = $2))`
+	// An organization that chose nothing counts too: there the environment's rules hold.
+	sqlPersonRules = `SELECT t.id, COALESCE(p.kind, ''), COALESCE(p.body, '')
+		FROM (SELECT '' AS id UNION SELECT $3 UNION SELECT m.tenant_id FROM memberships m WHERE m.environment_id = $1 AND m.user_id = $2) t
+		LEFT JOIN policies p ON p.environment_id = $1 AND p.tenant_id = t.id AND p.kind IN ('lockout', 'password', 'mfa')
+		ORDER BY t.id`
 )

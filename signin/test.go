@@ -168,11 +168,11 @@ func (s *Service) finishTest(ctx context.Context, a actor.Actor, q db.Queryer, f
 	if err != nil {
 		return out, err
 	}
-	v, err := s.judge(ctx, a, q, f, identity)
+	v, err := s.judge(ctx, a, q, f, identity, shown{})
 	if err != nil {
 		return out, err
 	}
-	would := Would{Outcome: WouldSignIn, Step: v.link.Step}
+	would := Would{Outcome: WouldSignIn, Step: v.link.Step, SecondFactor: v.refusal == nil && v.second}
 	switch {
 	case v.refusal != nil:
 		would.Outcome, would.Code = WouldRefused, v.refusal.Code

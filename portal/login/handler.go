@@ -198,7 +198,7 @@ func (h *Handler) confirmSignin(w http.ResponseWriter, r *http.Request, env tena
 func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, confirmed bool) error {
 	handle := chi.URLParam(r, "handle")
 	out, err := h.signin.Continue(r.Context(), a, env, signin.Arrival{
-		Handle: handle, BrowserID: httpx.Browser(r), SessionCookie: httpx.SessionCookie(r), Confirmed: confirmed,
+		Handle: handle, BrowserID: httpx.BrowserID(w, r), SessionCookie: httpx.SessionCookie(r), Confirmed: confirmed, DeviceCookie: httpx.Device(r),
 	})
 	switch {
 	case err != nil:
@@ -206,6 +206,8 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Env
 	case out.Confirm != "":
 		h.confirm(w, r, handle, out.Confirm)
 		return nil
+	case out.Asked != "":
+		return h.goOn(w, r, env, signin.Step{FlowID: out.FlowID, Stage: out.Asked})
 	case out.Test:
 		leave(w, r, signin.TestPath(out.FlowID))
 		return nil
@@ -218,18 +220,22 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request, env tenants.Env
 		return nil
 	}
 	httpx.SetSessionCookie(w, out.Cookie)
-	switch out.Purpose {
+	return h.arrived(w, r, env, out.Purpose, out.FlowID, out.Tenant)
+}
+
+// arrived leads somebody who is signed in to where he wanted to go.
+func (h *Handler) arrived(w http.ResponseWriter, r *http.Request, env tenants.Environment, purpose, flow, tenant string) error {
+	switch purpose {
 	case signin.PurposeStart:
+		target, err := h.signin.UnsolicitedURL(r.Context(), h.db, env, flow)
+		return h.start(w, r, target, err)
 	case signin.PurposeJoin:
 		httpx.ClearInvitation(w)
-		target, err := h.signin.TenantStartURL(r.Context(), h.db, env, out.Tenant)
+		target, err := h.signin.TenantStartURL(r.Context(), h.db, env, tenant)
 		return h.start(w, r, target, err)
-	default:
-		leave(w, r, "/oauth2/authorize?resume="+url.QueryEscape(out.FlowID))
-		return nil
 	}
-	target, err := h.signin.UnsolicitedURL(r.Context(), h.db, env, out.FlowID)
-	return h.start(w, r, target, err)
+	leave(w, r, "/oauth2/authorize?resume="+url.QueryEscape(flow))
+	return nil
 }
 
 // start goes on to the application, or says that the person is signed in where

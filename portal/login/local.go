@@ -93,16 +93,16 @@ func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, env tenants.Envir
 		h.ui.Fault(w, r, h.log, s.Refusal, s.FlowID)
 		return nil
 	}
+	if s.Waiting {
+		httpx.ClearInvitation(w)
+		h.waiting(w, r)
+		return nil
+	}
 	httpx.SetSessionCookie(w, s.Cookie)
 	if s.Device != "" {
 		httpx.SetDevice(w, s.Device, signin.DeviceLife)
 	}
-	return h.resume(w, r, env, s)
-}
-
-func (h *Handler) resume(w http.ResponseWriter, r *http.Request, _ tenants.Environment, s signin.Step) error {
-	leave(w, r, "/oauth2/authorize?resume="+url.QueryEscape(s.FlowID))
-	return nil
+	return h.arrived(w, r, env, s.Purpose, s.FlowID, s.Tenant)
 }
 
 // again shows a form once more, with what was wrong, where the person can mend
@@ -254,7 +254,7 @@ func asksSecond(s signin.Step, kind string) bool {
 }
 
 func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env tenants.Environment, s signin.Step, kind string, problem ui.Text) {
-	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
+	p := secondPage{Page: ui.Page{Title: "One more step"}, Flow: s.FlowID, Error: problem, Remember: !s.SSO && env.Settings.FeatureOn(tenants.FeatureRememberDevice)}
 	if !slices.Contains(s.Kinds, kind) {
 		kind = s.Kinds[0]
 	}
@@ -333,9 +333,17 @@ func (h *Handler) askKey(w http.ResponseWriter, r *http.Request, env tenants.Env
 	if err != nil {
 		return err
 	}
+	remember := env.Settings.FeatureOn(tenants.FeatureRememberDevice)
+	if remember {
+		stands, err := h.signin.Stands(r.Context(), a, in)
+		if err != nil {
+			return err
+		}
+		remember = !stands.SSO
+	}
 	h.key(w, r, keyPage{
 		Page: ui.Page{Title: "One more step"}, Lead: "Your browser asks for your security key or passkey.", Flow: in.FlowID, Action: "/mfa", Ceremony: "get",
-		Options: string(options), Error: problem, Remember: env.Settings.FeatureOn(tenants.FeatureRememberDevice), Back: "/mfa?flow=" + url.QueryEscape(in.FlowID),
+		Options: string(options), Error: problem, Remember: remember, Back: "/mfa?flow=" + url.QueryEscape(in.FlowID),
 	})
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 var (
 	ada = idp.Person{ID: "00u1", Email: "ada@acme.example", FirstName: "Ada", Groups: []string{"engineering"}}
 	eve = idp.Person{ID: "00u2", Email: "eve@elsewhere.example"}
+	bob = idp.Person{ID: "00u3", Email: "bob@acme.example"}
 )
 
 // world has acme (one SAML connection), globex (two connections), and a domain
@@ -33,7 +34,7 @@ func each(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		w := &world{Rig: rig.New(t, d)}
-		w.idp = w.IdP(idp.Config{People: []idp.Person{ada, eve}})
+		w.idp = w.IdP(idp.Config{People: []idp.Person{ada, eve, bob}})
 		w.acme, w.globex = w.Tenant("acme", "acme.example", "shared.example"), w.Tenant("globex", "globex.example", "shared.example")
 		w.saml = w.SAMLConnection(w.acme, w.idp)
 		named := func(name string) func(*tenants.NewSSOConnection) {

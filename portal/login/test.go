@@ -30,6 +30,7 @@ type testPage struct {
 	Failed           []signin.Check
 	Would            ui.Text
 	WouldRefused     bool
+	WouldSecond      bool // a second factor is asked for first
 	WouldExplanation *signin.Explanation
 	Profile          []named
 	Roles            []signin.GrantedAs
@@ -108,6 +109,7 @@ func testOf(t signin.TestResult) testPage {
 	}
 	if would := d.Would; would != nil {
 		p.Would, p.WouldRefused = wouldText(*would), would.Outcome == signin.WouldRefused
+		p.WouldSecond = would.SecondFactor
 		p.WouldExplanation = explained(would.Code, kind)
 	}
 	return p

@@ -21,7 +21,8 @@ const (
 )
 
 // NewRecoveryCodes replaces a person's recovery codes and gives them, this once.
-func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) ([]string, error) {
+func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, p Person) ([]string, error) {
+	environment, user := p.Environment.ID, p.UserID
 	codes := make([]string, recoveryCodes)
 	hashes := make([]string, recoveryCodes)
 	for i := range codes {
@@ -32,14 +33,14 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, q db.Queryer, environmen
 		hashes[i] = s.recoveryHash(environment, user, text)
 	}
 	return codes, q.Batch(ctx, []db.Stmt{
-		{SQL: s.of.deleteRecovery, Args: []any{environment, user}},
-		{SQL: s.of.insertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now())}},
+		{SQL: s.of.deleteRecovery, Args: []any{environment, user, p.Tenant}},
+		{SQL: s.of.insertRecovery, Args: []any{environment, user, db.Set(hashes), db.At(s.clock.Now()), p.Tenant}},
 	})
 }
 
 // DropRecoveryCodes takes a person's recovery codes away.
 func (s *Service) DropRecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) error {
-	_, err := q.Exec(ctx, s.of.deleteRecovery, environment, user)
+	_, err := q.Exec(ctx, s.of.dropRecovery, environment, user)
 	return err
 }
 
@@ -48,21 +49,21 @@ func (s *Service) recoveryHash(environment, user, code string) string {
 	return s.vault.MAC("recovery code", environment, user, code)
 }
 
-// RecoveryCodes counts the codes that are left.
-func (s *Service) RecoveryCodes(ctx context.Context, q db.Queryer, environment, user string) (left int, err error) {
-	err = q.QueryRow(ctx, s.of.countRecovery, environment, user).Scan(&left)
+// RecoveryCodes counts the codes that are left and serve.
+func (s *Service) RecoveryCodes(ctx context.Context, q db.Queryer, p Person) (left int, err error) {
+	err = q.QueryRow(ctx, s.of.countRecovery, p.Environment.ID, p.UserID, p.Tenant).Scan(&left)
 	return left, err
 }
 
 // CheckRecovery uses a recovery code up. The caller has counted the try.
 //
 // Fault: SIGNIN_WRONG_CODE.
-func (s *Service) CheckRecovery(ctx context.Context, q db.Queryer, environment, user, code string) error {
+func (s *Service) CheckRecovery(ctx context.Context, q db.Queryer, p Person, code string) error {
 	code = strings.ToLower(strings.NewReplacer("-", "", " ", "").Replace(code))
 	if len(code) != recoveryBytes*8/5 {
 		return ErrWrong
 	}
-	n, err := q.Exec(ctx, s.of.useRecovery, environment, user, s.recoveryHash(environment, user, code), db.At(s.clock.Now()))
+	n, err := q.Exec(ctx, s.of.useRecovery, p.Environment.ID, p.UserID, s.recoveryHash(p.Environment.ID, p.UserID, code), db.At(s.clock.Now()), p.Tenant)
 	if err == nil && n == 0 {
 		err = ErrWrong
 	}

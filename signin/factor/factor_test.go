@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,7 +119,7 @@ func TestTOTP(t *testing.T) {
 		used := w.code(n.Secret)
 		w.tx(finish(w.ada, "flo_1", used))
 		check := func(p Person, code string) func(q db.Queryer) error {
-			return func(q db.Queryer) error { return w.CheckTOTP(w.ctx(), q, w.env.ID, p.UserID, code) }
+			return func(q db.Queryer) error { return w.CheckTOTP(w.ctx(), q, p, code) }
 		}
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, used)) // it enrolled the app
 		w.fake.Advance(30 * time.Second)
@@ -175,7 +176,7 @@ func TestRecoveryCodes(t *testing.T) {
 		var codes, old []string
 		make := func(to *[]string) {
 			w.tx(func(q db.Queryer) (err error) {
-				*to, err = w.NewRecoveryCodes(w.ctx(), q, w.env.ID, w.ada.UserID)
+				*to, err = w.NewRecoveryCodes(w.ctx(), q, w.ada)
 				return err
 			})
 		}
@@ -185,14 +186,14 @@ func TestRecoveryCodes(t *testing.T) {
 			t.Fatal(codes)
 		}
 		check := func(p Person, code string) func(q db.Queryer) error {
-			return func(q db.Queryer) error { return w.CheckRecovery(w.ctx(), q, w.env.ID, p.UserID, code) }
+			return func(q db.Queryer) error { return w.CheckRecovery(w.ctx(), q, p, code) }
 		}
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, old[0]))
 		w.refused("SIGNIN_WRONG_CODE", check(w.grace, codes[0]))
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, ""))
 		w.tx(check(w.ada, " "+strings.ToUpper(codes[0])+" "))
 		w.refused("SIGNIN_WRONG_CODE", check(w.ada, codes[0]))
-		left, err := w.RecoveryCodes(w.ctx(), w.d, w.env.ID, w.ada.UserID)
+		left, err := w.RecoveryCodes(w.ctx(), w.d, w.ada)
 		if err != nil || left != 9 {
 			t.Errorf("%d are left, %v", left, err)
 		}
@@ -315,6 +316,48 @@ func TestAttempts(t *testing.T) {
 		var n int
 		if err := w.d.QueryRow(w.ctx(), `SELECT COUNT(*) FROM attempts`).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%d attempts are left, %v", n, err)
+		}
+	})
+}
+
+// Tries that are counted and taken back at once, of one account and one address, lock
+// in one order: PostgreSQL never has to end one of them to let another go on.
+func TestTriesDoNotDeadlock(t *testing.T) {
+	each(t, func(w world) {
+		var again atomic.Int64
+		var wg sync.WaitGroup
+		for n := range 6 {
+			wg.Go(func() {
+				for range 40 {
+					try, err := w.Count(w.ctx(), w.env.ID, Typed("ada@acme.example"), here, Lock{})
+					if err != nil {
+						if fault.KindOf(err) != fault.Limited {
+							t.Error(err)
+						}
+						continue
+					}
+					stmts, runs := w.HeldStmts(try), int64(0)
+					if n%2 == 0 {
+						stmts = w.TakeBackStmts(try)
+					}
+					if err := w.d.Tx(w.ctx(), func(q db.Queryer) error {
+						runs++
+						for _, s := range stmts { // one by one, so that others come between
+							if _, err := q.Exec(w.ctx(), s.SQL, s.Args...); err != nil {
+								return err
+							}
+						}
+						return nil
+					}); err != nil {
+						t.Error(err)
+					}
+					again.Add(runs - 1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := again.Load(); n > 0 {
+			t.Errorf("%d transactions had to run again", n)
 		}
 	})
 }

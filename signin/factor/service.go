@@ -75,6 +75,10 @@ type Person struct {
 	Environment tenants.Environment
 	UserID      string
 	Name        string // that an authenticator shows: the e-mail address
+	// Tenant is the organization behind whose identity provider the person stands;
+	// empty: he proved himself to us. What he sets up there serves there only, because
+	// that provider speaks for him in its own tenant alone (identity rule 6).
+	Tenant string
 }
 
 // Factor is something that a person has.
@@ -84,12 +88,18 @@ type Factor struct {
 	Name       string
 	CreatedAt  time.Time
 	LastUsedAt time.Time // zero: never
+	Tenant     string    // behind whose identity provider alone it serves; empty: everywhere
 
 	secret string // sealed
 	step   int64
 }
 
-// Factors lists a person's factors, the oldest first.
+// Serves reports whether the factor counts for somebody who stands behind the
+// identity provider of the tenant, or with an empty one behind none.
+func (f Factor) Serves(tenant string) bool { return f.Tenant == "" || f.Tenant == tenant }
+
+// Factors lists a person's factors, the oldest first, those that are confined to an
+// organization included.
 func (s *Service) Factors(ctx context.Context, q db.Queryer, environment, user string) ([]Factor, error) {
 	rows, err := q.Query(ctx, s.of.list, environment, user)
 	if err != nil {
@@ -100,7 +110,7 @@ func (s *Service) Factors(ctx context.Context, q db.Queryer, environment, user s
 	for rows.Next() {
 		var f Factor
 		var created, used db.Time
-		if err := rows.Scan(&f.ID, &f.Kind, &f.Name, &f.secret, &f.step, &created, &used); err != nil {
+		if err := rows.Scan(&f.ID, &f.Kind, &f.Name, &f.secret, &f.step, &created, &used, &f.Tenant); err != nil {
 			return nil, err
 		}
 		f.CreatedAt, f.LastUsedAt = created.Time, used.Time
@@ -131,8 +141,8 @@ func changed(n int64, err error) error {
 }
 
 // insert adds a factor.
-func (s *Service) insert(ctx context.Context, q db.Queryer, environment, user string, f Factor, credential string) error {
-	n, err := q.Exec(ctx, s.of.insert, environment, user, f.ID, f.Kind, f.Name, f.secret, credential, f.step, db.At(s.clock.Now()), maxFactors)
+func (s *Service) insert(ctx context.Context, q db.Queryer, p Person, f Factor, credential string) error {
+	n, err := q.Exec(ctx, s.of.insert, p.Environment.ID, p.UserID, f.ID, f.Kind, f.Name, f.secret, credential, f.step, db.At(s.clock.Now()), maxFactors, p.Tenant)
 	switch {
 	case errors.Is(err, db.ErrConflict):
 		return ErrKeyExists.Because(err)

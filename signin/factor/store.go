@@ -16,22 +16,23 @@ WHERE attempts.free_at <= $3 RETURNING failures`
 	sqlForgive  = `DELETE FROM attempts WHERE environment_id = $1 AND key = $2`
 	sqlTakeBack = `UPDATE attempts SET failures = failures - 1, free_at = $3 WHERE environment_id = $1 AND key = $2 AND failures > 0`
 
-	factorColumns   = `id, kind, name, secret, last_step, created_at, last_used_at`
+	factorColumns   = `id, kind, name, secret, last_step, created_at, last_used_at, confined_to`
 	sqlFactors      = `SELECT ` + factorColumns + ` FROM factors WHERE environment_id = $1 AND user_id = $2 ORDER BY created_at, id`
-	sqlInsertFactor = `INSERT INTO factors (environment_id, user_id, id, kind, name, secret, credential, last_step, created_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, CAST($8 AS BIGINT), CAST($9 AS BIGINT)
+	sqlInsertFactor = `INSERT INTO factors (environment_id, user_id, id, kind, name, secret, credential, last_step, created_at, confined_to)
+SELECT $1, $2, $3, $4, $5, $6, $7, CAST($8 AS BIGINT), CAST($9 AS BIGINT), $11
 WHERE (SELECT COUNT(*) FROM factors f WHERE f.environment_id = $1 AND f.user_id = $2) < CAST($10 AS BIGINT)`
 	sqlRenameFactor = `UPDATE factors SET name = $4 WHERE environment_id = $1 AND user_id = $2 AND id = $3`
 	sqlDeleteFactor = `DELETE FROM factors WHERE environment_id = $1 AND user_id = $2 AND id = $3`
 	// A code's step serves once, on whichever replica comes first.
 	sqlUseStep       = `UPDATE factors SET last_step = $4, last_used_at = $5 WHERE environment_id = $1 AND user_id = $2 AND id = $3 AND last_step < $4`
 	sqlUseCredential = `UPDATE factors SET secret = $4, last_used_at = $5 WHERE environment_id = $1 AND user_id = $2 AND id = $3`
-	sqlCredential    = `SELECT user_id FROM factors WHERE environment_id = $1 AND credential = $2`
+	sqlCredential    = `SELECT user_id FROM factors WHERE environment_id = $1 AND credential = $2 AND confined_to = ''`
 
-	sqlInsertRecovery = `INSERT INTO recovery_codes (environment_id, user_id, hash, created_at) SELECT $1, $2, key, CAST($4 AS BIGINT) FROM json_each($3)`
-	sqlUseRecovery    = `UPDATE recovery_codes SET used_at = $4 WHERE environment_id = $1 AND user_id = $2 AND hash = $3 AND used_at IS NULL`
-	sqlDeleteRecovery = `DELETE FROM recovery_codes WHERE environment_id = $1 AND user_id = $2`
-	sqlCountRecovery  = `SELECT COUNT(*) FROM recovery_codes WHERE environment_id = $1 AND user_id = $2 AND used_at IS NULL`
+	sqlInsertRecovery = `INSERT INTO recovery_codes (environment_id, user_id, hash, created_at, confined_to) SELECT $1, $2, key, CAST($4 AS BIGINT), $5 FROM json_each($3)`
+	sqlUseRecovery    = `UPDATE recovery_codes SET used_at = $4 WHERE environment_id = $1 AND user_id = $2 AND hash = $3 AND used_at IS NULL AND confined_to IN ('', $5)`
+	sqlDeleteRecovery = `DELETE FROM recovery_codes WHERE environment_id = $1 AND user_id = $2 AND confined_to = $3`
+	sqlDropRecovery   = `DELETE FROM recovery_codes WHERE environment_id = $1 AND user_id = $2`
+	sqlCountRecovery  = `SELECT COUNT(*) FROM recovery_codes WHERE environment_id = $1 AND user_id = $2 AND used_at IS NULL AND confined_to IN ('', $3)`
 
 	sqlPutChallenge = `INSERT INTO challenges (environment_id, holder, kind, user_id, secret, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (environment_id, holder, kind) DO UPDATE SET user_id = $4, secret = $5, created_at = $6, expires_at = $7`
@@ -57,20 +58,22 @@ SELECT $1, $2, COALESCE(MAX(seq), 0) + 1, $3, CAST($4 AS BIGINT) FROM password_h
 
 // The same for the vendor's people, whose factors serve at one environment's address.
 const (
-	sqlStaffFactors      = `SELECT ` + factorColumns + ` FROM staff_factors WHERE environment_id = $1 AND staff_id = $2 ORDER BY created_at, id`
+	// Nobody's identity provider vouches for the vendor's people: nothing of theirs is confined.
+	sqlStaffFactors      = `SELECT id, kind, name, secret, last_step, created_at, last_used_at, '' FROM staff_factors WHERE environment_id = $1 AND staff_id = $2 ORDER BY created_at, id`
 	sqlStaffInsertFactor = `INSERT INTO staff_factors (environment_id, staff_id, id, kind, name, secret, credential, last_step, created_at)
 SELECT $1, $2, $3, $4, $5, $6, $7, CAST($8 AS BIGINT), CAST($9 AS BIGINT)
-WHERE (SELECT COUNT(*) FROM staff_factors f WHERE f.environment_id = $1 AND f.staff_id = $2) < CAST($10 AS BIGINT)`
+WHERE (SELECT COUNT(*) FROM staff_factors f WHERE f.environment_id = $1 AND f.staff_id = $2) < CAST($10 AS BIGINT) AND CAST($11 AS TEXT) = ''`
 	sqlStaffRenameFactor  = `UPDATE staff_factors SET name = $4 WHERE environment_id = $1 AND staff_id = $2 AND id = $3`
 	sqlStaffDeleteFactor  = `DELETE FROM staff_factors WHERE environment_id = $1 AND staff_id = $2 AND id = $3`
 	sqlStaffUseStep       = `UPDATE staff_factors SET last_step = $4, last_used_at = $5 WHERE environment_id = $1 AND staff_id = $2 AND id = $3 AND last_step < $4`
 	sqlStaffUseCredential = `UPDATE staff_factors SET secret = $4, last_used_at = $5 WHERE environment_id = $1 AND staff_id = $2 AND id = $3`
 	sqlStaffCredential    = `SELECT staff_id FROM staff_factors WHERE environment_id = $1 AND credential = $2`
 
-	sqlStaffInsertRecovery = `INSERT INTO staff_recovery_codes (environment_id, staff_id, hash, created_at) SELECT $1, $2, key, CAST($4 AS BIGINT) FROM json_each($3)`
-	sqlStaffUseRecovery    = `UPDATE staff_recovery_codes SET used_at = $4 WHERE environment_id = $1 AND staff_id = $2 AND hash = $3 AND used_at IS NULL`
-	sqlStaffDeleteRecovery = `DELETE FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2`
-	sqlStaffCountRecovery  = `SELECT COUNT(*) FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2 AND used_at IS NULL`
+	sqlStaffInsertRecovery = `INSERT INTO staff_recovery_codes (environment_id, staff_id, hash, created_at) SELECT $1, $2, key, CAST($4 AS BIGINT) FROM json_each($3) WHERE CAST($5 AS TEXT) = ''`
+	sqlStaffUseRecovery    = `UPDATE staff_recovery_codes SET used_at = $4 WHERE environment_id = $1 AND staff_id = $2 AND hash = $3 AND used_at IS NULL AND CAST($5 AS TEXT) = ''`
+	sqlStaffDeleteRecovery = `DELETE FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2 AND CAST($3 AS TEXT) = ''`
+	sqlStaffDropRecovery   = `DELETE FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2`
+	sqlStaffCountRecovery  = `SELECT COUNT(*) FROM staff_recovery_codes WHERE environment_id = $1 AND staff_id = $2 AND used_at IS NULL AND CAST($3 AS TEXT) = ''`
 )
 
 // population is whose factors a Service keeps, by the statements on their tables.
@@ -81,18 +84,19 @@ type population struct {
 	table                                                            string // binds sealed secrets
 	list, insert, rename, remove, useStep, useCredential, credential string
 	insertRecovery, useRecovery, deleteRecovery, countRecovery       string
+	dropRecovery                                                     string // those that are confined too
 }
 
 var (
 	people = population{
 		table: "factors", list: sqlFactors, insert: sqlInsertFactor, rename: sqlRenameFactor, remove: sqlDeleteFactor,
 		useStep: sqlUseStep, useCredential: sqlUseCredential, credential: sqlCredential,
-		insertRecovery: sqlInsertRecovery, useRecovery: sqlUseRecovery, deleteRecovery: sqlDeleteRecovery, countRecovery: sqlCountRecovery,
+		insertRecovery: sqlInsertRecovery, useRecovery: sqlUseRecovery, deleteRecovery: sqlDeleteRecovery, countRecovery: sqlCountRecovery, dropRecovery: sqlDropRecovery,
 	}
 	vendors = population{
 		accounts: "staff:", table: "staff_factors", list: sqlStaffFactors, insert: sqlStaffInsertFactor, rename: sqlStaffRenameFactor, remove: sqlStaffDeleteFactor,
 		useStep: sqlStaffUseStep, useCredential: sqlStaffUseCredential, credential: sqlStaffCredential,
-		insertRecovery: sqlStaffInsertRecovery, useRecovery: sqlStaffUseRecovery, deleteRecovery: sqlStaffDeleteRecovery, countRecovery: sqlStaffCountRecovery,
+		insertRecovery: sqlStaffInsertRecovery, useRecovery: sqlStaffUseRecovery, deleteRecovery: sqlStaffDeleteRecovery, countRecovery: sqlStaffCountRecovery, dropRecovery: sqlStaffDropRecovery,
 	}
 )
 

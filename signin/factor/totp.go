@@ -93,24 +93,25 @@ func (s *Service) FinishTOTP(ctx context.Context, q db.Queryer, p Person, holder
 	if _, _, err := s.take(ctx, q, p.Environment.ID, holder, challengeTOTP); err != nil {
 		return Factor{}, err
 	}
-	f := Factor{ID: id.New("fac"), Kind: TOTP, Name: named(name, "Authenticator app"), CreatedAt: s.clock.Now(), step: step}
+	f := Factor{ID: id.New("fac"), Kind: TOTP, Name: named(name, "Authenticator app"), CreatedAt: s.clock.Now(), Tenant: p.Tenant, step: step}
 	if f.secret, err = s.vault.Seal(s.of.table, "secret", p.Environment.ID+"/"+f.ID, raw); err != nil {
 		return Factor{}, err
 	}
-	return f, s.insert(ctx, q, p.Environment.ID, p.UserID, f, "")
+	return f, s.insert(ctx, q, p, f, "")
 }
 
 // CheckTOTP uses a code of one of the person's apps up. The caller has counted the
 // try.
 //
 // Fault: SIGNIN_WRONG_CODE.
-func (s *Service) CheckTOTP(ctx context.Context, q db.Queryer, environment, user, code string) error {
+func (s *Service) CheckTOTP(ctx context.Context, q db.Queryer, p Person, code string) error {
+	environment, user := p.Environment.ID, p.UserID
 	list, err := s.Factors(ctx, q, environment, user)
 	if err != nil {
 		return err
 	}
 	for _, f := range list {
-		if f.Kind != TOTP {
+		if f.Kind != TOTP || !f.Serves(p.Tenant) {
 			continue
 		}
 		raw, err := s.vault.Open(s.of.table, "secret", environment+"/"+f.ID, f.secret)

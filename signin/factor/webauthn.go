@@ -56,7 +56,7 @@ func (s *Service) holder(ctx context.Context, q db.Queryer, p Person) (holderOf,
 	}
 	h, byCredential := holderOf{Person: p}, map[string]Factor{}
 	for _, f := range list {
-		if f.Kind != WebAuthn {
+		if f.Kind != WebAuthn || !f.Serves(p.Tenant) {
 			continue
 		}
 		plain, err := s.vault.Open(s.of.table, "secret", p.Environment.ID+"/"+f.ID, f.secret)
@@ -85,10 +85,14 @@ func (s *Service) BeginRegister(ctx context.Context, q db.Queryer, p Person, hol
 	if err != nil {
 		return nil, err
 	}
+	resident := protocol.ResidentKeyRequirementPreferred
+	if p.Tenant != "" {
+		resident = protocol.ResidentKeyRequirementDiscouraged // it never comes first
+	}
 	options, session, err := w.BeginRegistration(h,
 		webauthn.WithExclusions(webauthn.Credentials(h.credentials).CredentialDescriptors()),
 		webauthn.WithAuthenticatorSelection(protocol.AuthenticatorSelection{
-			ResidentKey: protocol.ResidentKeyRequirementPreferred, UserVerification: protocol.VerificationPreferred,
+			ResidentKey: resident, UserVerification: protocol.VerificationPreferred,
 		}),
 		webauthn.WithConveyancePreference(protocol.PreferNoAttestation))
 	if err != nil {
@@ -140,11 +144,11 @@ func (s *Service) FinishRegister(ctx context.Context, q db.Queryer, p Person, ho
 	if err != nil {
 		return Factor{}, ErrWrongKey.Because(err)
 	}
-	f := Factor{ID: id.New("fac"), Kind: WebAuthn, Name: named(name, "Security key"), CreatedAt: s.clock.Now()}
+	f := Factor{ID: id.New("fac"), Kind: WebAuthn, Name: named(name, "Security key"), CreatedAt: s.clock.Now(), Tenant: p.Tenant}
 	if f.secret, err = s.sealCredential(p.Environment.ID, f.ID, c); err != nil {
 		return Factor{}, err
 	}
-	return f, s.insert(ctx, q, p.Environment.ID, p.UserID, f, credentialKey(c.ID))
+	return f, s.insert(ctx, q, p, f, credentialKey(c.ID))
 }
 
 func (s *Service) sealCredential(environment, factorID string, c *webauthn.Credential) (string, error) {
@@ -254,8 +258,9 @@ func (s *Service) CheckKey(ctx context.Context, q db.Queryer, p Person, holder s
 	return key, changed(q.Exec(ctx, s.of.useCredential, p.Environment.ID, p.UserID, f.ID, sealed, db.At(s.clock.Now())))
 }
 
-// passkeyHolder finds whose credential answered. The user handle in the answer is
-// compared with it afterwards.
+// passkeyHolder finds whose credential answered: one that is confined to an
+// organization is no first factor. The user handle in the answer is compared with
+// it afterwards.
 func (s *Service) passkeyHolder(ctx context.Context, q db.Queryer, environment string, parsed *protocol.ParsedCredentialAssertionData) (string, error) {
 	var user string
 	err := q.QueryRow(ctx, s.of.credential, environment, credentialKey(parsed.RawID)).Scan(&user)

@@ -78,7 +78,7 @@ func (s *Service) Account(ctx context.Context, v Visitor) (out Account, err erro
 	if out.Factors, err = s.factors.Factors(ctx, s.db, s.main.ID, v.Person.ID); err != nil {
 		return out, err
 	}
-	if out.RecoveryCodes, err = s.factors.RecoveryCodes(ctx, s.db, s.main.ID, v.Person.ID); err != nil {
+	if out.RecoveryCodes, err = s.factors.RecoveryCodes(ctx, s.db, s.holder(v.Person.ID)); err != nil {
 		return out, err
 	}
 	c, err := scanCredentials(s.db.QueryRow(ctx, sqlCredentialsOf, v.Person.ID))
@@ -123,7 +123,7 @@ func (s *Service) AddFactor(ctx context.Context, a actor.Actor, v Visitor, kind,
 		return nil, err
 	}
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
-		left, err := s.factors.RecoveryCodes(ctx, q, s.main.ID, v.Person.ID)
+		left, err := s.factors.RecoveryCodes(ctx, q, s.holder(v.Person.ID))
 		if err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (s *Service) RenewRecoveryCodes(ctx context.Context, a actor.Actor, v Visit
 		return nil, err
 	}
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
-		if codes, err = s.factors.NewRecoveryCodes(ctx, q, s.main.ID, v.Person.ID); err != nil {
+		if codes, err = s.factors.NewRecoveryCodes(ctx, q, s.holder(v.Person.ID)); err != nil {
 			return err
 		}
 		return s.record(ctx, q, v.self(a), "staff.recovery_codes_renewed", v.Person, nil)

@@ -305,7 +305,7 @@ func (s *Service) add(ctx context.Context, a actor.Actor, q db.Queryer, p staff.
 		err = ErrStep
 	}
 	if err == nil && anew {
-		codes, err = s.factors.NewRecoveryCodes(ctx, q, s.main.ID, p.ID)
+		codes, err = s.factors.NewRecoveryCodes(ctx, q, s.holder(p.ID))
 	}
 	if err != nil {
 		return nil, err

@@ -77,6 +77,9 @@ func (s *Service) person(p staff.Person) factor.Person {
 	return factor.Person{Environment: env, UserID: p.ID, Name: p.Email}
 }
 
+// holder is person for what asks for no name.
+func (s *Service) holder(id string) factor.Person { return s.person(staff.Person{ID: id}) }
+
 // as makes the actor of a request the person that it turned out to come from.
 func as(a actor.Actor, p staff.Person) actor.Actor {
 	a.Kind, a.Subject, a.Email, a.Name = actor.Staff, p.ID, p.Email, p.Name

@@ -301,7 +301,7 @@ func (s *Service) kinds(ctx context.Context, q db.Queryer, personID string) ([]s
 			kinds = append(kinds, kind)
 		}
 	}
-	left, err := s.factors.RecoveryCodes(ctx, q, s.main.ID, personID)
+	left, err := s.factors.RecoveryCodes(ctx, q, s.holder(personID))
 	if left > 0 {
 		kinds = append(kinds, KindRecovery)
 	}
@@ -387,9 +387,9 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Browser, kind st
 func (s *Service) check(ctx context.Context, q db.Queryer, in Browser, p staff.Person, kind string, answer []byte) error {
 	switch kind {
 	case factor.TOTP:
-		return s.factors.CheckTOTP(ctx, q, s.main.ID, p.ID, string(answer))
+		return s.factors.CheckTOTP(ctx, q, s.holder(p.ID), string(answer))
 	case KindRecovery:
-		return s.factors.CheckRecovery(ctx, q, s.main.ID, p.ID, string(answer))
+		return s.factors.CheckRecovery(ctx, q, s.holder(p.ID), string(answer))
 	case factor.WebAuthn:
 		_, err := s.factors.CheckKey(ctx, q, s.person(p), holder(in.Flow), answer)
 		return err
