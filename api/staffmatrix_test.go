@@ -15,11 +15,11 @@ import (
 // belongs (product 1.2), and whether it reads or writes there. A route that is not
 // here fails the test: somebody must decide.
 var backOffice = map[string]string{
-	"accounts R": `listTenants getTenant getAccount listModules listSubaccounts getSubaccount getUserSubaccountAccess
+	"accounts R": `listTenants getTenant getAccount getBranding listModules listSubaccounts getSubaccount getUserSubaccountAccess
 		listUsers getUser getEffectiveRoles listUserSessions listUserFactors findEnvironmentUsers getEnvironmentUser
 		listInvitations getInvitation listInviteLinks getInviteLink listGroups getGroup listGroupMembers
 		listTenantApplications getTenantApplication listUserApplications`,
-	"accounts W": `createTenant updateTenant putAccount moveTenant createSubaccount updateSubaccount moveSubaccount deleteSubaccount putSubaccountMode putUserSubaccountAccess
+	"accounts W": `createTenant updateTenant putAccount putBranding deleteBranding putBrandingLogo deleteBrandingLogo moveTenant createSubaccount updateSubaccount moveSubaccount deleteSubaccount putSubaccountMode putUserSubaccountAccess
 		createUser updateUser putUserRoles putUserAccess approveUser resendActivation
 		createInvitations resendInvitation createInviteLink regenerateInviteLink
 		createGroup updateGroup deleteGroup putGroupRoles addGroupMembers removeGroupMembers
@@ -44,7 +44,7 @@ var backOffice = map[string]string{
 		listSSOConnections getSSOConnection listSPKeys listSSOPresets listLogins getSSOTest getGroupRoleMappings previewGroupRoleMappings getSsoPolicy
 		getMfaPolicy getIpPolicy getDomainsPolicy getSessionsPolicy getLockoutPolicy getPasswordPolicy getSocialPolicy verifyIpPolicy verifyEnvironmentIpPolicy
 		getEnvironmentMfaPolicy getEnvironmentIpPolicy getEnvironmentDomainsPolicy getEnvironmentSessionsPolicy getEnvironmentLockoutPolicy getEnvironmentPasswordPolicy getEnvironmentSocialPolicy
-		listApplications getApplication
+		listApplications getApplication listJWTTemplates getJWTTemplate
 		listEventTypes getEventType listOfferedEventTypes listWebhooks getWebhook listWebhookDeliveries getWebhookDelivery`,
 	"security W": `createDomain verifyDomain deleteDomain createSCIMConnection updateSCIMConnection deleteSCIMConnection createSCIMToken deleteSCIMToken
 		replaySCIMRequest putSCIMSchema deleteSCIMSchema createSCIMClient deleteSCIMClient
@@ -52,13 +52,13 @@ var backOffice = map[string]string{
 		testSSOConnection putGroupRoleMappings putSsoPolicy
 		putMfaPolicy putIpPolicy putDomainsPolicy putSessionsPolicy putLockoutPolicy putPasswordPolicy putSocialPolicy
 		putEnvironmentMfaPolicy putEnvironmentIpPolicy putEnvironmentDomainsPolicy putEnvironmentSessionsPolicy putEnvironmentLockoutPolicy putEnvironmentPasswordPolicy putEnvironmentSocialPolicy
-		createApplication updateApplication rotateApplicationSecret deleteApplication
+		createApplication updateApplication rotateApplicationSecret deleteApplication createJWTTemplate updateJWTTemplate deleteJWTTemplate
 		createEventType updateEventType deleteEventType triggerEvent
 		createWebhook updateWebhook deleteWebhook rotateWebhookSecret testWebhook replayWebhookDelivery replayWebhookDeliveries
 		createAPIToken createPersonalAPIToken`,
-	"environments R": `getEnvironment listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff`,
+	"environments R": `getEnvironment getEnvironmentBranding listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff`,
 	"impersonate W":  `impersonateUser`,
-	"environments W": `updateEnvironment createEnvironment updateOneEnvironment deleteEnvironment
+	"environments W": `updateEnvironment putEnvironmentBranding deleteEnvironmentBranding putEnvironmentBrandingLogo deleteEnvironmentBrandingLogo createEnvironment updateOneEnvironment deleteEnvironment
 		createManagementKey deleteManagementKey createStaff updateStaff deleteStaff`,
 }
 

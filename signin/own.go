@@ -110,8 +110,8 @@ func (s *Service) fresh(ctx context.Context, q db.Queryer, o Own) ([]factor.Fact
 	return list, nil
 }
 
-// own finds one of the person's factors.
-func own(list []factor.Factor, o Own, id string) (factor.Factor, error) {
+// ownFactor finds one of the person's factors.
+func ownFactor(list []factor.Factor, o Own, id string) (factor.Factor, error) {
 	i := slices.IndexFunc(list, func(f factor.Factor) bool { return f.ID == id })
 	switch {
 	case i < 0:
@@ -130,7 +130,7 @@ func (s *Service) RenameFactor(ctx context.Context, q db.Queryer, o Own, id, nam
 	if err != nil {
 		return factor.Factor{}, err
 	}
-	f, err := own(list, o, id)
+	f, err := ownFactor(list, o, id)
 	if err != nil {
 		return f, err
 	}
@@ -147,7 +147,7 @@ func (s *Service) RemoveFactor(ctx context.Context, q db.Queryer, o Own, id stri
 	if err != nil {
 		return err
 	}
-	f, err := own(list, o, id)
+	f, err := ownFactor(list, o, id)
 	if err != nil {
 		return err
 	}
