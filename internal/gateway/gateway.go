@@ -122,10 +122,14 @@ type Config struct {
 }
 
 // Requests of one credential to the management API, per second and at once
-// (product 7.3: 600 a minute).
+// (product 7.3: 600 a minute), and of all credentials of one tenant together: five
+// times as many, so that tokens are no way to have more, and one that runs wild
+// leaves the others theirs.
 const (
-	apiRate  = 10
-	apiBurst = 600
+	apiRate     = 10
+	apiBurst    = 600
+	tenantRate  = 5 * apiRate
+	tenantBurst = 5 * apiBurst
 )
 
 // Gateway is the whole server but for its listeners.
@@ -174,7 +178,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
-		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, Limit: limit.New(apiRate, apiBurst), TenantLimit: limit.New(tenantRate, tenantBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {
