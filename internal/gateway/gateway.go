@@ -216,13 +216,9 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	}{
 		{audit.JobSeal, 5 * time.Second, m.Audit.Seal},
 		{audit.JobPurge, time.Hour, func(ctx context.Context) error {
-			list, err := m.Environments.All(ctx)
+			days, err := m.Tenants.AuditDays(ctx, d)
 			if err != nil {
 				return err
-			}
-			days := map[string]int{}
-			for _, e := range list {
-				days[e.ID] = e.Settings.AuditDays
 			}
 			return m.Audit.Purge(ctx, days)
 		}},
