@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/oidc/provider"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/portal/backoffice"
 	"github.com/gatehouse-id/gatehouse/portal/login"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/rbac"
@@ -149,7 +150,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	if err != nil {
 		return nil, err
 	}
-	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates()}, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
+	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates(), backoffice.Templates()}, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +205,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	sp.Mount(r)
 	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)
 	rp.Mount(r)
+	backoffice.New(m.StaffAuth, m.Environments, nil, pages, log).Mount(r)
 	op.Mount(r)
 	directories.Mount(r)
 	management.Mount(r)
