@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
@@ -51,6 +52,7 @@ type Deps struct {
 	StaffAuth    *staffauth.Service
 	APITokens    *apitoken.Service
 	Entitlements *entitlement.Service
+	JWTTemplates *oidc.Templates
 	Onboarding   *onboarding.Service
 	Sessions     *sessions.Service
 	Signin       *signin.Service
@@ -172,6 +174,7 @@ func (h *Handler) register() {
 	h.registerPolicies()
 	h.registerRoles()
 	h.registerApplications()
+	h.registerJWTTemplates()
 	h.registerAudit()
 	h.registerEventTypes()
 	h.registerWebhooks()
@@ -267,6 +270,7 @@ func (r route) tag() string {
 		{"/permission", "Roles and permissions"},
 		{"/policies", "Policies"},
 		{"/applications", "Applications"},
+		{"/jwt-templates", "Applications"},
 		{"/environment", "Environments"},
 		{"/audit-", "Audit log"},
 		{"/account", "Tenants"},

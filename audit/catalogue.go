@@ -19,6 +19,9 @@ var catalogue = map[string]Severity{
 	"application.created":        Medium,
 	"application.updated":        Medium,
 	"application.deleted":        High,
+	"jwt_template.created":       High,
+	"jwt_template.updated":       High,
+	"jwt_template.deleted":       High,
 	"management_key.created":     High,
 	"management_key.deleted":     High,
 	"staff.created":              High,
@@ -39,7 +42,7 @@ var catalogue = map[string]Severity{
 
 	"staff.recovery_codes_renewed": High,
 
-	"signing_key.rotated":        Medium,
+	"signing_key.rotated": Medium,
 
 	// Tenants.
 	"tenant.created":                     Info,
@@ -64,6 +67,9 @@ var catalogue = map[string]Severity{
 	"sso_connection.deleted":             High,
 	"sso_connection.tested":              Info,
 	"sso_connection.logout_received":     Info,
+	"social_connection.created":          High,
+	"social_connection.updated":          High,
+	"social_connection.deleted":          High,
 	"sso_connection.revocation_received": Medium,
 	"sso_idp_key.trusted":                High,
 	"sso_idp_key.removed":                Medium,
@@ -114,6 +120,8 @@ var catalogue = map[string]Severity{
 	"membership.roles_updated":         Medium,
 	"identity.linked":                  Medium,
 	"identity.unlinked":                Medium,
+	"social_identity.linked":           High,
+	"social_identity.unlinked":         Medium,
 	"invitation.created":               Info,
 	"invitation.accepted":              Info,
 	"invitation.revoked":               Info,
