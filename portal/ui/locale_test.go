@@ -366,7 +366,7 @@ func forMachines(call *ast.CallExpr) bool {
 		return true
 	}
 	switch sel.Sel.Name {
-	case "Set", "Get", "Add", "Del", "Values", "InfoContext", "ErrorContext", "WarnContext", "LogAttrs":
+	case "FieldByName", "Set", "Get", "Add", "Del", "Values", "InfoContext", "ErrorContext", "WarnContext", "LogAttrs":
 		return true
 	}
 	return false
