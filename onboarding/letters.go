@@ -27,15 +27,12 @@ func (s *Service) letterStmt(ctx context.Context, q db.Queryer, env tenants.Envi
 	}
 	l := letter(env, t, inv, token)
 	l.Lang, l.Zone = own.Over(vendor).Locale, t.Details.Timezone
-	m, err := l.To(mail.Address{Email: inv.Email, Name: strings.TrimSpace(inv.FirstName + " " + inv.LastName)})
-	if err != nil {
-		return db.Stmt{}, err
-	}
-	payload, err := m.Payload()
+	to := mail.Address{Email: inv.Email, Name: strings.TrimSpace(inv.FirstName + " " + inv.LastName)}
+	sent, err := jobs.Mail(env.ID, t.ID, l, to, s.clock.Now())
 	if errors.Is(err, mail.ErrMessage) {
-		return db.Stmt{}, errMailbox.Because(err)
+		err = errMailbox.Because(err)
 	}
-	return jobs.Stmt(jobs.Job{Environment: env.ID, Tenant: t.ID, Kind: mail.JobSend, Payload: payload, RunAt: s.clock.Now()}), err
+	return sent, err
 }
 
 func letter(env tenants.Environment, t tenants.Tenant, inv Invitation, token string) mail.Letter {

@@ -240,13 +240,9 @@ func (s *Service) mail(ctx context.Context, q db.Queryer, environment, email str
 		return err
 	}
 	l.Lang = joinNames(own, b.Locale)
-	m, err := l.To(mail.Address{Email: email})
+	sent, err := jobs.Mail(environment, "", l, mail.Address{Email: email}, s.clock.Now())
 	if err != nil {
 		return err
 	}
-	payload, err := m.Payload()
-	if err != nil {
-		return err
-	}
-	return jobs.Enqueue(ctx, q, jobs.Job{Environment: environment, Kind: mail.JobSend, Payload: payload, RunAt: s.clock.Now()})
+	return q.Batch(ctx, []db.Stmt{sent})
 }
