@@ -120,7 +120,10 @@ func measureTokens(ctx context.Context, s *server, o options, r *report) error {
 		_, err := p.logIn(ctx, "organization", "plain", person(int(next.Add(1))%(4*o.c))) // nobody twice at a moment
 		return err
 	}
-	saml := func(ctx context.Context, _ int) error { _, err := p.logIn(ctx, "connection", p.saml, "ada"); return err }
+	saml := func(ctx context.Context, _ int) error {
+		_, err := p.logIn(ctx, "connection", p.saml, "ada")
+		return err
+	}
 	for _, step := range []struct {
 		name string
 		n    int
