@@ -39,7 +39,7 @@ var catalogue = map[string]Severity{
 
 	"staff.recovery_codes_renewed": High,
 
-	"signing_key.rotated":        Medium,
+	"signing_key.rotated": Medium,
 
 	// Tenants.
 	"tenant.created":                     Info,
@@ -180,6 +180,8 @@ var catalogue = map[string]Severity{
 	"logout.failed":            Medium,
 	"session.created":          Info,
 	"session.satisfied":        Info,
+	"session.stepped_up":       Info,
+	"session.switched":         Info,
 	"device.approved":          Info,
 	"device.denied":            Info,
 	"session.ended":            Info,

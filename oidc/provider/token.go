@@ -154,6 +154,9 @@ func (h *Handler) redeem(ctx context.Context, env tenants.Environment, a actor.A
 		return refused, nil
 	}
 	g.session, g.proof, g.scope, g.nonce = redeemed.Session, redeemed.Proof, asked.Scope, asked.Nonce
+	if asked.ACR != "" {
+		g.proof.ACR = asked.ACR
+	}
 	if err := h.resolve(ctx, env, q, g); err != nil {
 		if fault.KindOf(err) == fault.Forbidden {
 			return err, nil

@@ -80,7 +80,7 @@ func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, env tenants.Envir
 	case signin.StageEnrol:
 		return at("/mfa/enrol")
 	case signin.StageFirst:
-		return at("/login/password")
+		return at("/login")
 	case signin.StageSSO:
 		if len(s.Options) > 1 {
 			h.choose(w, r, s.FlowID, s.Email, s.Options)
