@@ -154,9 +154,6 @@ func (h *Handler) patchTenant(ctx context.Context, s scope, q db.Queryer, tenant
 	return showTenant(t), err
 }
 
-// dropTenant deletes a tenant with what every package keeps of it, and the people
-// whom nobody else knows (product 137). The number of statements does not depend
-// on how many they are.
 func (h *Handler) dropTenant(ctx context.Context, s scope, q db.Queryer, tenantID string) error {
 	t, err := h.Tenants.HoldPlace(ctx, q, s.environment.ID, tenantID)
 	if err != nil {
@@ -165,18 +162,7 @@ func (h *Handler) dropTenant(ctx context.Context, s scope, q db.Queryer, tenantI
 	if err := s.match(t.Version); err != nil {
 		return err
 	}
-	stmts := append(h.Policy.DeleteTenantStmts(s.environment.ID, t.ID), h.RBAC.DeleteTenantStmts(s.environment.ID, t.ID)...)
-	if err := q.Batch(ctx, stmts); err != nil {
-		return err
-	}
-	users, err := h.Directory.UsersOf(ctx, q, t.ID)
-	if err != nil {
-		return err
-	}
-	if err := h.Tenants.DeleteTenant(ctx, s.actor, q, t.ID); err != nil {
-		return err
-	}
-	return h.Directory.DropOrphans(ctx, q, s.environment.ID, users)
+	return h.Tenants.DeleteTenant(ctx, s.actor, q, t.ID)
 }
 
 // accountBody is what a tenant's own people see of their account (product 22, 23).

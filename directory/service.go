@@ -339,23 +339,6 @@ func (s *Service) RemoveUser(ctx context.Context, a actor.Actor, q db.Queryer, t
 		dropUsers(p.Membership.Environment, []string{userID}))...)
 }
 
-// UsersOf lists the ids of the users whom a tenant's memberships and tombstones
-// hold, for DropOrphans after the tenant was deleted.
-func (s *Service) UsersOf(ctx context.Context, q db.Queryer, tenant string) ([]string, error) {
-	var users []string
-	err := q.Batch(ctx, []db.Stmt{{SQL: sqlUsersOf, Args: []any{tenant}, Scan: scanStrings(&users)}})
-	return users, err
-}
-
-// DropOrphans removes those users whom no tenant of the environment knows any
-// more (product 137), in one statement.
-func (s *Service) DropOrphans(ctx context.Context, q db.Queryer, environment string, users []string) error {
-	if len(users) == 0 {
-		return nil
-	}
-	return q.Batch(ctx, []db.Stmt{dropUsers(environment, users)})
-}
-
 // HoldPerson reads a member whom nobody else changes until the end of the
 // transaction.
 //

@@ -191,8 +191,6 @@ FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id 
 
 	sqlSetDisabled = `UPDATE memberships SET disabled_at = $3, version = version + 1, updated_at = $4 WHERE tenant_id = $1 AND id = $2`
 
-	sqlUsersOf = `SELECT m.user_id FROM memberships m WHERE m.tenant_id = $1 UNION SELECT t.user_id FROM tombstones t WHERE t.tenant_id = $1`
-
 	// sqlDropUsers removes those whom no membership and no tombstone holds. It
 	// looks at all tenants of the environment, because the users are theirs.
 	sqlDropUsers = `DELETE FROM users WHERE environment_id = $1 AND id IN (SELECT key FROM json_each($2))

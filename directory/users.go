@@ -134,6 +134,7 @@ WHERE u.environment_id = $1 AND u.email_key = $2 AND u.email_key <> '' ORDER BY 
 
 	// sqlTenantsOf crosses tenants: a person's tenants, for the vendor.
 	sqlTenantsOf = `SELECT ` + membershipColumns + ` FROM memberships m
+JOIN tenants t ON t.environment_id = m.environment_id AND t.id = m.tenant_id AND t.deleted_at IS NULL
 WHERE m.environment_id = $1 AND m.user_id = $2 ORDER BY m.created_at, m.id LIMIT $3`
 
 	sqlSetLocked = `UPDATE users SET locked_at = $3, version = version + 1, updated_at = $4 WHERE environment_id = $1 AND id = $2`

@@ -82,6 +82,10 @@ func New(t testing.TB, o Options) *Gateway {
 	return g
 }
 
+// At is a gateway that runs elsewhere, such as in processes of its own: for what asks
+// over HTTP only. Key is a management key of the role admin.
+func At(t testing.TB, url, key string) *Gateway { return &Gateway{URL: url, Key: key, t: t} }
+
 func (g *Gateway) wire(base string, d db.DB) *gateway.Gateway {
 	g.t.Helper()
 	made, err := gateway.New(g.t.Context(), gateway.Config{BaseURL: base, AllowPrivateNetworks: true, Version: "test"}, d, g.vault, g.options.Clock, g.options.Log)

@@ -1464,9 +1464,11 @@ CREATE TABLE tenants (
   created_at bigint NOT NULL,
   updated_at bigint NOT NULL,
   name_key text COLLATE "C" NOT NULL DEFAULT ''::text,
+  deleted_at bigint,
   CONSTRAINT tenants_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT tenants_environment_id_key_key UNIQUE (environment_id, key),
   CONSTRAINT tenants_id_key UNIQUE (id),
+  CONSTRAINT tenants_check CHECK (((deleted_at IS NULL) OR (status = 'suspended'::text))),
   CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text]))),
   CONSTRAINT tenants_subaccount_access_check CHECK ((subaccount_access = ANY (ARRAY['default_off'::text, 'default_on'::text, 'always_on'::text]))),
   CONSTRAINT tenants_subaccounts_enabled_check CHECK ((subaccounts_enabled = ANY (ARRAY[true, false]))),
@@ -1474,6 +1476,7 @@ CREATE TABLE tenants (
   CONSTRAINT tenants_environment_id_parent_id_fkey FOREIGN KEY (environment_id, parent_id) REFERENCES tenants(environment_id, id)
 );
 CREATE INDEX tenants_created ON tenants USING btree (environment_id, created_at, id);
+CREATE INDEX tenants_deleted ON tenants USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX tenants_name ON tenants USING btree (environment_id, name_key);
 CREATE INDEX tenants_parent ON tenants USING btree (environment_id, parent_id, created_at, id);
 CREATE INDEX tenants_status ON tenants USING btree (environment_id, status, created_at, id);

@@ -1439,7 +1439,7 @@ CREATE TABLE tenants (
   scim_schema_version BIGINT NOT NULL DEFAULT 0,  -- changes with scim_schemas; 0: never had any
   version             BIGINT NOT NULL DEFAULT 1,
   created_at          BIGINT NOT NULL,
-  updated_at          BIGINT NOT NULL, name_key TEXT NOT NULL DEFAULT '',
+  updated_at          BIGINT NOT NULL, name_key TEXT NOT NULL DEFAULT '', deleted_at BIGINT CHECK (deleted_at IS NULL OR status = 'suspended'),
   PRIMARY KEY (environment_id, id),
   UNIQUE (id),
   UNIQUE (environment_id, key),
@@ -1447,6 +1447,8 @@ CREATE TABLE tenants (
 );
 
 CREATE INDEX tenants_created ON tenants (environment_id, created_at, id);
+
+CREATE INDEX tenants_deleted ON tenants (deleted_at, id) WHERE deleted_at IS NOT NULL;
 
 CREATE INDEX tenants_name ON tenants (environment_id, name_key);
 

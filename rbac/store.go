@@ -84,7 +84,11 @@ r.version, r.created_at, r.updated_at`
 
 	// A key stands for one role in a tenant's tokens: a system role's key is no
 	// tenant's, and a new system role's key none that a tenant uses.
-	sqlKeyTaken = `SELECT COUNT(*) FROM roles WHERE environment_id = $1 AND key = $2 AND ($3 = '' OR owner_tenant_id IN ('', $3))`
+	// The roles of a deleted tenant are absent with it.
+	standing = `(r.owner_tenant_id = '' OR EXISTS (
+ SELECT 1 FROM tenants t WHERE t.environment_id = r.environment_id AND t.id = r.owner_tenant_id AND t.deleted_at IS NULL))`
+
+	sqlKeyTaken = `SELECT COUNT(*) FROM roles r WHERE r.environment_id = $1 AND r.key = $2 AND ($3 = '' OR r.owner_tenant_id IN ('', $3)) AND ` + standing
 
 	sqlRoles = `SELECT ` + roleColumns + rolePermissionColumns + ` FROM roles r
 LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
@@ -102,7 +106,7 @@ ORDER BY r.id, p.key`
 	sqlRole = `SELECT ` + roleColumns + rolePermissionColumns + ` FROM roles r
 LEFT JOIN role_permissions rp ON rp.environment_id = r.environment_id AND rp.owner_tenant_id = r.owner_tenant_id AND rp.role_id = r.id
 LEFT JOIN permissions p ON p.environment_id = rp.environment_id AND p.id = rp.permission_id
-WHERE r.environment_id = $1 AND r.id = $2 AND ($3 = '' OR r.owner_tenant_id IN ('', $3))
+WHERE r.environment_id = $1 AND r.id = $2 AND ($3 = '' OR r.owner_tenant_id IN ('', $3)) AND ` + standing + `
 ORDER BY r.id, p.key`
 
 	sqlLockRole = `SELECT r.id FROM roles r WHERE r.environment_id = $1 AND r.owner_tenant_id = $2 AND r.id = $3`
@@ -209,7 +213,7 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
 SELECT $1, SUBSTR(j.key, 81), RTRIM(SUBSTR(j.key, 41, 40)), r.environment_id, r.owner_tenant_id, r.id, CAST(CAST(j.value AS TEXT) AS BIGINT)
 FROM json_each($3) j JOIN roles r ON r.environment_id = $2 AND r.owner_tenant_id IN ('', $1) AND r.id = RTRIM(SUBSTR(j.key, 1, 40))`
 
-	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	sqlConnections = `SELECT id FROM sso_connections WHERE tenant_id = $1 UNION ALL SELECT id FROM scim_connections WHERE tenant_id = $1`
 

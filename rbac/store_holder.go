@@ -3,24 +3,27 @@ package rbac
 // Who holds a role. The vendor asks, so the statements read every tenant between
 // $4 and $5, or one that is both; each begins behind ($6, $7).
 const (
+	// A deleted tenant holds nothing any more.
+	heldIn = ` AND EXISTS (SELECT 1 FROM tenants t WHERE t.environment_id = $1 AND t.deleted_at IS NULL AND t.id = `
+
 	sqlHeldByUsers = `SELECT mr.tenant_id, mr.membership_id, '', m.user_id, m.email FROM membership_roles mr
 JOIN memberships m ON m.tenant_id = mr.tenant_id AND m.id = mr.membership_id
 WHERE mr.environment_id = $1 AND mr.role_owner = $2 AND mr.role_id = $3 AND mr.tenant_id >= $4 AND mr.tenant_id <= $5
-AND (mr.tenant_id, mr.membership_id) > ($6, $7) AND $8 = '' ORDER BY mr.tenant_id, mr.membership_id LIMIT $9`
+AND (mr.tenant_id, mr.membership_id) > ($6, $7) AND $8 = ''` + heldIn + `mr.tenant_id) ORDER BY mr.tenant_id, mr.membership_id LIMIT $9`
 
 	sqlHeldByGroups = `SELECT gr.tenant_id, gr.group_id, '', gr.group_id, g.name FROM group_roles gr
 JOIN groups g ON g.tenant_id = gr.tenant_id AND g.id = gr.group_id
 WHERE gr.environment_id = $1 AND gr.role_owner = $2 AND gr.role_id = $3 AND gr.tenant_id >= $4 AND gr.tenant_id <= $5
-AND (gr.tenant_id, gr.group_id) > ($6, $7) AND $8 = '' ORDER BY gr.tenant_id, gr.group_id LIMIT $9`
+AND (gr.tenant_id, gr.group_id) > ($6, $7) AND $8 = ''` + heldIn + `gr.tenant_id) ORDER BY gr.tenant_id, gr.group_id LIMIT $9`
 
 	sqlHeldByConnections = `SELECT d.tenant_id, d.connection_id, '', d.connection_id, c.name FROM sso_default_roles d
 JOIN sso_connections c ON c.tenant_id = d.tenant_id AND c.id = d.connection_id
 WHERE d.environment_id = $1 AND d.role_owner = $2 AND d.role_id = $3 AND d.tenant_id >= $4 AND d.tenant_id <= $5
-AND (d.tenant_id, d.connection_id) > ($6, $7) AND $8 = '' ORDER BY d.tenant_id, d.connection_id LIMIT $9`
+AND (d.tenant_id, d.connection_id) > ($6, $7) AND $8 = ''` + heldIn + `d.tenant_id) ORDER BY d.tenant_id, d.connection_id LIMIT $9`
 
 	sqlHeldByMappings = `SELECT m.tenant_id, m.group_name, m.connection_id, m.connection_id, m.group_name FROM group_role_mappings m
 WHERE m.environment_id = $1 AND m.role_owner = $2 AND m.role_id = $3 AND m.tenant_id >= $4 AND m.tenant_id <= $5
-AND (m.tenant_id, m.group_name, m.connection_id) > ($6, $7, $8) ORDER BY m.tenant_id, m.group_name, m.connection_id LIMIT $9`
+AND (m.tenant_id, m.group_name, m.connection_id) > ($6, $7, $8)` + heldIn + `m.tenant_id) ORDER BY m.tenant_id, m.group_name, m.connection_id LIMIT $9`
 )
 
 // sqlStrongest gives the level of the strongest role that any of a set of

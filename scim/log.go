@@ -160,6 +160,12 @@ func (l *Log) Purge(ctx context.Context) error {
 	}
 }
 
+// DropTenant drops up to limit of the entries of a tenant that is being deleted,
+// and reports how many.
+func (l *Log) DropTenant(ctx context.Context, q db.Queryer, _, tenant string, limit int) (int64, error) {
+	return q.Exec(ctx, sqlDropTenantLog, tenant, int64(limit))
+}
+
 // LogFilter chooses from the log. Its zero value is everything.
 type LogFilter struct {
 	Resource string // only entries about it
@@ -290,6 +296,9 @@ WHERE l.tenant_id = $1 AND l.connection_id = $2 AND l.id < $3 AND ($4 = '' OR l.
 
 	sqlSuggested = `SELECT l.suggested_profile FROM scim_requests l
 WHERE l.tenant_id = $1 AND l.connection_id = $2 AND l.suggested_profile <> '' ORDER BY l.id DESC LIMIT 1`
+
+	sqlDropTenantLog = `DELETE FROM scim_requests WHERE tenant_id = $1 AND id IN (
+  SELECT r.id FROM scim_requests r WHERE r.tenant_id = $1 LIMIT $2)`
 
 	// sqlPurgeLog crosses tenants: retention serves all of them.
 	sqlPurgeLog = `DELETE FROM scim_requests WHERE (tenant_id, connection_id, id) IN (

@@ -29,6 +29,15 @@ const (
 		(SELECT tenant_id, id FROM logins WHERE at < $1 ORDER BY at LIMIT $2)`
 )
 
+const sqlDropTenantLogins = `DELETE FROM logins WHERE tenant_id = $1 AND id IN (
+	SELECT l.id FROM logins l WHERE l.tenant_id = $1 ORDER BY l.id LIMIT $2)`
+
+// DropTenant drops up to limit of the sign-ins that are shown of a tenant that is
+// being deleted, and reports how many.
+func (s *Service) DropTenant(ctx context.Context, q db.Queryer, _, tenant string, limit int) (int64, error) {
+	return q.Exec(ctx, sqlDropTenantLogins, tenant, int64(limit))
+}
+
 // Purge drops what is past its retention.
 func (s *Service) Purge(ctx context.Context, d db.DB) error {
 	now := s.clock.Now()

@@ -72,7 +72,7 @@ const (
 		ORDER BY t.created_at, t.id, c.created_at, c.id LIMIT 20`
 
 	sqlConnection = `SELECT c.tenant_id, c.id, c.type, c.name, c.status, c.jit, c.allow_unverified_domains, c.trust_idp_mfa, c.pairing, t.status, t.key, t.name
-		FROM sso_connections c JOIN tenants t ON t.id = c.tenant_id AND t.environment_id = $3
+		FROM sso_connections c JOIN tenants t ON t.id = c.tenant_id AND t.environment_id = $3 AND t.deleted_at IS NULL
 		WHERE c.tenant_id = $1 AND c.id = $2`
 
 	sqlVerifiedDomains = `SELECT domain FROM domains WHERE tenant_id = $1 AND verified_at IS NOT NULL`
@@ -81,7 +81,7 @@ const (
 			m.email, m.first_name, m.last_name, m.display_name, u.name, u.locale, u.picture, u.email_key, u.email_verified, u.locked_at, c.status, m.metadata
 		FROM memberships m
 		JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
-		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id
+		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id AND t.deleted_at IS NULL
 		LEFT JOIN sso_connections c ON c.tenant_id = m.tenant_id AND c.id = $4
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
 
@@ -90,7 +90,7 @@ const (
 	sqlLockPerson = `SELECT m.id FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
 
-	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	sqlMembersByEmail = `SELECT user_id FROM memberships WHERE tenant_id = $1 AND email_key = $2 AND hidden_at IS NULL ORDER BY created_at, id LIMIT 10`
 

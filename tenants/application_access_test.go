@@ -125,6 +125,7 @@ func TestApplicationAccess(t *testing.T) {
 		}
 		f.tx(func(q db.Queryer) error { return f.s.DeleteApplication(ctx, f.admin, q, byUser.ID) })
 		f.tx(func(q db.Queryer) error { return f.s.DeleteTenant(ctx, f.admin, q, a.ID) })
+		f.removal()
 		if n := f.count(`SELECT (SELECT COUNT(*) FROM application_tenants) + (SELECT COUNT(*) FROM application_users)`); n != 0 {
 			t.Errorf("%d assignments outlive what they join", n)
 		}

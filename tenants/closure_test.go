@@ -235,7 +235,7 @@ func TestCrossingMoves(t *testing.T) {
 				t.Errorf("%d above, %d steps up", n, steps)
 			}
 		}
-		if n := f.count(`SELECT COUNT(*) FROM tenants`); n != int64(len(ids)) {
+		if n := f.count(`SELECT COUNT(*) FROM tenants WHERE deleted_at IS NULL`); n != int64(len(ids)) {
 			t.Errorf("%d tenants", n)
 		}
 	})

@@ -83,6 +83,14 @@ func (f *fixture) tenant(in NewTenant) (t Tenant) {
 	return t
 }
 
+// removal is a run of the job that drops deleted tenants.
+func (f *fixture) removal(steps ...Removal) {
+	f.Helper()
+	if err := f.s.Remove(f.Context(), f.d, steps...); err != nil {
+		f.Fatal(err)
+	}
+}
+
 // user is an actor of the tenant.
 func (f *fixture) user(tenant string) actor.Actor {
 	return actor.Actor{Environment: f.env.ID, Tenant: tenant, Kind: actor.User, Subject: "usr_1"}

@@ -16,7 +16,7 @@ VALUES ($1, $2, $3, $4, FALSE, $5, 1, $6, $6)`
 
 	sqlUpdateEnvironment = `UPDATE environments SET name = $2, base_url = $3, host = $4, settings = $5, version = version + 1, updated_at = $6 WHERE id = $1`
 
-	sqlHasTenants = `SELECT COUNT(*) FROM (SELECT id FROM tenants WHERE environment_id = $1 LIMIT 1) t`
+	sqlHasTenants = `SELECT COUNT(*) FROM (SELECT id FROM tenants WHERE environment_id = $1 AND deleted_at IS NULL LIMIT 1) t`
 
 	sqlDeleteEnvironment = `UPDATE environments SET deleted_at = $2, host = '', version = version + 1, updated_at = $2 WHERE id = $1`
 
@@ -39,9 +39,9 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
 const (
 	tenantColumns = `id, environment_id, key, COALESCE(parent_id, ''), name, status, subaccounts_enabled, subaccount_access, details, version, created_at, updated_at`
 
-	sqlTenantByID = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlTenantByID = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
-	sqlTenantByKey = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND key = $2`
+	sqlTenantByKey = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND key = $2 AND deleted_at IS NULL`
 
 	sqlInsertTenant = `INSERT INTO tenants
 (environment_id, id, key, parent_id, name, name_key, status, subaccounts_enabled, subaccount_access, details, version, created_at, updated_at)
@@ -49,9 +49,7 @@ VALUES ($1, $2, $3, NULLIF($4, ''), $5, $10, 'active', $6, $7, $8, 1, $9, $9)`
 
 	sqlUpdateTenant = `UPDATE tenants
 SET name = $3, status = $4, subaccounts_enabled = $5, subaccount_access = $6, details = $7, name_key = $9, version = version + 1, updated_at = $8
-WHERE environment_id = $1 AND id = $2`
-
-	sqlDeleteTenant = `DELETE FROM tenants WHERE environment_id = $1 AND id = $2`
+WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 )
 
 const (
@@ -80,15 +78,16 @@ const (
 	ssoColumns = `c.id, c.tenant_id, c.environment_id, c.type, c.name, c.status, c.settings, c.secret, c.jit, c.allow_unverified_domains,
 c.trust_idp_mfa, c.pairing, c.last_test_ok_at, c.last_login_at, c.version, c.created_at, c.updated_at`
 
+	// The connections of a deleted tenant are absent with it.
+	standing = ` EXISTS (SELECT 1 FROM tenants n WHERE n.environment_id = c.environment_id AND n.id = c.tenant_id AND n.deleted_at IS NULL)`
+
 	ssoFrom = ` FROM sso_connections c
 LEFT JOIN sso_idp_keys k ON k.tenant_id = c.tenant_id AND k.connection_id = c.id AND k.status = 'trusted'
-WHERE c.tenant_id = $1`
+WHERE c.tenant_id = $1 AND` + standing
 
-	sqlSSOConnection = `SELECT ` + ssoColumns + `, COALESCE(k.spki, ''), COALESCE(k.certificate, ''), k.not_after` + ssoFrom + `
-AND c.id = $2 ORDER BY k.created_at, k.spki`
+	sqlSSOConnection = `SELECT ` + ssoColumns + `, COALESCE(k.spki, ''), COALESCE(k.certificate, ''), k.not_after` + ssoFrom + ` AND c.id = $2 ORDER BY k.created_at, k.spki`
 
-	sqlSSOConnections = `SELECT ` + ssoColumns + `, COALESCE(k.spki, ''), COALESCE(k.certificate, ''), k.not_after` + ssoFrom + `
-ORDER BY c.created_at, c.id, k.created_at, k.spki`
+	sqlSSOConnections = `SELECT ` + ssoColumns + `, COALESCE(k.spki, ''), COALESCE(k.certificate, ''), k.not_after` + ssoFrom + ` ORDER BY c.created_at, c.id, k.created_at, k.spki`
 
 	sqlLockSSOConnection = `SELECT id FROM sso_connections WHERE tenant_id = $1 AND id = $2`
 
@@ -132,12 +131,12 @@ SELECT tenant_id, $2, id FROM scim_connections WHERE tenant_id = $1 AND id IN (S
 
 const (
 	scimColumns = `c.id, c.tenant_id, c.environment_id, c.name, c.profile, c.status, c.delete_mode, c.matching_attribute,
- (SELECT n.scim_schema_version FROM tenants n WHERE n.environment_id = c.environment_id AND n.id = c.tenant_id),
+ (SELECT n.scim_schema_version FROM tenants n WHERE n.environment_id = c.environment_id AND n.id = c.tenant_id AND n.deleted_at IS NULL),
 c.last_request_at, c.version, c.created_at, c.updated_at`
 
-	sqlSCIMConnection = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 AND c.id = $2`
+	sqlSCIMConnection = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 AND c.id = $2 AND` + standing
 
-	sqlSCIMConnections = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 ORDER BY c.created_at, c.id`
+	sqlSCIMConnections = `SELECT ` + scimColumns + ` FROM scim_connections c WHERE c.tenant_id = $1 AND` + standing + ` ORDER BY c.created_at, c.id`
 
 	sqlCountSCIMConnections = `SELECT COUNT(*) FROM scim_connections WHERE tenant_id = $1`
 
@@ -166,7 +165,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	sqlAuthenticateSCIM = `SELECT ` + scimColumns + `, t.status, COALESCE(k.hash, ''), k.expires_at, k.last_used_at
 FROM locators l
 JOIN scim_connections c ON c.tenant_id = l.tenant_id AND c.id = l.id
-JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
+JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id AND t.deleted_at IS NULL
 LEFT JOIN scim_tokens k ON k.tenant_id = l.tenant_id AND k.connection_id = l.id AND k.id = $2
 WHERE l.kind = 'connection' AND l.key = $1`
 
@@ -174,7 +173,7 @@ WHERE l.kind = 'connection' AND l.key = $1`
 	sqlAuthenticateSCIMClient = `SELECT ` + scimColumns + `, t.status, COALESCE(k.hash, ''), CAST(NULL AS BIGINT), k.last_used_at
 FROM locators l
 JOIN scim_connections c ON c.tenant_id = l.tenant_id AND c.id = l.id
-JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
+JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id AND t.deleted_at IS NULL
 LEFT JOIN scim_clients k ON k.tenant_id = l.tenant_id AND k.connection_id = l.id AND k.id = $2
 WHERE l.kind = 'connection' AND l.key = $1`
 
@@ -204,5 +203,5 @@ ON CONFLICT (tenant_id, key) DO UPDATE SET definition = excluded.definition, ver
 	sqlDeleteSCIMSchema = `DELETE FROM scim_schemas WHERE tenant_id = $1 AND key = $2`
 
 	// The tenant's row also makes changes of its schemas wait for each other.
-	sqlBumpSCIMSchemas = `UPDATE tenants SET scim_schema_version = scim_schema_version + 1 WHERE environment_id = $1 AND id = $2`
+	sqlBumpSCIMSchemas = `UPDATE tenants SET scim_schema_version = scim_schema_version + 1 WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 )

@@ -9,25 +9,25 @@ const (
 	// One list, four roads to it: each filter has an index of its own, and the most
 	// selective one that is asked for leads ($5 status, $6 parent, $7 and $8 the
 	// bounds of a prefix).
-	sqlTenants = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1` + inOrder
+	sqlTenants = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND deleted_at IS NULL` + inOrder
 
-	sqlTenantsOfStatus = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND status = $5` + inOrder
+	sqlTenantsOfStatus = `SELECT ` + tenantColumns + ` FROM tenants WHERE environment_id = $1 AND deleted_at IS NULL AND status = $5` + inOrder
 
 	sqlTenantsBelow = `SELECT ` + tenantColumns + ` FROM tenants
-WHERE environment_id = $1 AND parent_id = $6 AND ($5 = '' OR status = $5)` + inOrder
+WHERE environment_id = $1 AND deleted_at IS NULL AND parent_id = $6 AND ($5 = '' OR status = $5)` + inOrder
 
 	// Hits come first, else both engines go through all tenants in order, hoping to
 	// meet a page of hits soon.
 	sqlTenantsNamed = `WITH hits (hit) AS MATERIALIZED (
- SELECT n.id FROM tenants n WHERE n.environment_id = $1 AND n.name_key >= $7 AND n.name_key < $8
- UNION SELECT k.id FROM tenants k WHERE k.environment_id = $1 AND k.key >= $7 AND k.key < $8)
+ SELECT n.id FROM tenants n WHERE n.environment_id = $1 AND n.deleted_at IS NULL AND n.name_key >= $7 AND n.name_key < $8
+ UNION SELECT k.id FROM tenants k WHERE k.environment_id = $1 AND k.deleted_at IS NULL AND k.key >= $7 AND k.key < $8)
 SELECT ` + tenantColumns + ` FROM hits CROSS JOIN tenants
-WHERE environment_id = $1 AND id = hit AND ($6 = '' OR parent_id = $6) AND ($5 = '' OR status = $5)` + inOrder
+WHERE environment_id = $1 AND id = hit AND deleted_at IS NULL AND ($6 = '' OR parent_id = $6) AND ($5 = '' OR status = $5)` + inOrder
 )
 
 const (
 	sqlReparent = `UPDATE tenants SET parent_id = NULLIF($3, ''), version = version + 1, updated_at = $4
-WHERE environment_id = $1 AND parent_id = $2`
+WHERE environment_id = $1 AND parent_id = $2 AND deleted_at IS NULL`
 
 	sqlInsertClosure = `INSERT INTO tenant_closure (environment_id, ancestor_id, descendant_id, depth)
 SELECT environment_id, ancestor_id, CAST($2 AS TEXT), depth + 1 FROM tenant_closure WHERE environment_id = $1 AND descendant_id = $3
@@ -38,7 +38,7 @@ UNION ALL SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($2 AS TEXT), 0`
 AND ancestor_id IN (SELECT u.ancestor_id FROM tenant_closure u WHERE u.environment_id = $1 AND u.descendant_id = $2 AND u.depth > 0)
 AND descendant_id IN (SELECT d.descendant_id FROM tenant_closure d WHERE d.environment_id = $1 AND d.ancestor_id = $2 AND d.depth > 0)`
 
-	sqlMoveTenant = `UPDATE tenants SET parent_id = NULLIF($3, ''), version = version + 1, updated_at = $4 WHERE environment_id = $1 AND id = $2`
+	sqlMoveTenant = `UPDATE tenants SET parent_id = NULLIF($3, ''), version = version + 1, updated_at = $4 WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	// A subtree leaves what stood above it …
 	sqlDetachClosure = `DELETE FROM tenant_closure WHERE environment_id = $1
@@ -57,12 +57,12 @@ WHERE u.environment_id = $1 AND u.descendant_id = $3`
 	sqlHeights = `SELECT (SELECT COUNT(*) FROM tenant_closure WHERE environment_id = $1 AND descendant_id = $2),
 (SELECT COALESCE(MAX(depth), 0) FROM tenant_closure WHERE environment_id = $1 AND ancestor_id = $3)`
 
-	sqlCountChildren = `SELECT COUNT(*) FROM tenants WHERE environment_id = $1 AND parent_id = $2`
+	sqlCountChildren = `SELECT COUNT(*) FROM tenants WHERE environment_id = $1 AND parent_id = $2 AND deleted_at IS NULL`
 
 	// Ids grow with time, so the order of the key is that of creation.
 	sqlSubaccounts = `SELECT t.id, t.environment_id, t.key, COALESCE(t.parent_id, ''), t.name, t.status, t.subaccounts_enabled, t.subaccount_access, t.details, t.version,
 t.created_at, t.updated_at, c.depth
-FROM tenant_closure c JOIN tenants t ON t.environment_id = c.environment_id AND t.id = c.descendant_id
+FROM tenant_closure c JOIN tenants t ON t.environment_id = c.environment_id AND t.id = c.descendant_id AND t.deleted_at IS NULL
 WHERE c.environment_id = $1 AND c.ancestor_id = $2 AND c.descendant_id > $3 AND c.depth > 0 AND c.depth <= $4
 ORDER BY c.descendant_id LIMIT $5`
 )

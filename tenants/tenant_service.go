@@ -211,31 +211,6 @@ func (s *Service) UpdateTenant(ctx context.Context, a actor.Actor, q db.Queryer,
 	return t, s.record(ctx, a, q, t.ID, action, target(t), changes)
 }
 
-// DeleteTenant removes a tenant and everything that belongs to it alone. Its
-// sub-accounts move up to its parent (product 2.10). The caller has dropped
-// before what packages above this one own: memberships, roles and policies.
-func (s *Service) DeleteTenant(ctx context.Context, a actor.Actor, q db.Queryer, tenantID string) error {
-	t, err := s.HoldPlace(ctx, q, a.Environment, tenantID)
-	if err != nil {
-		return err
-	}
-	if _, err := s.sessions.End(ctx, a, q, sessions.Selector{Environment: t.Environment, Tenant: t.ID}, "tenant_deleted"); err != nil {
-		return err
-	}
-	now := db.At(s.clock.Now())
-	err = q.Batch(ctx, []db.Stmt{
-		{SQL: sqlReparent, Args: []any{t.Environment, t.ID, t.ParentID, now}},
-		{SQL: sqlShortenClosure, Args: []any{t.Environment, t.ID}},
-		{SQL: sqlDeleteTenantLocators, Args: []any{t.ID}},
-		{SQL: sqlDeleteTenant, Args: []any{t.Environment, t.ID}},
-	})
-	if err != nil {
-		return err
-	}
-	// The event outlives the tenant, in its parent's log or the environment's.
-	return s.record(ctx, a, q, t.ParentID, "tenant.deleted", target(t), nil)
-}
-
 // Hold finds a tenant by id or key that nobody else changes until the end of the
 // transaction.
 func (s *Service) Hold(ctx context.Context, q db.Queryer, environment, idOrKey string) (Tenant, error) {

@@ -161,7 +161,13 @@ func TestDeleteTenantDropsLocators(t *testing.T) {
 			t.Errorf("%d locators, want 3", n)
 		}
 		f.tx(func(q db.Queryer) error { return f.s.DeleteTenant(ctx, f.admin, q, a.ID) })
-		for _, table := range []string{"locators", "domains", "scim_connections", "scim_tokens", "sso_connections", "sso_idp_keys", "tenants"} {
+		for _, table := range []string{"locators", "domains", "scim_tokens", "sso_idp_keys", "sso_sp_keys", "sso_metadata", "tenant_closure"} {
+			if n := f.count(`SELECT COUNT(*) FROM ` + table); n != 0 {
+				t.Errorf("%d rows left at once in %s", n, table)
+			}
+		}
+		f.removal()
+		for _, table := range []string{"scim_connections", "sso_connections", "tenants"} {
 			if n := f.count(`SELECT COUNT(*) FROM ` + table); n != 0 {
 				t.Errorf("%d rows left in %s", n, table)
 			}

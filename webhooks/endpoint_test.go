@@ -330,6 +330,9 @@ func TestNotDelivered(t *testing.T) {
 		f.tx(func(q db.Queryer) error { return f.tenants.DeleteTenant(t.Context(), f.actor, q, acme.ID) })
 		f.work(t.Context(), t.Context(), list[0])
 		quiet("deleted tenant")
+		if err := f.tenants.Remove(t.Context(), d, f.DropTenant); err != nil {
+			t.Fatal(err)
+		}
 		if n := f.count(`SELECT COUNT(*) FROM webhook_messages`); n != 0 {
 			t.Errorf("%d messages are left", n)
 		}

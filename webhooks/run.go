@@ -111,6 +111,12 @@ func (s *Service) RunDue(ctx context.Context) error {
 	}
 }
 
+// DropTenant drops up to limit of the messages of a tenant that is being deleted,
+// with their deliveries, and reports how many.
+func (s *Service) DropTenant(ctx context.Context, q db.Queryer, _, tenant string, limit int) (int64, error) {
+	return q.Exec(ctx, sqlDropTenantMessages, tenant, int64(limit))
+}
+
 // Purge removes what is older than Retention, and what deleted tenants wanted to
 // hear of. It opens its own transactions.
 func (s *Service) Purge(ctx context.Context) error {

@@ -25,11 +25,11 @@ const endpointColumns = `e.tenant_id, e.id, e.environment_id, e.name, e.url, e.e
  e.version, e.created_at, e.updated_at, q.failures, q.failing_since, q.last_success_at, q.last_failure_at`
 
 const (
-	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2` // and ForNoKeyUpdate
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL` // and ForNoKeyUpdate
 
 	sqlEnvironmentSettings = `SELECT settings FROM environments WHERE id = $1`
 
-	sqlTenantStatus = `SELECT status FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlTenantStatus = `SELECT status FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	sqlCountEndpoints = `SELECT COUNT(*) FROM webhook_endpoints WHERE tenant_id = $1`
 
@@ -115,6 +115,9 @@ WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.id = $3`
 
 	sqlAttempts = `SELECT n, at, duration, status, error, response FROM webhook_attempts WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY n`
 
+	sqlDropTenantMessages = `DELETE FROM webhook_messages WHERE tenant_id = $1 AND id IN (
+  SELECT m.id FROM webhook_messages m WHERE m.tenant_id = $1 ORDER BY m.id LIMIT $2)`
+
 	// sqlPurge crosses tenants: retention. Deliveries and attempts go with the message.
 	sqlPurge = `DELETE FROM webhook_messages WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM webhook_messages WHERE created_at < $1 ORDER BY created_at LIMIT $2)`
@@ -161,5 +164,5 @@ ON CONFLICT DO NOTHING`
 WHERE tenant_id = $1 AND id = $2 AND attempts = $3 - 1 AND next_at IS NOT NULL`
 
 	// sqlForgottenInterest crosses tenants: it finds those that are gone.
-	sqlForgottenInterest = `SELECT DISTINCT i.tenant_id FROM audit_interest i WHERE NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = i.tenant_id)`
+	sqlForgottenInterest = `SELECT DISTINCT i.tenant_id FROM audit_interest i WHERE NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = i.tenant_id AND t.deleted_at IS NULL)`
 )

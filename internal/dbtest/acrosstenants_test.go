@@ -48,6 +48,7 @@ var acrossTenants = map[string]string{
 	"sessions.sqlEndSessionsByConnection":   "a session without tenants ends, so the others of the session are asked for",
 	"sessions.sqlEndSessionsBySession":      "a session without tenants ends, so the others of the session are asked for",
 	"sessions.sqlEndSessionsByTenant":       "a session without tenants ends, so the others of the session are asked for",
+	"sessions.sqlDropTenantSessions":        "a session without tenants ends, so the others of the session are asked for",
 	"sessions.sqlEndSessionsByUser":         "a session without tenants ends, so the others of the session are asked for",
 	"sessions.sqlFindSession":               "a session is found by its hash and has satisfied several tenants",
 	"sessions.sqlGrantCode":                 "a code is found by its hash; the tenant is the code's",
@@ -83,4 +84,12 @@ var ofOneEngine = map[string]string{
 	"internal/dbtest.sqlSessionsEnd":   "postgres",
 	"internal/dbtest.sqlState":         "postgres",
 	"internal/dbtest.sqlTemplateState": "postgres",
+}
+
+// ofDeletedTenants names the statements that find tenants whose rows are being removed, each with its reason.
+var ofDeletedTenants = map[string]string{
+	"tenants.sqlDeleteTenant":   "the end of their removal",
+	"tenants.sqlDeletedTenants": "the removal finds them",
+	"tenants.sqlLockDeleted":    "the end of their removal",
+	"tenants.sqlMarkDeleted":    "it marks one that its transaction holds",
 }

@@ -339,3 +339,30 @@ func evaluate(packages map[string]*constants, dir, in string, e ast.Expr) (strin
 	}
 	return "", false
 }
+
+// A deleted tenant waits for its rows to go, and is absent meanwhile: whoever reads
+// tenants says so, or asks for active ones, which it is not.
+func TestStatementsLeaveDeletedTenantsOut(t *testing.T) {
+	reads := regexp.MustCompile(`(?i)\b(?:FROM|JOIN|UPDATE) tenants(?: ([a-z]+)\b)?`)
+	seen := map[string]bool{}
+	for _, s := range statements(t) {
+		text := space.ReplaceAllString(s.text, " ")
+		for _, m := range reads.FindAllStringSubmatch(text, -1) {
+			prefix := `[^.]`
+			if m[1] != "" && !keyword.MatchString(m[1]) {
+				prefix = `\b` + m[1] + `\.`
+			}
+			if !regexp.MustCompile(prefix + `(deleted_at IS NULL|status = 'active')`).MatchString(text) {
+				seen[s.name] = true
+			}
+		}
+		if seen[s.name] && ofDeletedTenants[s.name] == "" {
+			t.Errorf("%s finds deleted tenants: add deleted_at IS NULL, or its reason to ofDeletedTenants\n%s", s.name, s.text)
+		}
+	}
+	for name := range ofDeletedTenants {
+		if !seen[name] {
+			t.Errorf("%s is listed in ofDeletedTenants and leaves them out (or is gone)", name)
+		}
+	}
+}

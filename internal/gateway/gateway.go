@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/oidc/provider"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
+	"github.com/gatehouse-id/gatehouse/portal/backoffice"
 	"github.com/gatehouse-id/gatehouse/portal/login"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/rbac"
@@ -145,7 +146,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	if err != nil {
 		return nil, err
 	}
-	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates()}, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
+	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates(), backoffice.Templates()}, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +201,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	sp.Mount(r)
 	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)
 	rp.Mount(r)
+	backoffice.New(m.StaffAuth, m.Environments, nil, pages, log).Mount(r)
 	op.Mount(r)
 	directories.Mount(r)
 	management.Mount(r)
@@ -224,6 +226,9 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		}},
 		{keys.JobRotate, time.Hour, m.Ring.RotateDue},
 		{"domains.recheck", 5 * time.Minute, func(ctx context.Context) error { return m.Tenants.RecheckDomains(ctx, d, net.DefaultResolver) }},
+		{tenants.JobRemove, 10 * time.Second, func(ctx context.Context) error {
+			return m.Tenants.Remove(ctx, d, append(m.removals(), a.Webhooks.DropTenant, scimLog.DropTenant)...)
+		}},
 		{saml.JobRefresh, 5 * time.Minute, sp.RefreshDue},
 		{signin.JobExpiry, time.Hour, m.Signin.WarnExpiring},
 		{sessions.JobPurge, time.Hour, func(ctx context.Context) error { return m.Sessions.Purge(ctx, d) }},
@@ -251,6 +256,16 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	}
 	a.Jobs.Register(mail.JobSend, func(ctx context.Context, j jobs.Job) error { return mail.Deliver(ctx, c.Mail, j.Payload, log) })
 	return a, nil
+}
+
+// removals drop what the packages of the domain keep of a deleted tenant.
+func (m *Domain) removals() []tenants.Removal {
+	return []tenants.Removal{
+		m.Sessions.DropTenant, m.Directory.DropTenant, m.Signin.DropTenant,
+		func(ctx context.Context, q db.Queryer, environment, tenant string, _ int) (int64, error) {
+			return 0, q.Batch(ctx, append(m.Policy.DeleteTenantStmts(environment, tenant), m.RBAC.DeleteTenantStmts(environment, tenant)...))
+		},
+	}
 }
 
 // webhookAdmins gives the people of a tenant who may change its webhooks.

@@ -33,7 +33,7 @@ VALUES ($1, $2, $3, NULLIF($4, ''), $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 SELECT $1, $2, p.environment_id, p.id FROM permissions p WHERE p.environment_id = $3 AND p.id IN (SELECT key FROM json_each($4))`
 
 	// Of two that are made at once the second waits, and counts the first.
-	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2`
+	sqlLockTenant = `SELECT id FROM tenants WHERE environment_id = $1 AND id = $2 AND deleted_at IS NULL`
 
 	sqlLockMembership = `SELECT id FROM memberships WHERE tenant_id = $1 AND id = $2`
 
@@ -59,7 +59,7 @@ const (
  COALESCE(m.display_name, ''), COALESCE(u.id, ''), u.locked_at
 FROM locators l
 JOIN api_tokens k ON k.tenant_id = l.tenant_id AND k.id = l.id
-JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id
+JOIN tenants t ON t.environment_id = l.environment_id AND t.id = l.tenant_id AND t.deleted_at IS NULL
 LEFT JOIN memberships m ON m.tenant_id = k.tenant_id AND m.id = k.membership_id
 LEFT JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
 WHERE l.kind = 'token' AND l.key = $1 AND l.environment_id = $2`

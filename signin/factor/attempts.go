@@ -137,19 +137,20 @@ func tooMany(wait time.Duration) error {
 	return f
 }
 
-// HeldStmts take back a try that held.
+// HeldStmts take back a try that held: first of the address and then of the account,
+// as tries are counted, or two that meet would each wait for the other.
 func (s *Service) HeldStmts(t Try) []db.Stmt {
-	stmts := []db.Stmt{{SQL: sqlForgive, Args: []any{t.environment, t.account.key}}}
+	var stmts []db.Stmt
 	if t.address != "" {
 		stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, t.address, db.At(s.clock.Now())}})
 	}
-	return stmts
+	return append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{t.environment, t.account.key}})
 }
 
 // TakeBackStmts take back one try that was none; those before it stay counted.
 func (s *Service) TakeBackStmts(t Try) []db.Stmt {
 	var stmts []db.Stmt
-	for _, key := range []string{t.account.key, t.address} {
+	for _, key := range []string{t.address, t.account.key} { // in the order of HeldStmts
 		if key != "" {
 			stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, key, db.At(s.clock.Now())}})
 		}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,6 +316,48 @@ func TestAttempts(t *testing.T) {
 		var n int
 		if err := w.d.QueryRow(w.ctx(), `SELECT COUNT(*) FROM attempts`).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%d attempts are left, %v", n, err)
+		}
+	})
+}
+
+// Tries that are counted and taken back at once, of one account and one address, lock
+// in one order: PostgreSQL never has to end one of them to let another go on.
+func TestTriesDoNotDeadlock(t *testing.T) {
+	each(t, func(w world) {
+		var again atomic.Int64
+		var wg sync.WaitGroup
+		for n := range 6 {
+			wg.Go(func() {
+				for range 40 {
+					try, err := w.Count(w.ctx(), w.env.ID, Typed("ada@acme.example"), here, Lock{})
+					if err != nil {
+						if fault.KindOf(err) != fault.Limited {
+							t.Error(err)
+						}
+						continue
+					}
+					stmts, runs := w.HeldStmts(try), int64(0)
+					if n%2 == 0 {
+						stmts = w.TakeBackStmts(try)
+					}
+					if err := w.d.Tx(w.ctx(), func(q db.Queryer) error {
+						runs++
+						for _, s := range stmts { // one by one, so that others come between
+							if _, err := q.Exec(w.ctx(), s.SQL, s.Args...); err != nil {
+								return err
+							}
+						}
+						return nil
+					}); err != nil {
+						t.Error(err)
+					}
+					again.Add(runs - 1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := again.Load(); n > 0 {
+			t.Errorf("%d transactions had to run again", n)
 		}
 	})
 }

@@ -164,24 +164,43 @@ func (s *Service) enforced(ctx context.Context, q db.Queryer) (bool, error) {
 	return p.Enforced, err
 }
 
-// BeginProvider begins a sign-in through the provider and gives its cookie. The
-// question that it is asked is kept with Ask.
-func (s *Service) BeginProvider(ctx context.Context, in Browser, next string) (cookie string, err error) {
+// CallbackPath is where the provider sends the browser back to.
+const CallbackPath = Home + "/sso/callback"
+
+// CallbackURL is the redirect URI to be registered at the provider.
+func (s *Service) CallbackURL() string { return s.main.URL(CallbackPath) }
+
+// Provides reports whether there is a provider.
+func (s *Service) Provides(ctx context.Context) (bool, error) {
+	_, err := s.Provider(ctx, s.db)
+	if fault.KindOf(err) == fault.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ProviderForSignin gives the provider to a sign-in.
+//
+// Fault: staff_sso_not_found.
+func (s *Service) ProviderForSignin(ctx context.Context) (Provider, error) {
+	return s.Provider(ctx, s.db)
+}
+
+// BeginProvider begins a sign-in through the provider and gives its cookie.
+// question is what only we know of what the provider is asked.
+func (s *Service) BeginProvider(ctx context.Context, in Browser, next string, question []byte) (cookie string, err error) {
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
-		cookie, err = s.newFlow(ctx, q, in.Flow, "", proof{Next: NextPage(next)})
+		if cookie, err = s.newFlow(ctx, q, in.Flow, "", proof{Next: NextPage(next)}); err != nil {
+			return err
+		}
+		hash := secret.Hash(cookie)
+		sealed, err := s.vault.Seal("staff_flows", "question", hash, question)
+		if err == nil {
+			_, err = q.Exec(ctx, sqlAskFlow, hash, sealed)
+		}
 		return err
 	})
 	return cookie, err
-}
-
-// Ask keeps what only we know of the question.
-func (s *Service) Ask(ctx context.Context, cookie string, question []byte) error {
-	hash := secret.Hash(cookie)
-	sealed, err := s.vault.Seal("staff_flows", "question", hash, question)
-	if err == nil {
-		_, err = s.db.Exec(ctx, sqlAskFlow, hash, sealed)
-	}
-	return err
 }
 
 // TakeQuestion gives the question of a browser's sign-in, which is answered once.
