@@ -15,6 +15,7 @@
 //	POST /invitations                begins the sign-in that accepts it, or accepts it for who is signed in
 //	GET, POST /login/password        e-mail and password
 //	POST /login/passkey              a passkey, which says itself who it is
+//	GET, POST /login/switch          the organizations of who is signed in; leads to the application
 //	GET, POST /login/account         somebody of several organizations chooses
 //	GET, POST /login/forgot          mails a link to set a password
 //	GET, POST /login/reset/{token}   sets it
