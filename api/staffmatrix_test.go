@@ -43,7 +43,7 @@ var backOffice = map[string]string{
 		listSSOConnections getSSOConnection listSPKeys listSSOPresets listLogins getSSOTest getGroupRoleMappings previewGroupRoleMappings getSsoPolicy
 		getMfaPolicy getIpPolicy getDomainsPolicy getSessionsPolicy getLockoutPolicy getPasswordPolicy getSocialPolicy verifyIpPolicy verifyEnvironmentIpPolicy
 		getEnvironmentMfaPolicy getEnvironmentIpPolicy getEnvironmentDomainsPolicy getEnvironmentSessionsPolicy getEnvironmentLockoutPolicy getEnvironmentPasswordPolicy getEnvironmentSocialPolicy
-		listApplications getApplication
+		listApplications getApplication listJWTTemplates getJWTTemplate
 		listEventTypes getEventType listOfferedEventTypes listWebhooks getWebhook listWebhookDeliveries getWebhookDelivery`,
 	"security W": `createDomain verifyDomain deleteDomain createSCIMConnection updateSCIMConnection deleteSCIMConnection createSCIMToken deleteSCIMToken
 		replaySCIMRequest putSCIMSchema deleteSCIMSchema createSCIMClient deleteSCIMClient
@@ -51,7 +51,7 @@ var backOffice = map[string]string{
 		testSSOConnection putGroupRoleMappings putSsoPolicy
 		putMfaPolicy putIpPolicy putDomainsPolicy putSessionsPolicy putLockoutPolicy putPasswordPolicy putSocialPolicy
 		putEnvironmentMfaPolicy putEnvironmentIpPolicy putEnvironmentDomainsPolicy putEnvironmentSessionsPolicy putEnvironmentLockoutPolicy putEnvironmentPasswordPolicy putEnvironmentSocialPolicy
-		createApplication updateApplication rotateApplicationSecret deleteApplication
+		createApplication updateApplication rotateApplicationSecret deleteApplication createJWTTemplate updateJWTTemplate deleteJWTTemplate
 		createEventType updateEventType deleteEventType triggerEvent
 		createWebhook updateWebhook deleteWebhook rotateWebhookSecret testWebhook replayWebhookDelivery replayWebhookDeliveries
 		createAPIToken createPersonalAPIToken`,

@@ -49,6 +49,7 @@ type NewUser struct {
 	Connection          string // that creates him, with SSO
 	PasswordHash        string // not empty: a local login
 	LocalLogin          bool   // may get a password later
+	Apart               bool   // a new user, whoever else has the address
 	ExpiresAt           time.Time
 	Metadata            string // a JSON object; empty: none
 	Invitation          string // inv_…, of who is invited
@@ -82,7 +83,7 @@ func (s *Service) CreateUser(ctx context.Context, a actor.Actor, q db.Queryer, n
 		if known, localTaken, err = s.localMatch(ctx, q, n); err != nil {
 			return Person{}, err
 		}
-		if n.Status != StatusInvited {
+		if n.Status != StatusInvited && !n.Apart {
 			n.UserID = known
 		}
 	}

@@ -390,6 +390,7 @@ CREATE TABLE flows (
   user_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   proof text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   demand text COLLATE "C" NOT NULL DEFAULT '{}'::text,
+  social text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
   CONSTRAINT flows_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
@@ -606,6 +607,19 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_due ON jobs USING btree (run_at, id);
 CREATE UNIQUE INDEX jobs_key ON jobs USING btree (environment_id, tenant_id, kind, key) WHERE (key <> ''::text);
+
+CREATE TABLE jwt_templates (
+  environment_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  priority integer NOT NULL,
+  settings text COLLATE "C" NOT NULL,
+  version bigint NOT NULL DEFAULT 1,
+  created_at bigint NOT NULL,
+  updated_at bigint NOT NULL,
+  CONSTRAINT jwt_templates_pkey PRIMARY KEY (environment_id, id),
+  CONSTRAINT jwt_templates_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
 
 CREATE TABLE key_checks (
   id text COLLATE "C" NOT NULL,
@@ -1118,12 +1132,14 @@ CREATE TABLE session_tenants (
   not_after bigint,
   ended_at bigint,
   upstream_subject text COLLATE "C" NOT NULL DEFAULT ''::text,
+  social_connection_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT session_tenants_pkey PRIMARY KEY (tenant_id, session_id),
   CONSTRAINT session_tenants_environment_id_session_id_fkey FOREIGN KEY (environment_id, session_id) REFERENCES sessions(environment_id, id) ON DELETE CASCADE,
   CONSTRAINT session_tenants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
 CREATE INDEX session_tenants_connection ON session_tenants USING btree (tenant_id, connection_id, ended_at);
 CREATE INDEX session_tenants_session ON session_tenants USING btree (environment_id, session_id);
+CREATE INDEX session_tenants_social ON session_tenants USING btree (environment_id, social_connection_id) WHERE (social_connection_id <> ''::text);
 CREATE INDEX session_tenants_user ON session_tenants USING btree (tenant_id, user_id, ended_at);
 
 CREATE TABLE sessions (
@@ -1167,6 +1183,55 @@ CREATE TABLE signing_keys (
 );
 CREATE UNIQUE INDEX signing_keys_active ON signing_keys USING btree (environment_id, alg) WHERE (state = 'active'::text);
 CREATE UNIQUE INDEX signing_keys_next ON signing_keys USING btree (environment_id, alg) WHERE (state = 'next'::text);
+
+CREATE TABLE social_connections (
+  environment_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  status text COLLATE "C" NOT NULL,
+  issuer text COLLATE "C" NOT NULL,
+  settings text COLLATE "C" NOT NULL,
+  secret text COLLATE "C" NOT NULL DEFAULT ''::text,
+  version bigint NOT NULL DEFAULT 1,
+  created_at bigint NOT NULL,
+  updated_at bigint NOT NULL,
+  CONSTRAINT social_connections_pkey PRIMARY KEY (environment_id, id),
+  CONSTRAINT social_connections_kind_check CHECK ((kind = ANY (ARRAY['google'::text, 'microsoft'::text, 'oidc'::text]))),
+  CONSTRAINT social_connections_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'active'::text, 'disabled'::text]))),
+  CONSTRAINT social_connections_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+
+CREATE TABLE social_identities (
+  environment_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  subject_key text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  subject text COLLATE "C" NOT NULL,
+  email text COLLATE "C" NOT NULL DEFAULT ''::text,
+  created_at bigint NOT NULL,
+  last_login_at bigint,
+  CONSTRAINT social_identities_pkey PRIMARY KEY (environment_id, id),
+  CONSTRAINT social_identities_environment_id_connection_id_subject_key_key UNIQUE (environment_id, connection_id, subject_key),
+  CONSTRAINT social_identities_environment_id_connection_id_fkey FOREIGN KEY (environment_id, connection_id) REFERENCES social_connections(environment_id, id) ON DELETE CASCADE,
+  CONSTRAINT social_identities_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX social_identities_user ON social_identities USING btree (environment_id, user_id, created_at);
+
+CREATE TABLE social_requests (
+  environment_id text COLLATE "C" NOT NULL,
+  connection_id text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  flow_id text COLLATE "C" NOT NULL,
+  secret text COLLATE "C" NOT NULL DEFAULT ''::text,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT social_requests_pkey PRIMARY KEY (environment_id, connection_id, key),
+  CONSTRAINT social_requests_environment_id_connection_id_fkey FOREIGN KEY (environment_id, connection_id) REFERENCES social_connections(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX social_requests_expiry ON social_requests USING btree (expires_at);
 
 CREATE TABLE sso_connections (
   tenant_id text COLLATE "C" NOT NULL,

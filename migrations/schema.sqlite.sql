@@ -376,7 +376,7 @@ CREATE TABLE flows (
   session_id     TEXT NOT NULL DEFAULT '', -- that the sign-in ended in; empty with finished_at: it was refused
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
-  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}',
+  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}', social TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 
@@ -601,6 +601,18 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs (run_at, id);
 
 CREATE UNIQUE INDEX jobs_key ON jobs (environment_id, tenant_id, kind, key) WHERE key <> '';
+
+CREATE TABLE jwt_templates (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  id             TEXT NOT NULL,
+  name           TEXT NOT NULL,
+  priority       INTEGER NOT NULL,          -- the lowest is asked first
+  settings       TEXT NOT NULL,             -- condition, claims, lifetime, algorithm
+  version        BIGINT NOT NULL DEFAULT 1,
+  created_at     BIGINT NOT NULL,
+  updated_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, id)
+);
 
 CREATE TABLE key_checks (
   id         TEXT NOT NULL PRIMARY KEY,
@@ -1109,7 +1121,7 @@ CREATE TABLE session_tenants (
   upstream       TEXT NOT NULL DEFAULT '', -- SessionIndex or sid at the identity provider
   satisfied_at   BIGINT NOT NULL,
   not_after      BIGINT,                   -- SessionNotOnOrAfter or session_expiry of the identity provider
-  ended_at       BIGINT, upstream_subject TEXT NOT NULL DEFAULT '',
+  ended_at       BIGINT, upstream_subject TEXT NOT NULL DEFAULT '', social_connection_id TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (tenant_id, session_id),
   FOREIGN KEY (environment_id, session_id) REFERENCES sessions (environment_id, id) ON DELETE CASCADE
 );
@@ -1117,6 +1129,8 @@ CREATE TABLE session_tenants (
 CREATE INDEX session_tenants_connection ON session_tenants (tenant_id, connection_id, ended_at);
 
 CREATE INDEX session_tenants_session ON session_tenants (environment_id, session_id);
+
+CREATE INDEX session_tenants_social ON session_tenants (environment_id, social_connection_id) WHERE social_connection_id <> '';
 
 CREATE INDEX session_tenants_user ON session_tenants (tenant_id, user_id, ended_at);
 
@@ -1161,6 +1175,54 @@ CREATE TABLE signing_keys (
 CREATE UNIQUE INDEX signing_keys_active ON signing_keys (environment_id, alg) WHERE state = 'active';
 
 CREATE UNIQUE INDEX signing_keys_next ON signing_keys (environment_id, alg) WHERE state = 'next';
+
+CREATE TABLE social_connections (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  id             TEXT NOT NULL,
+  kind           TEXT NOT NULL CHECK (kind IN ('google', 'microsoft', 'oidc')),
+  name           TEXT NOT NULL,
+  status         TEXT NOT NULL CHECK (status IN ('draft', 'active', 'disabled')),
+  issuer         TEXT NOT NULL,            -- of Microsoft also common, organizations and consumers; never changes
+  settings       TEXT NOT NULL,            -- client id, scopes, authentication method
+  secret         TEXT NOT NULL DEFAULT '', -- client secret, encrypted, bound to this row
+  version        BIGINT NOT NULL DEFAULT 1,
+  created_at     BIGINT NOT NULL,
+  updated_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, id)
+);
+
+CREATE TABLE social_identities (
+  environment_id TEXT NOT NULL,
+  id             TEXT NOT NULL,
+  connection_id  TEXT NOT NULL,
+  subject_key    TEXT NOT NULL,            -- hex SHA-256 over issuer and subject; the e-mail address has no part in it
+  user_id        TEXT NOT NULL,
+  subject        TEXT NOT NULL,
+  email          TEXT NOT NULL DEFAULT '', -- as the provider said it at the last sign-in, to show
+  created_at     BIGINT NOT NULL,
+  last_login_at  BIGINT,
+  PRIMARY KEY (environment_id, id),
+  UNIQUE (environment_id, connection_id, subject_key),
+  FOREIGN KEY (environment_id, connection_id) REFERENCES social_connections (environment_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX social_identities_user ON social_identities (environment_id, user_id, created_at);
+
+CREATE TABLE social_requests (
+  environment_id TEXT NOT NULL,
+  connection_id  TEXT NOT NULL,
+  key            TEXT NOT NULL,            -- the hash of state
+  flow_id        TEXT NOT NULL,
+  secret         TEXT NOT NULL DEFAULT '', -- nonce and PKCE verifier, encrypted, bound to this row
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, connection_id, key),
+  FOREIGN KEY (environment_id, connection_id) REFERENCES social_connections (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX social_requests_expiry ON social_requests (expires_at);
 
 CREATE TABLE sso_connections (
   tenant_id      TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,

@@ -32,13 +32,21 @@ type KeySet struct {
 func NewKeySet(url string, c *http.Client) *KeySet { return &KeySet{url: url, http: c} }
 
 // FixedKeys makes a key set of these keys, which never changes.
-func FixedKeys(keys ...jose.JSONWebKey) *KeySet { return &KeySet{fixed: &Published{keys}} }
+func FixedKeys(keys ...jose.JSONWebKey) *KeySet { return &KeySet{fixed: &Published{Keys: keys}} }
 
 // URL is where the keys are published; empty for fixed ones.
 func (k *KeySet) URL() string { return k.url }
 
 // Published are the keys of one answer.
-type Published struct{ Keys []jose.JSONWebKey }
+type Published struct {
+	Keys []jose.JSONWebKey
+	// issuers are whom keys sign for, by key id, where a provider of many says it.
+	issuers map[string]string
+}
+
+// Issuer is whom the key signs for, where the set says so: Microsoft's member
+// issuer, an address or its template with {tenantid}. Empty: nothing is said.
+func (p *Published) Issuer(kid string) string { return p.issuers[kid] }
 
 // Find gives the keys that may have signed a token: those of its kid, or all
 // signing keys when it names none. The caller decides what several mean. refused
@@ -94,6 +102,15 @@ func ReadKeys(body []byte) (*Published, error) {
 			continue
 		}
 		p.Keys = append(p.Keys, key)
+		var of struct {
+			Issuer string `json:"issuer"`
+		}
+		if json.Unmarshal(raw, &of) == nil && of.Issuer != "" && key.KeyID != "" {
+			if p.issuers == nil {
+				p.issuers = map[string]string{}
+			}
+			p.issuers[key.KeyID] = of.Issuer
+		}
 	}
 	return p, nil
 }

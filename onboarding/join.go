@@ -36,7 +36,6 @@ type found struct {
 // find looks for what a token belongs to, without using it up.
 func (s *Service) find(ctx context.Context, q db.Queryer, env tenants.Environment, token string) (found, error) {
 	var f found
-	var err error
 	if raw, ok := secret.Parse(secret.Invitation, token); ok {
 		tenant, err := locate(ctx, q, env.ID, tenants.LocatorInvitation, id.Invitation+"_"+raw)
 		if err != nil {
@@ -72,16 +71,22 @@ func (s *Service) find(ctx context.Context, q db.Queryer, env tenants.Environmen
 	} else {
 		return f, errUnknown
 	}
+	return f, s.open(ctx, q, env, &f)
+}
+
+// open refuses what was found where the environment or the tenant lets nobody in.
+func (s *Service) open(ctx context.Context, q db.Queryer, env tenants.Environment, f *found) error {
 	if err := f.allowed(env); err != nil {
-		return f, err
+		return err
 	}
+	var err error
 	if f.tenant, err = s.tenants.Get(ctx, q, env.ID, f.tenantID()); err != nil {
-		return f, unknown(err)
+		return unknown(err)
 	}
 	if f.tenant.Status != tenants.StatusActive {
-		return f, errSuspended
+		return errSuspended
 	}
-	return f, nil
+	return nil
 }
 
 func (f found) tenantID() string {
@@ -163,6 +168,7 @@ type Shown struct {
 	SignedInAs string
 	CanSignIn  bool // the tenant has an identity provider to sign in through
 	Password   bool // he may choose a password
+	Social     []signin.SocialOption
 }
 
 // Show tells what a token invites to. It uses nothing up: scanners open links too.
@@ -187,6 +193,9 @@ func (s *Service) Show(ctx context.Context, q db.Queryer, env tenants.Environmen
 	if out.Password, err = s.takesPassword(ctx, q, env, f); err != nil {
 		return out, err
 	}
+	if out.Social, err = s.signin.SocialOptions(ctx, q, env, f.tenant.ID, false); err != nil {
+		return out, err
+	}
 	p, err := s.signedIn(ctx, q, env, cookie)
 	if err == nil {
 		out.SignedInAs, err = f.matches(p)
@@ -206,13 +215,7 @@ func (s *Service) Begin(ctx context.Context, q db.Queryer, env tenants.Environme
 	if err != nil {
 		return signin.Next{}, err
 	}
-	r, hint := request{Hash: secret.Hash(token)}, ""
-	if f.link != nil {
-		r.Link = f.link.ID
-	} else {
-		r.Invitation, hint = f.invitation.ID, f.invitation.Email
-	}
-	text, err := json.Marshal(r)
+	hint, text, err := f.request(token)
 	if err != nil {
 		return signin.Next{}, err
 	}

@@ -70,27 +70,36 @@ func (s *Service) AcceptWithPassword(ctx context.Context, a actor.Actor, env ten
 }
 
 func (s *Service) becomeWithPassword(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f found, hash string) error {
+	_, err := s.become(ctx, a, q, env, f, func(a actor.Actor) error {
+		return s.signin.SetFirstPassword(ctx, a, q, env, a.Subject, hash)
+	})
+	return err
+}
+
+// become makes the person who was made for an invitation somebody of his own: the
+// mail that reached him proves his address. give gives him a way to sign in.
+func (s *Service) become(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f found, give func(actor.Actor) error) (user string, err error) {
 	inv, err := s.locked(ctx, q, f.tenant.ID, f.invitation.ID)
 	if err != nil {
-		return unknown(err)
+		return "", unknown(err)
 	}
 	if inv.hash != f.invitation.hash {
-		return errUnknown
+		return "", errUnknown
 	}
 	adm, err := s.admissionByToken(ctx, q, inv)
 	if err != nil {
-		return err
+		return "", err
 	}
 	m := adm.Waiting
 	if m.Status != directory.StatusInvited {
-		return errUnknown // a directory or a login has taken the place
+		return "", errUnknown // a directory or a login has taken the place
 	}
 	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, m.UserID, inv.Email, f.tenant.ID
 	if err := s.directory.Activate(ctx, a, q, m, inv.Email); err != nil {
-		return err
+		return "", err
 	}
-	if err := s.signin.SetFirstPassword(ctx, a, q, env, m.UserID, hash); err != nil {
-		return err
+	if err := give(a); err != nil {
+		return "", err
 	}
-	return s.Join(ctx, a, q, *adm, signin.Joined{Environment: env.ID, Tenant: f.tenant.ID, UserID: m.UserID, Membership: m.ID, Email: inv.Email})
+	return m.UserID, s.Join(ctx, a, q, *adm, signin.Joined{Environment: env.ID, Tenant: f.tenant.ID, UserID: m.UserID, Membership: m.ID, Email: inv.Email})
 }

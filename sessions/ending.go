@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -23,6 +24,7 @@ var (
 	byConnection   = path{sqlEndPartsByConnection, sqlEndFamiliesByConnection, sqlEndClientsByConnection, sqlEndSessionsByConnection}
 	byTenant       = path{sqlEndPartsByTenant, sqlEndFamiliesByTenant, sqlEndClientsByTenant, sqlEndSessionsByTenant}
 	byEveryUser    = path{sqlEndPartsByEveryUser, sqlEndFamiliesByEveryUser, sqlEndClientsByEveryUser, sqlEndSessionsByEveryUser}
+	bySocial       = path{sqlEndPartsBySocial, sqlEndFamiliesBySocial, sqlEndClientsBySocial, sqlEndSessionsBySocial}
 	byEverySession = path{sqlEndPartsByEverySession, sqlEndFamiliesByEverySession, sqlEndClientsByEverySession, sqlEndSessionsByEverySession}
 )
 
@@ -30,6 +32,8 @@ func (sel Selector) path() (path, string, bool) {
 	switch {
 	case sel.Environment == "", sel.Upstream != "" && sel.Connection == "":
 		return path{}, "", false
+	case sel.Social != "":
+		return bySocial, sel.Environment, sel.Tenant+sel.Session+sel.Connection == ""
 	case sel.Tenant != "" && sel.Session != "":
 		return bySession, sel.Tenant, true
 	case sel.Tenant != "" && sel.User != "":
@@ -62,7 +66,7 @@ func (s *Service) EndStmts(_ actor.Actor, sel Selector, reason string, now time.
 
 func (s *Service) end(p path, parts, lead string, sel Selector, reason string, now time.Time) []db.Stmt {
 	at := db.At(now)
-	marked := []any{lead, at, sel.User, sel.Session, sel.Connection, sel.Upstream}
+	marked := []any{lead, at, sel.User, sel.Session, cmp.Or(sel.Social, sel.Connection), sel.Upstream}
 	clients := append(marked[:6:6], sel.Environment)
 	all := append(clients[:7:7], reason)
 	return []db.Stmt{

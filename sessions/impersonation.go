@@ -55,7 +55,7 @@ func (s *Service) Impersonate(ctx context.Context, a actor.Actor, q db.Queryer, 
 			seconds(n.Life), db.At(ses.ExpiresAt),
 		}},
 		{SQL: sqlSatisfy, Args: []any{
-			n.Tenant, ses.ID, n.Environment, n.UserID, n.Membership, "", p.Method, "[]", "", db.At(never), "", db.At(now), db.At(p.NotAfter), "",
+			n.Tenant, ses.ID, n.Environment, n.UserID, n.Membership, "", p.Method, "[]", "", db.At(never), "", db.At(now), db.At(p.NotAfter), "", "",
 		}},
 		{SQL: sqlInsertClient, Args: []any{n.Tenant, n.Environment, ses.ID, n.ClientID, n.UserID, db.At(now)}},
 	}, events...))

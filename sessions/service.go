@@ -130,7 +130,7 @@ func (s *Service) satisfy(ctx context.Context, a actor.Actor, q db.Queryer, ses 
 		stmts = append([]db.Stmt{{SQL: lock, Args: []any{p.Tenant, ses.UserID}, Scan: drain}}, stmts...)
 	}
 	stmts = append(stmts, db.Stmt{SQL: sqlSatisfy, Args: []any{
-		p.Tenant, ses.ID, ses.Environment, ses.UserID, p.Membership, p.Connection, p.Method, amr, p.ACR, db.At(p.AuthTime), p.Upstream, db.At(now), db.At(p.NotAfter), p.UpstreamSubject,
+		p.Tenant, ses.ID, ses.Environment, ses.UserID, p.Membership, p.Connection, p.Method, amr, p.ACR, db.At(p.AuthTime), p.Upstream, db.At(now), db.At(p.NotAfter), p.UpstreamSubject, p.Social,
 	}})
 	stmts = append(stmts, events...)
 	var replaced int64
@@ -246,7 +246,7 @@ func scanSession(rows db.Rows, s *Session, p *Proof) error {
 	var auth, created, seen, expires, proofAuth, satisfied, notAfter db.Time
 	var idle int64
 	err := rows.Scan(&s.ID, &s.UserID, &amr, &s.ACR, &auth, &created, &seen, &idle, &expires,
-		&p.Tenant, &p.Membership, &p.Connection, &p.Method, &proofAMR, &p.ACR, &proofAuth, &satisfied, &notAfter, &p.Upstream, &p.UpstreamSubject)
+		&p.Tenant, &p.Membership, &p.Connection, &p.Method, &proofAMR, &p.ACR, &proofAuth, &satisfied, &notAfter, &p.Upstream, &p.UpstreamSubject, &p.Social)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ type Proof struct {
 	// nowhere. Refresh tokens do not outlive it.
 	NotAfter time.Time
 	Upstream string // SessionIndex or sid at the identity provider
+	// Social is the environment's connection through which the person proved himself
+	// (soc_…); empty: none. Unlike Connection it proves him for every tenant.
+	Social string
 	// UpstreamSubject is whom the identity provider knows the session of: the
 	// NameID with its qualifiers, as JSON by the protocol that wrote it. Empty
 	// where nothing has to be told there at logout.
@@ -95,7 +98,7 @@ type Login struct {
 
 // Selector says which parts of sessions End ends. What is set must match.
 // Environment is always set, and Tenant, User or Session with it; Connection
-// needs Tenant, and Upstream needs Connection.
+// needs Tenant, and Upstream needs Connection. Social needs none of them.
 type Selector struct {
 	Environment string
 	Tenant      string // only this tenant's part of the sessions
@@ -103,6 +106,7 @@ type Selector struct {
 	Session     string
 	Connection  string // what was satisfied through this SSO connection
 	Upstream    string // and in this session of the identity provider (SessionIndex, sid)
+	Social      string // what was satisfied through this connection of the environment, and nothing else but User
 }
 
 var errSelector = fault.New(fault.Invalid, "session_selector", "The selector of sessions names nothing.")

@@ -9,12 +9,12 @@ const sqlInsertSession = `INSERT INTO sessions
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`
 
 const sqlSatisfy = `INSERT INTO session_tenants
-(tenant_id, session_id, environment_id, user_id, membership_id, connection_id, method, amr, acr, auth_time, upstream, satisfied_at, not_after, upstream_subject)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+(tenant_id, session_id, environment_id, user_id, membership_id, connection_id, method, amr, acr, auth_time, upstream, satisfied_at, not_after, upstream_subject, social_connection_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (tenant_id, session_id) DO UPDATE SET membership_id = excluded.membership_id, connection_id = excluded.connection_id,
  method = excluded.method, amr = excluded.amr, acr = excluded.acr, auth_time = excluded.auth_time, upstream = excluded.upstream,
  satisfied_at = excluded.satisfied_at, not_after = excluded.not_after,
- upstream_subject = excluded.upstream_subject, ended_at = NULL`
+ upstream_subject = excluded.upstream_subject, social_connection_id = excluded.social_connection_id, ended_at = NULL`
 
 // sqlRenewSession gives a live session a new cookie, unless it is empty, and the
 // strictest times.
@@ -29,7 +29,7 @@ WHERE environment_id = $1 AND id = $2 AND user_id = $10 AND ended_at IS NULL AND
 const sessionColumns = `s.id, s.user_id, s.amr, s.acr, s.auth_time, s.created_at, s.last_seen_at, s.idle_seconds, s.expires_at`
 
 const proofColumns = `COALESCE(t.tenant_id, ''), COALESCE(t.membership_id, ''), COALESCE(t.connection_id, ''), COALESCE(t.method, ''),
- COALESCE(t.amr, '[]'), COALESCE(t.acr, ''), t.auth_time, t.satisfied_at, t.not_after, COALESCE(t.upstream, ''), COALESCE(t.upstream_subject, '')`
+ COALESCE(t.amr, '[]'), COALESCE(t.acr, ''), t.auth_time, t.satisfied_at, t.not_after, COALESCE(t.upstream, ''), COALESCE(t.upstream_subject, ''), COALESCE(t.social_connection_id, '')`
 
 // sqlFindSession refuses a session whose last parts two transactions ended at
 // once, neither of which saw that nothing was left.
@@ -88,12 +88,13 @@ WHERE tenant_id = $1 AND user_id = $3 AND ended_at IS NULL AND session_id IN (
 
 // What a selector meets, by the index that leads there; the rest is filtered.
 // Arguments: $1 tenant (environment where none is named), $3 user, $4 session,
-// $5 connection, $6 what the identity provider calls its session. The last two cross the tenants of one person.
+// $5 connection, $6 what the identity provider calls its session. The last three cross tenants.
 const (
 	whereUser         = `tenant_id = $1 AND user_id = $3 AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
 	whereSession      = `tenant_id = $1 AND session_id = $4 AND ($3 = '' OR user_id = $3) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
 	whereConnection   = `tenant_id = $1 AND connection_id = $5 AND ($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($6 = '' OR upstream = $6)`
 	whereTenant       = `tenant_id = $1 AND ($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
+	whereSocial       = `environment_id = $1 AND social_connection_id = $5 AND social_connection_id <> '' AND ($3 = '' OR user_id = $3) AND $4 = '' AND $6 = ''`
 	whereEveryUser    = `environment_id = $1 AND session_id IN (SELECT id FROM sessions WHERE environment_id = $1 AND user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
 	whereEverySession = `environment_id = $1 AND session_id = $4 AND ($3 = '' OR user_id = $3) AND ($5 = '' OR connection_id = $5) AND ($6 = '' OR upstream = $6)`
 )
@@ -123,6 +124,7 @@ const (
 	sqlEndPartsByTenant       = endParts + whereTenant
 	sqlEndPartsByEveryUser    = endParts + whereEveryUser + ` RETURNING tenant_id, user_id`
 	sqlEndPartsByEverySession = endParts + whereEverySession + ` RETURNING tenant_id, user_id`
+	sqlEndPartsBySocial       = endParts + whereSocial + ` RETURNING tenant_id, user_id`
 
 	sqlEndFamiliesByUser         = endFamilies + whereUser + `)`
 	sqlEndFamiliesBySession      = endFamilies + whereSession + `)`
@@ -130,6 +132,7 @@ const (
 	sqlEndFamiliesByTenant       = endFamilies + whereTenant + `)`
 	sqlEndFamiliesByEveryUser    = endFamilies + whereEveryUser + `)`
 	sqlEndFamiliesByEverySession = endFamilies + whereEverySession + `)`
+	sqlEndFamiliesBySocial       = endFamilies + whereSocial + `)`
 
 	sqlEndClientsByUser         = endClients + whereUser + `)`
 	sqlEndClientsBySession      = endClients + whereSession + `)`
@@ -137,6 +140,7 @@ const (
 	sqlEndClientsByTenant       = endClients + whereTenant + `)`
 	sqlEndClientsByEveryUser    = endClients + whereEveryUser + `)`
 	sqlEndClientsByEverySession = endClients + whereEverySession + `)`
+	sqlEndClientsBySocial       = endClients + whereSocial + `)`
 
 	sqlEndSessionsByUser         = endSessions + whereUser + endSessionsTail
 	sqlEndSessionsBySession      = endSessions + whereSession + endSessionsTail
@@ -144,6 +148,7 @@ const (
 	sqlEndSessionsByTenant       = endSessions + whereTenant + endSessionsTail
 	sqlEndSessionsByEveryUser    = endSessions + whereEveryUser + endSessionsTail
 	sqlEndSessionsByEverySession = endSessions + whereEverySession + endSessionsTail
+	sqlEndSessionsBySocial       = endSessions + whereSocial + endSessionsTail
 )
 
 // The applications to be told, of all environments; their rows go with the jobs.

@@ -19,7 +19,7 @@ type Explanation struct {
 // Explain gives the explanation of a code for a kind of identity provider
 // (tenants.IdPKind; empty: unknown). ok is false for a code that nobody gives.
 func Explain(code, idpKind string) (e Explanation, ok bool) {
-	for _, table := range []map[string]explained{explanations, localExplanations, logoutExplanations, metadataExplanations} {
+	for _, table := range []map[string]explained{explanations, localExplanations, socialExplanations, logoutExplanations, metadataExplanations} {
 		if x, ok := table[code]; ok {
 			return Explanation{Summary: x.summary, Who: x.who, Where: x.where.in(idpKind), Action: x.action}, true
 		}

@@ -63,6 +63,7 @@ type Flow struct {
 	proof       proof
 	demand      Demand
 	browserHash string
+	social      string // an identity that waits for its person's word, sealed; see linkPending
 	linkHash    string // of the token of the link that begins it; see TestStart
 }
 
@@ -308,7 +309,7 @@ func (s *Service) flow(ctx context.Context, q db.Queryer, environment, flowID st
 	var request, proof, demand string
 	var created, expires, finished db.Time
 	err := q.QueryRow(ctx, sqlFlow, environment, flowID).Scan(&f.ID, &f.browserHash, &f.Organization, &f.Tenant, &f.Connection, &f.Purpose,
-		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash, &f.UserID, &proof, &demand)
+		&request, &f.LoginHint, &f.ForceAuthn, &f.SessionID, &created, &expires, &finished, &f.linkHash, &f.UserID, &proof, &demand, &f.social)
 	if errors.Is(err, db.ErrNotFound) {
 		return f, errFlowUnknown
 	}

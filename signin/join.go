@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
@@ -14,7 +15,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
-// Joiner lets people in whom a tenant invited (package onboarding). Both calls run
+// Joiner lets people in whom a tenant invited (package onboarding). All calls run
 // in the transaction of the sign-in: Admit before anything is written, Join once
 // the person is a member.
 type Joiner interface {
@@ -24,6 +25,9 @@ type Joiner interface {
 	// Join gives the member what he was invited to and uses the invitation up. A
 	// fault refuses, and nothing of the sign-in is kept.
 	Join(ctx context.Context, a actor.Actor, q db.Queryer, adm Admission, p Joined) error
+	// JoinSocial does both for who comes through a connection of the environment, and
+	// gives the user that he is now.
+	JoinSocial(ctx context.Context, a actor.Actor, q db.Queryer, in SocialJoining) (userID string, err error)
 }
 
 // Joining is what Admit decides on.
@@ -83,17 +87,41 @@ func (s *Service) BeginJoin(ctx context.Context, q db.Queryer, env tenants.Envir
 	if len(options) == 0 {
 		return Next{}, errNoWayIn
 	}
-	now := s.clock.Now()
-	f := Flow{
-		Environment: env.ID, ID: id.New(id.Flow), Organization: tenant, Tenant: tenant, Purpose: PurposeJoin, Request: request,
-		LoginHint: clip(hint, MaxEmail), CreatedAt: now, ExpiresAt: now.Add(FlowLifetime), browserHash: secret.Hash(browserID),
-	}
+	f := s.joinFlow(env, browserID, tenant, hint, request)
 	next := Next{FlowID: f.ID, URL: "/login?flow=" + f.ID}
 	if len(options) == 1 {
 		f.Connection = options[0].Connection
 		next.URL = options[0].LoginURL(f.ID)
 	}
 	return next, insertFlow(ctx, q, f)
+}
+
+// BeginJoinSocial opens a flow like that of BeginJoin, which goes to a connection of
+// the environment.
+//
+// Fault: POLICY_CONNECTION_DISABLED.
+func (s *Service) BeginJoinSocial(ctx context.Context, q db.Queryer, env tenants.Environment, browserID, tenant, hint string, request json.RawMessage, connection string) (Next, error) {
+	if browserID == "" {
+		return Next{}, errOtherBrowser
+	}
+	options, err := s.SocialOptions(ctx, q, env, tenant, false)
+	if err != nil {
+		return Next{}, err
+	}
+	n := slices.IndexFunc(options, func(o SocialOption) bool { return o.Connection == connection })
+	if n < 0 {
+		return Next{}, ErrConnectionDisabled
+	}
+	f := s.joinFlow(env, browserID, tenant, hint, request)
+	return Next{FlowID: f.ID, URL: options[n].LoginURL(f.ID)}, insertFlow(ctx, q, f)
+}
+
+func (s *Service) joinFlow(env tenants.Environment, browserID, tenant, hint string, request json.RawMessage) Flow {
+	now := s.clock.Now()
+	return Flow{
+		Environment: env.ID, ID: id.New(id.Flow), Organization: tenant, Tenant: tenant, Purpose: PurposeJoin, Request: request,
+		LoginHint: clip(hint, MaxEmail), CreatedAt: now, ExpiresAt: now.Add(FlowLifetime), browserHash: secret.Hash(browserID),
+	}
 }
 
 // admit asks the joiner, when the identity comes with an invitation or finds one

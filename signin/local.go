@@ -32,6 +32,7 @@ type Stage string
 const (
 	StageFirst   Stage = "first"   // the person has proved nothing yet
 	StageAccount Stage = "account" // he belongs to several organizations, and chooses
+	StageConnect Stage = "connect" // he came by a social identity that nobody has
 	StageSSO     Stage = "sso"     // the organization wants him through its identity provider
 	StageSecond  Stage = "second"  // a second factor
 	StageEnrol   Stage = "enrol"   // a second factor is required, and he has none
@@ -79,6 +80,9 @@ type proof struct {
 	// Of is the fingerprint of the password that was given: when another one was set
 	// meanwhile, nothing was proved.
 	Of string `json:"of,omitempty"`
+	// Social is the environment's connection through which he came, and Of then whom it
+	// knows; empty: none.
+	Social string `json:"social,omitempty"`
 	// Connection is the one through which he came; empty: none.
 	Connection string `json:"connection,omitempty"`
 	// Identity is what its identity provider said, sealed, while it waits for a second
@@ -311,7 +315,11 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 	step := Step{FlowID: f.ID, Stage: StageFirst, UserID: f.UserID}
 	var v localVerdict
 	if f.UserID == "" {
-		return step, v, nil
+		waiting, ok, err := s.pending(*f)
+		if ok && !waiting.Agreed {
+			step.Stage = StageConnect
+		}
+		return step, v, err
 	}
 	if f.proof.Identity != "" {
 		return s.nextKept(ctx, a, q, in, f)
@@ -331,7 +339,17 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 			return f.anew(), v, nil
 		}
 	}
+	gone, err := s.socialHolds(ctx, q, in.Environment, *f)
 	step.Email, step.Stage = who.Email, StageDone
+	if v.refusal, _ = fault.From(err); v.refusal != nil {
+		return step, v, nil
+	}
+	if err != nil {
+		return step, v, err
+	}
+	if gone {
+		return f.anew(), v, nil
+	}
 	if who.Locked {
 		v.refusal = errUserLocked
 		return step, v, nil
@@ -369,7 +387,11 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 // nextFactor asks the policies, and for a second factor where they, or the person
 // who has one, want it.
 func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, in Local, f *Flow, step Step, v localVerdict) (Step, localVerdict, error) {
-	remembered, err := s.factors.RememberedAt(ctx, q, f.Environment, f.UserID, in.device())
+	device := in.device()
+	if f.social != "" {
+		device = "" // what adds a way in is asked for in any case
+	}
+	remembered, err := s.factors.RememberedAt(ctx, q, f.Environment, f.UserID, device)
 	if err != nil {
 		return step, v, err
 	}
@@ -449,7 +471,7 @@ func (s *Service) kinds(ctx context.Context, q db.Queryer, f Flow) ([]string, er
 func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Local, f Flow, v localVerdict, step *Step) error {
 	a.Kind, a.Subject, a.Email, a.Tenant = actor.User, f.UserID, step.Email, f.Tenant
 	event := audit.Event{
-		Environment: f.Environment, Tenant: f.Tenant, Action: "login.succeeded", Actor: a, At: s.clock.Now(),
+		Environment: f.Environment, Tenant: f.Tenant, Action: "login.succeeded", Actor: a, Connection: f.proof.Social, At: s.clock.Now(),
 		Targets:  []audit.Target{{Type: "user", ID: f.UserID, Name: step.Email}},
 		Metadata: map[string]any{"flow_id": f.ID, "method": f.proof.Method},
 	}
@@ -479,8 +501,11 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 			return err
 		}
 	}
+	if err := s.linkPending(ctx, a, q, in.Environment, f); err != nil {
+		return err
+	}
 	p := sessions.Proof{
-		Tenant: f.Tenant, Membership: person.Membership, Connection: f.proof.Connection, Method: f.proof.Method,
+		Tenant: f.Tenant, Membership: person.Membership, Connection: f.proof.Connection, Method: f.proof.Method, Social: f.proof.Social,
 		AMR: methods(f.proof.Before, f.proof.AMR), ACR: f.reached(), AuthTime: time.UnixMicro(f.proof.At), SatisfiedAt: s.clock.Now(),
 	}
 	if old, ok := v.carried.Proof(f.Tenant); ok && f.proof.From == f.Tenant {

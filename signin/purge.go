@@ -21,6 +21,8 @@ const (
 		(SELECT environment_id, id FROM flows WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
 	sqlPurgeRequests = `DELETE FROM sso_requests WHERE (tenant_id, connection_id, key) IN
 		(SELECT tenant_id, connection_id, key FROM sso_requests WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
+	sqlPurgeSocialRequests = `DELETE FROM social_requests WHERE (environment_id, connection_id, key) IN
+		(SELECT environment_id, connection_id, key FROM social_requests WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
 	sqlPurgeResults = `DELETE FROM sso_results WHERE (environment_id, hash) IN
 		(SELECT environment_id, hash FROM sso_results WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
 	sqlPurgeBreakGlass = `DELETE FROM break_glass_links WHERE (environment_id, hash) IN
@@ -47,6 +49,7 @@ func (s *Service) Purge(ctx context.Context, d db.DB) error {
 	}{
 		{sqlPurgeFlows, now.Add(-keepExpired)},
 		{sqlPurgeRequests, now.Add(-keepExpired)},
+		{sqlPurgeSocialRequests, now.Add(-keepExpired)},
 		{sqlPurgeResults, now.Add(-keepExpired)},
 		{sqlPurgeBreakGlass, now.Add(-keepExpired)},
 		{sqlPurgeLogins, now.Add(-keepLogins)},

@@ -15,7 +15,7 @@ import (
 // Request is one question sent to an identity provider, answered at most once.
 type Request struct {
 	Environment string
-	Tenant      string
+	Tenant      string // empty: the connection is the environment's
 	Connection  string
 	Key         string // the AuthnRequest's ID, or the hash of state
 	FlowID      string
@@ -37,26 +37,38 @@ func (s *Service) NewRequest(ctx context.Context, q db.Queryer, r Request) error
 	sealed := ""
 	if len(r.Secret) > 0 {
 		var err error
-		if sealed, err = s.vault.Seal("sso_requests", "secret", r.rowID(), r.Secret); err != nil {
+		if sealed, err = s.vault.Seal(r.table(), "secret", r.rowID(), r.Secret); err != nil {
 			return err
 		}
+	}
+	if r.social() {
+		_, err := q.Exec(ctx, sqlInsertSocialRequest, r.Environment, r.Connection, r.Key, r.FlowID, sealed, db.At(now), db.At(now.Add(FlowLifetime)))
+		return err
 	}
 	_, err := q.Exec(ctx, sqlInsertRequest, r.Tenant, r.Connection, r.Key, r.Environment, r.FlowID, sealed, db.At(now), db.At(now.Add(FlowLifetime)))
 	return err
 }
 
-// TakeRequest consumes a question of the connection. Of answers that arrive at
-// once exactly one gets it.
+// TakeRequest consumes a question of a tenant's connection. Of answers that arrive
+// at once exactly one gets it.
 //
 // Faults: ErrRequestUnknown, ErrRequestUsed, ErrRequestExpired.
 func (s *Service) TakeRequest(ctx context.Context, q db.Queryer, tenant, connection, key string) (Request, error) {
-	r := Request{Tenant: tenant, Connection: connection, Key: key}
+	return s.take(ctx, q, sqlTakeRequest, sqlRequest, tenant, Request{Tenant: tenant, Connection: connection, Key: key})
+}
+
+// TakeSocialRequest is TakeRequest for a connection of the environment.
+func (s *Service) TakeSocialRequest(ctx context.Context, q db.Queryer, environment, connection, key string) (Request, error) {
+	return s.take(ctx, q, sqlTakeSocialRequest, sqlSocialRequest, environment, Request{Environment: environment, Connection: connection, Key: key})
+}
+
+func (s *Service) take(ctx context.Context, q db.Queryer, text, find, of string, r Request) (Request, error) {
 	now := s.clock.Now()
 	var sealed string
 	var created db.Time
-	err := q.QueryRow(ctx, sqlTakeRequest, tenant, connection, key, db.At(now)).Scan(&r.FlowID, &sealed, &created)
+	err := q.QueryRow(ctx, text, of, r.Connection, r.Key, db.At(now)).Scan(&r.FlowID, &sealed, &created)
 	if errors.Is(err, db.ErrNotFound) {
-		_, err := s.FindRequest(ctx, q, tenant, connection, key)
+		_, err := s.find(ctx, q, find, of, r.Connection, r.Key)
 		if err == nil {
 			err = ErrRequestUsed
 		}
@@ -67,7 +79,7 @@ func (s *Service) TakeRequest(ctx context.Context, q db.Queryer, tenant, connect
 	}
 	r.CreatedAt = created.Time
 	if sealed != "" {
-		if r.Secret, err = s.vault.Open("sso_requests", "secret", r.rowID(), sealed); err != nil {
+		if r.Secret, err = s.vault.Open(r.table(), "secret", r.rowID(), sealed); err != nil {
 			return r, err
 		}
 	}
@@ -93,9 +105,18 @@ func serves(status, purpose string) error {
 // FindRequest looks a question up without consuming it and returns its flow,
 // also with ErrRequestUsed and ErrRequestExpired.
 func (s *Service) FindRequest(ctx context.Context, q db.Queryer, tenant, connection, key string) (Asked, error) {
+	return s.find(ctx, q, sqlRequest, tenant, connection, key)
+}
+
+// FindSocialRequest is FindRequest for a connection of the environment.
+func (s *Service) FindSocialRequest(ctx context.Context, q db.Queryer, environment, connection, key string) (Asked, error) {
+	return s.find(ctx, q, sqlSocialRequest, environment, connection, key)
+}
+
+func (s *Service) find(ctx context.Context, q db.Queryer, text, of, connection, key string) (Asked, error) {
 	var a Asked
 	var expires, used db.Time
-	err := q.QueryRow(ctx, sqlRequest, tenant, connection, key).Scan(&a.FlowID, &a.Purpose, &expires, &used)
+	err := q.QueryRow(ctx, text, of, connection, key).Scan(&a.FlowID, &a.Purpose, &expires, &used)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return a, ErrRequestUnknown
@@ -107,6 +128,16 @@ func (s *Service) FindRequest(ctx context.Context, q db.Queryer, tenant, connect
 		return a, ErrRequestExpired
 	}
 	return a, nil
+}
+
+// social reports whether the question is to a connection of the environment.
+func (r Request) social() bool { return r.Tenant == "" }
+
+func (r Request) table() string {
+	if r.social() {
+		return "social_requests"
+	}
+	return "sso_requests"
 }
 
 func (r Request) rowID() string { return r.Tenant + "/" + r.Connection + "/" + r.Key }

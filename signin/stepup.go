@@ -173,7 +173,7 @@ var ownMethods = []string{MethodPassword, MethodPasskey, policy.MethodSocial}
 func (f *Flow) carry(ses sessions.Session, p sessions.Proof) {
 	f.UserID = ses.UserID
 	f.proof = proof{
-		Method: p.Method, At: p.AuthTime.UnixMicro(), Connection: p.Connection, Session: ses.ID, From: p.Tenant, Before: p.AMR, ACR: p.ACR,
+		Method: p.Method, At: p.AuthTime.UnixMicro(), Connection: p.Connection, Social: p.Social, Session: ses.ID, From: p.Tenant, Before: p.AMR, ACR: p.ACR,
 		Second: p.Connection == "" && hasMFA(p.AMR) || level(p.ACR) > level(ACRSingle),
 	}
 }

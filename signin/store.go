@@ -6,7 +6,7 @@ const (
 		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash, demand)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
-	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof, demand
+	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof, demand, social
 		FROM flows WHERE environment_id = $1 AND id = $2`
 
 	// A flow that a link began becomes the browser's that opens it first.
@@ -19,7 +19,7 @@ const (
 	sqlProveFlow = `UPDATE flows SET tenant_id = $3, user_id = $4, proof = $5, connection_id = $6
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
-	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6, proof = '{}'
+	sqlFinishFlow = `UPDATE flows SET tenant_id = $3, connection_id = $4, session_id = $5, finished_at = $6, proof = '{}', social = ''
 		WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
 
 	sqlInsertRequest = `INSERT INTO sso_requests
@@ -38,8 +38,31 @@ const (
 		(environment_id, hash, tenant_id, flow_id, identity, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
+	// An identity that waits for its person's word.
+	sqlKeepSocial = `UPDATE flows SET social = $3 WHERE environment_id = $1 AND id = $2 AND finished_at IS NULL`
+
+	sqlInsertSocialRequest = `INSERT INTO social_requests
+		(environment_id, connection_id, key, flow_id, secret, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+	sqlSocialRequest = `SELECT r.flow_id, COALESCE(f.purpose, ''), r.expires_at, r.used_at FROM social_requests r
+		LEFT JOIN flows f ON f.environment_id = r.environment_id AND f.id = r.flow_id
+		WHERE r.environment_id = $1 AND r.connection_id = $2 AND r.key = $3`
+
+	sqlTakeSocialRequest = `UPDATE social_requests SET used_at = $4
+		WHERE environment_id = $1 AND connection_id = $2 AND key = $3 AND used_at IS NULL AND expires_at > $4
+		RETURNING flow_id, secret, created_at`
+
+	// What a connection of the environment verified is of no tenant.
+	sqlSocialResult = `SELECT flow_id, identity FROM sso_results
+		WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3 AND tenant_id = ''`
+
+	sqlTakeSocialResult = `UPDATE sso_results SET used_at = $3
+		WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3 AND tenant_id = ''
+		RETURNING flow_id, identity`
+
 	sqlTakeResult = `UPDATE sso_results SET used_at = $3
-		WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3
+		WHERE environment_id = $1 AND hash = $2 AND used_at IS NULL AND expires_at > $3 AND tenant_id <> ''
 		RETURNING tenant_id, flow_id, identity`
 
 	sqlFlowPurpose = `SELECT purpose FROM flows WHERE environment_id = $1 AND id = $2`

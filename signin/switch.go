@@ -53,7 +53,7 @@ func (s *Service) Switch(ctx context.Context, a actor.Actor, q db.Queryer, env t
 	if err != nil {
 		return none(err)
 	}
-	p = sessions.Proof{Tenant: tenant, Membership: person.Membership, Method: p.Method, AMR: p.AMR, ACR: p.ACR, AuthTime: p.AuthTime}
+	p = sessions.Proof{Tenant: tenant, Membership: person.Membership, Method: p.Method, Social: p.Social, AMR: p.AMR, ACR: p.ACR, AuthTime: p.AuthTime}
 	a.Kind, a.Subject, a.Email, a.Tenant, a.Session = actor.User, ses.UserID, person.Email, tenant, ses.ID
 	ses, err = s.sessions.Widen(ctx, a, q, ses, sessions.Login{
 		Environment: env.ID, UserID: ses.UserID, Idle: decision.Idle, Absolute: decision.Absolute, ForceLogin: decision.ForceLogin,

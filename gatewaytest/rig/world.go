@@ -267,3 +267,31 @@ func (r *Rig) Strings(sql string, args ...any) []string {
 	check(r.TB, rows.Err())
 	return list
 }
+
+// Social makes an active connection of the environment to an OpenID provider.
+func (r *Rig) Social(i *idp.IdP, change ...func(*tenants.NewSocial)) tenants.SocialConnection {
+	r.TB.Helper()
+	n := tenants.NewSocial{
+		Kind: tenants.SocialOIDC, Name: "Example ID", Issuer: i.Issuer(), ClientSecret: Client.Secret, Status: tenants.SocialActive,
+		SocialSettings: tenants.SocialSettings{ClientID: Client.ID},
+	}
+	for _, f := range change {
+		f(&n)
+	}
+	var c tenants.SocialConnection
+	r.Tx(func(q db.Queryer) error {
+		var err error
+		c, err = r.Tenants.CreateSocial(r.TB.Context(), r.Vendor, q, n)
+		return err
+	})
+	return c
+}
+
+// SetSocial changes a connection of the environment.
+func (r *Rig) SetSocial(c tenants.SocialConnection, p tenants.SocialPatch) {
+	r.TB.Helper()
+	r.Tx(func(q db.Queryer) error {
+		_, err := r.Tenants.UpdateSocial(r.TB.Context(), r.Vendor, q, c.ID, p)
+		return err
+	})
+}

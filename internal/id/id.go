@@ -20,6 +20,7 @@ const (
 	Role        = "rol"
 	Permission  = "per"
 	SSO         = "sso"
+	Social      = "soc" // a social connection of an environment
 	Directory   = "dir" // a SCIM connection
 	Resource    = "res" // a SCIM resource
 	Application = "app"

@@ -28,7 +28,7 @@ var errClientKey = refuse("OIDC_CLIENT_KEY", "The connection has no key to prove
 // config is the connection as an OAuth client, without its proof.
 func (h *Handler) config(q request, p *provider) oauth2.Config {
 	return oauth2.Config{
-		ClientID: q.conn.OIDC.ClientID, RedirectURL: q.env.OIDCRedirectURL(q.conn.ID), Scopes: q.conn.OIDC.Scopes,
+		ClientID: q.conn.OIDC.ClientID, RedirectURL: q.redirect, Scopes: q.conn.OIDC.Scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: p.auth, TokenURL: p.token, AuthStyle: oauth2.AuthStyleInParams},
 	}
 }
@@ -49,7 +49,7 @@ func (h *Handler) authenticate(ctx context.Context, q request, p *provider, conf
 			oauth2.SetAuthURLParam("client_assertion", assertion),
 		}, nil
 	}
-	clientSecret, err := h.tenants.ClientSecret(q.conn)
+	clientSecret, err := q.secret()
 	if err != nil || clientSecret == "" || method == tenants.AuthNone {
 		return nil, err // a public client names itself in the body
 	}

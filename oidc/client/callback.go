@@ -60,7 +60,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, q request) er
 	if state == "" || len(state) > 200 {
 		return h.refused(w, r, &a, errState)
 	}
-	found, err := h.signin.FindRequest(r.Context(), h.db, q.conn.Tenant, q.conn.ID, secret.Hash(state))
+	found, err := h.asked(r.Context(), q, secret.Hash(state))
 	a.flowID, a.purpose = found.FlowID, found.Purpose
 	if err != nil {
 		return h.refused(w, r, &a, stateFault(err))
@@ -70,13 +70,13 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, q request) er
 			return h.refused(w, r, &a, err)
 		}
 	}
-	if err := found.Serves(q.conn); err != nil {
+	if err := serves(q, found); err != nil {
 		return h.refused(w, r, &a, err)
 	}
 	var asked signin.Request
 	err = h.db.Tx(r.Context(), func(tx db.Queryer) error {
 		var err error
-		asked, err = h.signin.TakeRequest(r.Context(), tx, q.conn.Tenant, q.conn.ID, secret.Hash(state))
+		asked, err = h.take(r.Context(), tx, q, secret.Hash(state))
 		return err
 	})
 	if err != nil {
@@ -97,7 +97,38 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, q request) er
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	http.Redirect(w, r, "/signin/continue/"+url.PathEscape(handle), http.StatusSeeOther)
+	next := "/signin/continue/" + url.PathEscape(handle)
+	if q.social != nil {
+		next = signin.SocialPath(handle)
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+// asked finds the question that an answer is to, without using it up.
+func (h *Handler) asked(ctx context.Context, q request, key string) (signin.Asked, error) {
+	if q.social != nil {
+		return h.signin.FindSocialRequest(ctx, h.db, q.env.ID, q.conn.ID, key)
+	}
+	return h.signin.FindRequest(ctx, h.db, q.conn.Tenant, q.conn.ID, key)
+}
+
+// take uses the question up.
+func (h *Handler) take(ctx context.Context, tx db.Queryer, q request, key string) (signin.Request, error) {
+	if q.social != nil {
+		return h.signin.TakeSocialRequest(ctx, tx, q.env.ID, q.conn.ID, key)
+	}
+	return h.signin.TakeRequest(ctx, tx, q.conn.Tenant, q.conn.ID, key)
+}
+
+// serves refuses an answer to a connection that was switched off meanwhile.
+func serves(q request, asked signin.Asked) error {
+	if q.social == nil {
+		return asked.Serves(q.conn)
+	}
+	if !q.social.SocialOffers(q.env) {
+		return signin.ErrConnectionDisabled
+	}
 	return nil
 }
 
@@ -155,12 +186,13 @@ func (h *Handler) redeem(ctx context.Context, a *attempt, v url.Values, asked si
 	if o := a.conn.OIDC; known.Issuer != o.Issuer || known.ClientID != o.ClientID {
 		return none, a.log.fail("provider", known.Issuer+" for "+known.ClientID, o.Issuer+" for "+o.ClientID, errState)
 	}
-	p, err := h.providers.logIn(ctx, a.conn.OIDC.Issuer, a.now)
+	p, err := h.providers.logIn(ctx, a.conn.OIDC.Issuer, a.now, a.social != nil)
 	if err != nil {
 		return none, a.log.fail("discovery", "the identity provider's configuration", cause(err), err)
 	}
 	// RFC 9207 §2.4: an answer of another provider is refused before its code is used.
-	if iss := v.Get("iss"); (iss != "" || p.issParameter) && iss != a.conn.OIDC.Issuer {
+	// Of many directories behind one issuer the answer names the person's own.
+	if iss := v.Get("iss"); (iss != "" || p.issParameter) && iss != a.conn.OIDC.Issuer && (p.template == "" || !fits(p.template, iss)) {
 		return none, a.log.fail("iss parameter", a.conn.OIDC.Issuer, iss, errIss)
 	}
 	if e := v.Get("error"); e != "" {
@@ -179,6 +211,7 @@ func (h *Handler) redeem(ctx context.Context, a *attempt, v url.Values, asked si
 		return none, a.log.fail("id_token", "present", "absent", errNoIDToken)
 	}
 	want := expect(a.conn, a.now)
+	want.social, want.template = a.social != nil, p.template
 	want.nonce, want.accessToken, want.code = known.Nonce, token.AccessToken, code
 	if known.Fresh {
 		want.authAfter = asked.CreatedAt
@@ -188,9 +221,14 @@ func (h *Handler) redeem(ctx context.Context, a *attempt, v url.Values, asked si
 	if err != nil {
 		return none, err
 	}
-	id.Issuer = a.conn.OIDC.Issuer // one person, in whichever form it came
+	if p.template == "" {
+		id.Issuer = a.conn.OIDC.Issuer // one person, in whichever form it came
+	}
 	if err := h.userinfo(ctx, a, p, token.AccessToken, id); err != nil {
 		return none, err
+	}
+	if a.social != nil {
+		return socialIdentity(a.conn, id, a.merged())
 	}
 	identity, err := identityOf(a.conn, id, a.merged())
 	if err != nil {
@@ -255,6 +293,9 @@ func (h *Handler) refused(w http.ResponseWriter, r *http.Request, a *attempt, wh
 		login.Purpose = signin.PurposeTest
 	}
 	err := h.db.Tx(r.Context(), func(tx db.Queryer) error {
+		if a.social != nil {
+			return h.signin.RecordSocial(r.Context(), a.a, tx, a.env.ID, "", login)
+		}
 		return h.signin.RecordLogin(r.Context(), a.a, tx, a.env.ID, a.conn.Tenant, login)
 	})
 	if err != nil {

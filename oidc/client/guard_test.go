@@ -30,7 +30,7 @@ func TestInnerAddresses(t *testing.T) {
 		"https://172.16.0.1", "https://100.64.0.1", "https://169.254.169.254", "https://[fe80::1]", "https://[fd00::1]", "https://[::ffff:a9fe:a9fe]",
 		"http://example.com", "file:///etc/passwd", "gopher://127.0.0.1" + port + "/_x", "ftp://127.0.0.1" + port, "https://user:pass@127.0.0.1" + port,
 	} {
-		_, err := p.get(t.Context(), address, now)
+		_, err := p.get(t.Context(), address, now, false)
 		if fault.CodeOf(err) != "OIDC_DISCOVERY" || !strings.HasPrefix(cause(err), "fetch_") {
 			t.Errorf("%s: %v (%s)", address, err, cause(err))
 		}
@@ -104,7 +104,7 @@ func TestHostileAnswers(t *testing.T) {
 				timeout = 50 * time.Millisecond
 			}
 			p := guarded(safehttp.Options{AllowPrivate: true, Timeout: timeout})
-			_, err := p.get(t.Context(), server.URL, now)
+			_, err := p.get(t.Context(), server.URL, now, false)
 			if fault.CodeOf(err) != "OIDC_DISCOVERY" || !strings.HasPrefix(cause(err), k.cause) {
 				t.Errorf("%v (%s)", err, cause(err))
 			}

@@ -52,7 +52,12 @@ type expectation struct {
 	authAfter time.Time
 	acr       []string // one of which is required; empty: any
 	hosted    []string // domains of Google Workspace, one of which is required; empty: any
-	now       time.Time
+	// social: anybody with an account there may come, and is known by his subject alone.
+	social bool
+	// template is the issuer with {tenantid} in the place of a directory, of a
+	// connection that takes people of many; empty: the issuer is one.
+	template string
+	now      time.Time
 }
 
 func expect(conn tenants.SSOConnection, now time.Time) expectation {
@@ -108,7 +113,11 @@ func (v verified) judge(want expectation, log *checkLog) error {
 
 // judgeParties checks by whom and for whom the token is.
 func (v verified) judgeParties(want expectation, log *checkLog) error {
-	if v.Issuer != want.issuer && !(want.issuer == googleIssuer && v.Issuer == googleShort) {
+	if want.template != "" {
+		if err := v.judgeTemplate(want, log); err != nil {
+			return err
+		}
+	} else if v.Issuer != want.issuer && !(want.issuer == googleIssuer && v.Issuer == googleShort) {
 		return log.fail("issuer", want.issuer, v.Issuer, errIssuer)
 	}
 	log.pass("issuer", want.issuer, v.Issuer)
@@ -121,7 +130,7 @@ func (v verified) judgeParties(want expectation, log *checkLog) error {
 		return log.fail("azp", want.clientID, v.AZP, errAZP)
 	}
 	log.pass("azp", want.clientID, v.AZP)
-	if _, ok := entra.CloudOf(want.issuer); ok {
+	if _, ok := entra.CloudOf(want.issuer); ok && want.template == "" {
 		// The issuer is pinned to one directory (CheckIssuer); a token that names
 		// another one in tid was made by the template of many.
 		tenant := entra.TenantOf(want.issuer)
@@ -130,7 +139,7 @@ func (v verified) judgeParties(want expectation, log *checkLog) error {
 		}
 		log.pass("tid", tenant, v.TenantID)
 	}
-	if want.issuer == googleIssuer || len(want.hosted) > 0 {
+	if want.issuer == googleIssuer && !want.social || len(want.hosted) > 0 {
 		hd := trimmed(v.all["hd"])
 		// Without hd it is a private Google account, whatever its e-mail says.
 		if hd == "" || len(want.hosted) > 0 && !slices.ContainsFunc(want.hosted, func(d string) bool { return strings.EqualFold(d, hd) }) {

@@ -44,17 +44,19 @@ type verified struct {
 	all map[string]any
 	claims
 	alg jose.SignatureAlgorithm
+	// keyIssuer is whom the key signs for, where the provider says it.
+	keyIssuer string
 }
 
 // verifyJWT reads a token that one of the keys signed. Its claims are still to
 // be judged.
 func verifyJWT(ctx context.Context, raw string, typs []string, keys *oidc.KeySet, now time.Time, log *checkLog) (verified, error) {
 	var v verified
-	payload, alg, err := signature(ctx, raw, typs, keys, now, log)
+	payload, alg, of, err := signature(ctx, raw, typs, keys, now, log)
 	if err != nil {
 		return v, err
 	}
-	v.alg = alg
+	v.alg, v.keyIssuer = alg, of
 	if v.all, err = readObject(payload); err == nil {
 		v.claims, err = readClaims(v.all)
 	}
@@ -64,52 +66,53 @@ func verifyJWT(ctx context.Context, raw string, typs []string, keys *oidc.KeySet
 	return v, nil
 }
 
-// signature gives the payload of a token and the algorithm that signed it. Of its
+// signature gives the payload of a token, the algorithm that signed it and whom the
+// key signs for, where that is said. Of its
 // header only alg, kid, typ and crit count: keys that it carries or points to
 // (jwk, jku, x5c, x5u) are nobody's.
-func signature(ctx context.Context, raw string, typs []string, keys *oidc.KeySet, now time.Time, log *checkLog) ([]byte, jose.SignatureAlgorithm, error) {
+func signature(ctx context.Context, raw string, typs []string, keys *oidc.KeySet, now time.Time, log *checkLog) ([]byte, jose.SignatureAlgorithm, string, error) {
 	if len(raw) > maxToken || strings.Count(raw, ".") != 2 {
-		return nil, "", log.fail("token", "a signed JWT in compact form", "", errTokenForm)
+		return nil, "", "", log.fail("token", "a signed JWT in compact form", "", errTokenForm)
 	}
 	// ParseSigned refuses an alg outside the list, none and MACs included.
 	jws, err := jose.ParseSignedCompact(raw, oidc.Algorithms)
 	if err != nil {
 		var unexpected *jose.ErrUnexpectedSignatureAlgorithm
 		if errors.As(err, &unexpected) {
-			return nil, "", log.fail("algorithm", "RS, PS, ES or EdDSA", string(unexpected.Got), errAlg.Because(err))
+			return nil, "", "", log.fail("algorithm", "RS, PS, ES or EdDSA", string(unexpected.Got), errAlg.Because(err))
 		}
-		return nil, "", log.fail("token", "a signed JWT in compact form", "", errTokenForm.Because(err))
+		return nil, "", "", log.fail("token", "a signed JWT in compact form", "", errTokenForm.Because(err))
 	}
 	header := jws.Signatures[0].Protected
 	typ, isText := header.ExtraHeaders[jose.HeaderType].(string)
 	_, given := header.ExtraHeaders[jose.HeaderType]
 	if short := strings.TrimPrefix(strings.ToLower(typ), "application/"); given && !isText || !slices.Contains(typs, short) {
-		return nil, "", log.fail("type", strings.Join(typs[1:], " or ")+", or none", typ, errTyp)
+		return nil, "", "", log.fail("type", strings.Join(typs[1:], " or ")+", or none", typ, errTyp)
 	}
 	// No extension is understood here, so none may be critical (RFC 7515 §4.1.11).
 	if crit, ok := header.ExtraHeaders["crit"]; ok {
-		return nil, "", log.fail("crit", "absent", fmt.Sprint(crit), errTokenForm)
+		return nil, "", "", log.fail("crit", "absent", fmt.Sprint(crit), errTokenForm)
 	}
 	log.pass("algorithm", "RS, PS, ES or EdDSA", header.Algorithm)
 	key, doc, err := signingKey(ctx, keys, header, nil, now, log)
 	if err != nil {
-		return nil, "", err
+		return nil, "", "", err
 	}
 	payload, err := jws.Verify(key.Key)
 	if err != nil {
 		// Another key may have come under the id, or without any.
 		again, fresh, e := signingKey(ctx, keys, header, doc, now, &checkLog{})
 		if e == nil && fresh != doc {
-			key = again
+			key, doc = again, fresh
 			payload, err = jws.Verify(key.Key)
 		}
 	}
 	log.pass("key", "one of the provider's published keys", key.KeyID)
 	if err != nil {
-		return nil, "", log.fail("signature", "valid", "invalid", errSig.Because(err))
+		return nil, "", "", log.fail("signature", "valid", "invalid", errSig.Because(err))
 	}
 	log.pass("signature", "valid", "valid")
-	return payload, jose.SignatureAlgorithm(header.Algorithm), nil
+	return payload, jose.SignatureAlgorithm(header.Algorithm), doc.Issuer(key.KeyID), nil
 }
 
 // signingKey finds the one published key that may have signed.

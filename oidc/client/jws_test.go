@@ -246,7 +246,7 @@ func TestCheckIssuer(t *testing.T) {
 			continue
 		}
 		p := &providers{http: &http.Client{Transport: answer(nil)}, m: map[string]*oidc.Cached[*provider]{}}
-		if _, err := p.get(t.Context(), issuer, now); fault.CodeOf(err) != "OIDC_ENTRA_ISSUER" {
+		if _, err := p.get(t.Context(), issuer, now, false); fault.CodeOf(err) != "OIDC_ENTRA_ISSUER" {
 			t.Errorf("%s is asked: %v", issuer, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/secret"
 	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
 // pending is what only we know of a question: stored encrypted.
@@ -28,15 +29,15 @@ type pending struct {
 // a login.
 func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error {
 	flowID := r.URL.Query().Get("flow")
-	if flowID == "" || r.Method != http.MethodGet {
+	if q.social == nil && (flowID == "" || r.Method != http.MethodGet) {
 		return h.initiate(w, r, q)
 	}
-	f, err := h.signin.OpenFlow(r.Context(), h.db, flowID, httpx.Browser(r), q.conn)
+	f, err := h.openFlow(r, q, flowID)
 	if err != nil {
 		return err
 	}
 	a := attempt{request: q, flowID: f.ID, purpose: f.Purpose}
-	p, err := h.providers.logIn(r.Context(), q.conn.OIDC.Issuer, q.now)
+	p, err := h.providers.logIn(r.Context(), q.conn.OIDC.Issuer, q.now, q.social != nil)
 	if err != nil {
 		return h.refused(w, r, &a, a.log.fail("discovery", "the identity provider's configuration", cause(err), err))
 	}
@@ -60,9 +61,12 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	} else if f.LoginHint != "" {
 		set("login_hint", f.LoginHint)
 	}
-	if known.Fresh {
+	switch {
+	case known.Fresh:
 		set("prompt", "login")
 		set("max_age", "0")
+	case q.social != nil && q.social.Kind != tenants.SocialOIDC:
+		set("prompt", "select_account") // many people have a private one and one of their work
 	}
 	if q.conn.OIDC.FormPost {
 		set("response_mode", "form_post")
@@ -77,4 +81,12 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request, q request) error
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, config.AuthCodeURL(state, options...), http.StatusSeeOther)
 	return nil
+}
+
+// openFlow is the gate before a question.
+func (h *Handler) openFlow(r *http.Request, q request, flowID string) (signin.Flow, error) {
+	if q.social != nil {
+		return h.signin.OpenSocialFlow(r.Context(), h.db, q.env, flowID, httpx.Browser(r), *q.social)
+	}
+	return h.signin.OpenFlow(r.Context(), h.db, flowID, httpx.Browser(r), q.conn)
 }

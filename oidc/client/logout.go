@@ -41,7 +41,7 @@ func (h *Handler) backchannelLogout(w http.ResponseWriter, r *http.Request, q re
 	if err != nil {
 		return err
 	}
-	p, err := h.providers.get(r.Context(), q.conn.OIDC.Issuer, q.now)
+	p, err := h.providers.get(r.Context(), q.conn.OIDC.Issuer, q.now, false)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,14 @@ func identityOf(conn tenants.SSOConnection, v verified, all map[string]any) (sig
 		FirstName: pick(m.FirstName, "given_name"), LastName: pick(m.LastName, "family_name"), DisplayName: pick(m.DisplayName, "name"),
 		AuthnContext: v.ACR, ACR: v.ACR, AMR: v.AMR, Upstream: v.SID, Attributes: map[string][]string{},
 	}
+	if t, ok := numericDate(v.AuthTime); ok {
+		id.At = t
+	} else if t, ok := numericDate(v.IssuedAt); ok {
+		id.At = t
+	}
+	if t, ok := numericDate(v.SessionExpiry); ok {
+		id.SessionEnd = t.Truncate(time.Second)
+	}
 	id.UserName = pick("", "preferred_username", "upn")
 	lastResort := []string{"upn"}
 	if _, ok := entra.CloudOf(v.Issuer); ok {
@@ -68,14 +76,6 @@ func identityOf(conn tenants.SSOConnection, v verified, all map[string]any) (sig
 		if s := stringsOf(v); len(s) > 0 && !strings.HasPrefix(k, "_") {
 			id.Attributes[k] = s
 		}
-	}
-	if t, ok := numericDate(v.AuthTime); ok {
-		id.At = t
-	} else if t, ok := numericDate(v.IssuedAt); ok {
-		id.At = t
-	}
-	if t, ok := numericDate(v.SessionExpiry); ok {
-		id.SessionEnd = t.Truncate(time.Second)
 	}
 	return id, nil
 }

@@ -32,6 +32,9 @@ type provider struct {
 	// issParameter: the provider promises iss in its answers (RFC 9207 §3).
 	issParameter bool
 	authMethods  []string
+	// template is the issuer of tokens where the provider stands for many directories,
+	// with {tenantid} in the place of one; empty: the issuer is one.
+	template string
 }
 
 // providers remembers discovery by issuer.
@@ -61,9 +64,10 @@ func CheckIssuer(issuer string) error {
 }
 
 // get gives an issuer's provider. One that cannot be read again stays in use
-// for a while.
-func (p *providers) get(ctx context.Context, issuer string, now time.Time) (*provider, error) {
-	if err := CheckIssuer(issuer); err != nil {
+// for a while. anyDirectory: people of every Entra ID directory may come, who are
+// then told apart by it; a tenant's connection never says so.
+func (p *providers) get(ctx context.Context, issuer string, now time.Time, anyDirectory bool) (*provider, error) {
+	if err := CheckIssuer(issuer); err != nil && !anyDirectory {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -102,7 +106,8 @@ func (p *providers) discover(ctx context.Context, issuer string, old *provider) 
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, 0, errDiscovery.Because(err)
 	}
-	if doc.Issuer != issuer {
+	named, template := entra.Named(issuer)
+	if doc.Issuer != named {
 		return nil, 0, errDiscoveryIssuer.Because(fmt.Errorf("it says %.200q", doc.Issuer))
 	}
 	for name, address := range map[string]string{
@@ -114,7 +119,7 @@ func (p *providers) discover(ctx context.Context, issuer string, old *provider) 
 	}
 	fresh := &provider{
 		issuer: issuer, auth: doc.Auth, token: doc.Token, userinfo: doc.Userinfo, issParameter: doc.IssParameter, authMethods: doc.AuthMethods,
-		keys: oidc.NewKeySet(doc.JWKS, p.http),
+		keys: oidc.NewKeySet(doc.JWKS, p.http), template: template,
 	}
 	if old != nil && old.keys.URL() == doc.JWKS {
 		fresh.keys = old.keys
@@ -134,8 +139,8 @@ func reachable(address, issuer string) bool {
 
 // logIn gives the provider for a login, which needs more addresses than a
 // provider that only signs something.
-func (p *providers) logIn(ctx context.Context, issuer string, now time.Time) (*provider, error) {
-	found, err := p.get(ctx, issuer, now)
+func (p *providers) logIn(ctx context.Context, issuer string, now time.Time, anyDirectory bool) (*provider, error) {
+	found, err := p.get(ctx, issuer, now, anyDirectory)
 	if err == nil && slices.Contains([]string{found.auth, found.token}, "") {
 		return nil, errEndpoint
 	}

@@ -63,7 +63,7 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, q request) erro
 	if !strings.EqualFold(scheme, "Bearer") || raw == "" {
 		return errRevokeToken
 	}
-	p, err := h.providers.get(r.Context(), issuer, q.now)
+	p, err := h.providers.get(r.Context(), issuer, q.now, false)
 	if err != nil {
 		return err
 	}

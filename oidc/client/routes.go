@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/internal/id"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/sessions"
@@ -59,9 +60,9 @@ func New(d db.DB, environments *tenants.Environments, t *tenants.Service, s *sig
 // Mount adds the routes. Those that take posts take them from other sites by
 // design and stand outside every cross-origin protection.
 func (h *Handler) Mount(r chi.Router) {
-	r.Get("/oidc/{connection}/login", h.public(h.login))
-	r.Post("/oidc/{connection}/login", h.public(h.login))
-	r.Handle("/oidc/{connection}/callback", h.public(h.callback))
+	r.Get("/oidc/{connection}/login", h.public(h.findParty, h.login))
+	r.Post("/oidc/{connection}/login", h.public(h.find, h.login))
+	r.Handle("/oidc/{connection}/callback", h.public(h.findParty, h.callback))
 	r.Get("/oidc/{connection}/jwks", h.machine(h.find, h.jwks, h.problem))
 	r.Post("/oidc/{connection}/backchannel-logout", h.machine(h.find, h.backchannelLogout, h.failLogout))
 	r.Post("/sso/{connection}/global-token-revocation", h.machine(h.findAny, h.revoke, h.problem))
@@ -73,13 +74,20 @@ type request struct {
 	conn tenants.SSOConnection
 	a    actor.Actor
 	now  time.Time
+	// What the relying party is at the provider: where the answer goes, and how it
+	// proves itself.
+	redirect string
+	secret   func() (string, error)
+	// social is the connection where it is the environment's own; conn is then what
+	// the protocol needs of it, without a tenant.
+	social *tenants.SocialConnection
 }
 
 var errUnknownConnection = fault.New(fault.NotFound, "OIDC_CONNECTION_UNKNOWN", "This address belongs to no connection. Check the address in the identity provider's console.")
 
-func (h *Handler) public(f func(w http.ResponseWriter, r *http.Request, q request) error) http.HandlerFunc {
+func (h *Handler) public(find func(*http.Request) (request, error), f func(w http.ResponseWriter, r *http.Request, q request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		q, err := h.find(r)
+		q, err := find(r)
 		if err == nil {
 			err = f(w, r, q)
 		}
@@ -131,5 +139,31 @@ func (h *Handler) findAny(r *http.Request) (request, error) {
 	}
 	q.env, q.now, q.a = env, h.clock.Now(), httpx.Anonymous(r, env.ID)
 	q.a.Tenant, q.a.Connection = q.conn.Tenant, q.conn.ID
+	q.redirect, q.secret = env.OIDCRedirectURL(q.conn.ID), func() (string, error) { return h.tenants.ClientSecret(q.conn) }
+	return q, nil
+}
+
+// findParty gives the OpenID connection that the path names, a tenant's or the
+// environment's.
+func (h *Handler) findParty(r *http.Request) (request, error) {
+	name := chi.URLParam(r, "connection")
+	if !id.Valid(id.Social, name) {
+		return h.find(r)
+	}
+	var q request
+	env, err := h.environments.ByHost(r.Context(), r.Host)
+	if err != nil {
+		return q, err
+	}
+	c, err := h.tenants.SocialConnection(r.Context(), h.db, env.ID, name)
+	if fault.KindOf(err) == fault.NotFound {
+		return q, errUnknownConnection
+	}
+	if err != nil {
+		return q, err
+	}
+	q = request{env: env, conn: c.Party(), social: &c, now: h.clock.Now(), a: httpx.Anonymous(r, env.ID), redirect: env.OIDCRedirectURL(c.ID)}
+	q.a.Connection = c.ID
+	q.secret = func() (string, error) { return h.tenants.SocialSecret(r.Context(), c) }
 	return q, nil
 }

@@ -25,6 +25,7 @@ var (
 func (h *Handler) userinfo(ctx context.Context, a *attempt, p *provider, accessToken string, id verified) error {
 	claim := groupsClaim(a.conn)
 	_, hasGroups := id.all[claim]
+	hasGroups = hasGroups || a.social != nil // which asks for none
 	if p.userinfo == "" || accessToken == "" || (id.all[emailClaim(a.conn)] != nil && (hasGroups || overage(id.all, claim))) {
 		return nil
 	}
@@ -42,7 +43,7 @@ func (h *Handler) userinfo(ctx context.Context, a *attempt, p *provider, accessT
 	}
 	a.log.pass("userinfo sub", id.Subject, subject)
 	// A signed answer says who it is by and for (OpenID Connect Core §5.3.2).
-	if iss, ok := info["iss"]; ok && iss != a.conn.OIDC.Issuer {
+	if iss, ok := info["iss"]; ok && iss != a.conn.OIDC.Issuer && iss != id.Issuer {
 		return a.log.fail("userinfo iss", a.conn.OIDC.Issuer, trimmed(iss), errUserinfoFor)
 	}
 	if aud, ok := info["aud"]; ok && !slices.Contains(stringsOf(aud), a.conn.OIDC.ClientID) {

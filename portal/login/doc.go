@@ -16,6 +16,8 @@
 //	GET, POST /login/password        e-mail and password
 //	POST /login/passkey              a passkey, which says itself who it is
 //	GET, POST /login/switch          the organizations of who is signed in; leads to the application
+//	GET  /signin/social/{handle}     goes on with what a connection of the environment verified
+//	GET, POST /login/connect         an account of such a connection that nobody has: shall it be connected?
 //	GET, POST /login/account         somebody of several organizations chooses
 //	GET, POST /login/forgot          mails a link to set a password
 //	GET, POST /login/reset/{token}   sets it

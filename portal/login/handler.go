@@ -68,6 +68,7 @@ func (h *Handler) Mount(r chi.Router) {
 		r.Get("/login/switch", h.public(h.showSwitch))
 		r.Post("/login/switch", h.public(h.postSwitch))
 		h.mountLocal(r)
+		h.mountSocial(r)
 		r.Get("/logout", h.public(h.showLogout))
 		r.Post("/logout", h.public(h.postLogout))
 		r.Get(logoutDone, h.public(h.showLoggedOut))
@@ -101,16 +102,14 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, env tenants.
 		return err
 	}
 	if f.Organization == "" {
-		h.identifier(w, r, http.StatusOK, f.ID, f.LoginHint, "")
-		return nil
+		return h.askIdentifier(w, r, env, http.StatusOK, f.ID, f.LoginHint, "")
 	}
 	options, err := h.signin.TenantOptions(r.Context(), h.db, f.Organization)
 	if err != nil {
 		return err
 	}
 	if len(options) == 0 {
-		h.password(w, r, http.StatusOK, f.ID, f.LoginHint, "")
-		return nil
+		return h.askPassword(w, r, env, http.StatusOK, f.ID, f.LoginHint, "")
 	}
 	h.choose(w, r, f.ID, "", options)
 	return nil
@@ -134,8 +133,7 @@ func (h *Handler) postLogin(w http.ResponseWriter, r *http.Request, env tenants.
 	} else {
 		address, bad := mail.ParseAddress(email)
 		if bad != nil || len(email) > signin.MaxEmail {
-			h.identifier(w, r, http.StatusUnprocessableEntity, f.ID, email, "Enter a whole e-mail address, such as ada@example.com.")
-			return nil
+			return h.askIdentifier(w, r, env, http.StatusUnprocessableEntity, f.ID, email, "Enter a whole e-mail address, such as ada@example.com.")
 		}
 		email = address.Address // without the name that a mail program copies along
 		options, err = h.signin.Discover(r.Context(), h.db, env.ID, email)
@@ -158,7 +156,7 @@ func (h *Handler) postLogin(w http.ResponseWriter, r *http.Request, env tenants.
 		h.choose(w, r, f.ID, email, options)
 	default:
 		// The same for whoever has an account here and who has none.
-		h.password(w, r, http.StatusOK, f.ID, email, "")
+		return h.askPassword(w, r, env, http.StatusOK, f.ID, email, "")
 	}
 	return nil
 }
@@ -174,8 +172,8 @@ func pick(options []signin.Option, connection string) (signin.Option, bool) {
 	return signin.Option{}, false
 }
 
-func (h *Handler) identifier(w http.ResponseWriter, r *http.Request, status int, flow, email string, problem ui.Text) {
-	h.ui.Render(w, r, status, "identifier", identifierPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, EmailError: problem}, ui.CrossOriginForm())
+func (h *Handler) identifier(w http.ResponseWriter, r *http.Request, status int, flow, email string, problem ui.Text, social ...socialPart) {
+	h.ui.Render(w, r, status, "identifier", identifierPage{Social: offered(social), Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, EmailError: problem}, ui.CrossOriginForm())
 }
 
 func (h *Handler) choose(w http.ResponseWriter, r *http.Request, flow, email string, options []signin.Option) {

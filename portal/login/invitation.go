@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
+	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -30,6 +31,7 @@ type invitationPage struct {
 	Approval    bool
 	SignedInAs  string // who may join as he is; empty: nobody
 	CanSignIn   bool
+	Social      []signin.SocialOption
 	Password    bool // he may choose a password
 	MinLength   int
 	Error       ui.Text
@@ -65,7 +67,7 @@ func (h *Handler) showInvitation(w http.ResponseWriter, r *http.Request, env ten
 func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, status int, s onboarding.Shown, problem ui.Text) {
 	p := invitationPage{
 		Page: ui.Page{Title: "You are invited"}, ID: s.ID, Org: s.TenantName, InvitedBy: s.InvitedBy, Email: s.Email,
-		AccessUntil: s.AccessUntil, Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn,
+		AccessUntil: s.AccessUntil, Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn, Social: s.Social,
 		Password: s.Password, MinLength: factor.MinAlone, Error: problem,
 	}
 	h.ui.Render(w, r, status, "invitation", p, ui.CrossOriginForm(), ui.NoReferrer())
@@ -95,6 +97,14 @@ func (h *Handler) postInvitation(w http.ResponseWriter, r *http.Request, env ten
 			return nil
 		}
 		return h.toTenant(w, r, env, t)
+	}
+	if r.PostForm.Get("as") == "social" {
+		next, err := h.onboarding.BeginSocial(r.Context(), h.db, env, token, httpx.BrowserID(w, r), r.PostForm.Get("connection"))
+		if err != nil {
+			return err
+		}
+		leave(w, r, next.URL)
+		return nil
 	}
 	next, err := h.onboarding.Begin(r.Context(), h.db, env, token, httpx.BrowserID(w, r))
 	if err != nil {

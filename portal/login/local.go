@@ -81,6 +81,8 @@ func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, env tenants.Envir
 		return at("/mfa/enrol")
 	case signin.StageFirst:
 		return at("/login")
+	case signin.StageConnect:
+		return at(connectPath)
 	case signin.StageSSO:
 		if len(s.Options) > 1 {
 			h.choose(w, r, s.FlowID, s.Email, s.Options)
@@ -128,24 +130,21 @@ func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenan
 	if len(email) > signin.MaxEmail {
 		email = ""
 	}
-	h.password(w, r, http.StatusOK, s.FlowID, email, "")
-	return nil
+	return h.askPassword(w, r, env, http.StatusOK, s.FlowID, email, "")
 }
 
-func (h *Handler) password(w http.ResponseWriter, r *http.Request, status int, flow, email string, problem ui.Text) {
-	h.ui.Render(w, r, status, "password", passwordPage{Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, Error: problem}, ui.CrossOriginForm())
+func (h *Handler) password(w http.ResponseWriter, r *http.Request, status int, flow, email string, problem ui.Text, social ...socialPart) {
+	h.ui.Render(w, r, status, "password", passwordPage{Social: offered(social), Page: ui.Page{Title: "Sign in"}, Flow: flow, Email: email, Error: problem}, ui.CrossOriginForm())
 }
 
 func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	email := strings.TrimSpace(r.PostForm.Get("email"))
 	if email == "" || len(email) > signin.MaxEmail || r.PostForm.Get("password") == "" {
-		h.password(w, r, http.StatusUnprocessableEntity, in.FlowID, email, "Enter your e-mail address and your password.")
-		return nil
+		return h.askPassword(w, r, env, http.StatusUnprocessableEntity, in.FlowID, email, "Enter your e-mail address and your password.")
 	}
 	s, err := h.signin.Password(r.Context(), a, in, email, r.PostForm.Get("password"))
 	if problem, ok := again(err); ok {
-		h.password(w, r, http.StatusUnprocessableEntity, in.FlowID, email, problem)
-		return nil
+		return h.askPassword(w, r, env, http.StatusUnprocessableEntity, in.FlowID, email, problem)
 	}
 	if err != nil {
 		return err

@@ -10,9 +10,10 @@ import (
 // passwordPage asks for a password.
 type passwordPage struct {
 	ui.Page
-	Flow  string
-	Email string
-	Error ui.Text
+	Flow   string
+	Email  string
+	Error  ui.Text
+	Social socialPart
 }
 
 // keyPage runs a ceremony of a security key or passkey.

@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/signin"
 )
 
-//go:embed templates
+//go:embed templates/*.html
 var files embed.FS
 
 // Templates are the pages, for ui.New.
@@ -26,6 +26,7 @@ type identifierPage struct {
 	Flow       string
 	Email      string
 	EmailError ui.Text
+	Social     socialPart
 }
 
 // choosePage offers several connections.

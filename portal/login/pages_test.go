@@ -135,7 +135,7 @@ func (h *Handler) fixtures(sink string) []fixture {
 		return func(w http.ResponseWriter, r *http.Request) { h.invitation(w, r, http.StatusOK, s, "") }
 	}
 	const ok, unprocessable, forbidden = http.StatusOK, http.StatusUnprocessableEntity, http.StatusForbidden
-	return append(h.localFixtures(), []fixture{
+	return append(append(h.localFixtures(), h.socialFixtures()...), []fixture{
 		{"identifier empty", "identifier", ok, true, "Sign in", identifier(ok, "", "", "")},
 		{"identifier", "identifier", ok, true, "Sign in", identifier(ok, "flw_01", "ada@acme.example", "")},
 		{"identifier error", "identifier", unprocessable, true, "Sign in", identifier(unprocessable, "flw_01", "ada@acme.exmaple", "No single sign-on is set up for acme.exmaple. Check the address, or ask your administrator.")},

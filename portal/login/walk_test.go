@@ -2,9 +2,7 @@ package login_test
 
 import (
 	"context"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +20,8 @@ type seat struct {
 	t   *testing.T
 	tab context.Context
 	w   *world
+	// still: the browser runs no script of pages.
+	still bool
 }
 
 // seated serves a gateway at localhost, for which Chromium makes passkeys, and
@@ -114,7 +114,11 @@ func (s *seat) password(email, password string) {
 
 // authenticator plugs a virtual device into the browser that keeps passkeys, and
 // gives its id. Of two, the browser would ask the person which.
-func (s *seat) authenticator() (id string) {
+func (s *seat) authenticator() (id string) { s.t.Helper(); return s.plug("internal", true) }
+
+// plug is authenticator for a device on another way, which may neither keep passkeys
+// nor recognise its holder.
+func (s *seat) plug(transport string, passkeys bool) (id string) {
 	s.t.Helper()
 	s.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		for _, method := range []string{"WebAuthn.disable", "WebAuthn.enable"} { // the one of the test before goes
@@ -126,7 +130,7 @@ func (s *seat) authenticator() (id string) {
 			AuthenticatorID string `json:"authenticatorId"`
 		}
 		err := t.Call(ctx, "WebAuthn.addVirtualAuthenticator", map[string]any{"options": map[string]any{
-			"protocol": "ctap2", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true, "isUserVerified": true, "automaticPresenceSimulation": true,
+			"protocol": "ctap2", "transport": transport, "hasResidentKey": passkeys, "hasUserVerification": passkeys, "isUserVerified": passkeys, "automaticPresenceSimulation": true,
 		}}, &made)
 		id = made.AuthenticatorID
 		return err
@@ -212,89 +216,5 @@ func TestPasskeyInTheBrowser(t *testing.T) {
 		if said := s.said(); said != "The security key's answer was not accepted. Try again." {
 			t.Errorf("the page says %q", said)
 		}
-	})
-}
-
-// The other paths, step by step as a person takes them, with and without script.
-func TestLocalPathsInTheBrowser(t *testing.T) {
-	seated(t, func(t *testing.T, w *world, s *seat) {
-		s.t = t
-		one, two := w.Tenant("one"), w.Tenant("two")
-		user := w.member(t, "joe@plain.example", password, one, two)
-		w.SetPolicy(two, policy.MFA, `{"enforce":"on"}`)
-		t.Cleanup(func() { s.do(login.DevTools("Emulation.setScriptExecutionDisabled", map[string]any{"value": false})) })
-
-		s.password("joe@plain.example", "wrong")
-		if said := s.said(); said != "The e-mail address or the password is wrong." {
-			t.Errorf("the page says %q", said)
-		}
-		s.fill("password", password)
-		s.press("Sign in")
-		s.shows("Choose an organization")
-		s.press("one")
-		if a := s.arrives(); a.User != user || a.Tenant != one {
-			t.Errorf("%+v", a)
-		}
-
-		// An app, set up and used.
-		s.forget()
-		s.password("joe@plain.example", password)
-		s.shows("Choose an organization")
-		s.press("two")
-		s.shows("Set up a second step")
-		s.press("Authenticator app")
-		s.shows("Add your authenticator app")
-		if !login.Evaluate[bool](t, s.tab, `(i => i.complete && i.naturalWidth > 0)(document.querySelector(".qr img"))`) {
-			t.Error("the QR code is not shown")
-		}
-		secret := login.Evaluate[string](t, s.tab, `document.getElementById("totp-key").textContent`)
-		s.fill("answer", w.code(t, secret))
-		s.press("Continue")
-		s.shows("Keep your recovery codes")
-		recovery := login.Evaluate[string](t, s.tab, `document.getElementById("codes").textContent.trim().split("\n")[2]`)
-		s.press("I have kept them")
-		if a := s.arrives(); a.Tenant != two {
-			t.Errorf("%+v", a)
-		}
-		w.Clock.Advance(time.Minute)
-		s.forget()
-		s.password("joe@plain.example", password)
-		s.shows("Choose an organization")
-		s.press("two")
-		s.shows("One more step")
-		s.fill("answer", w.code(t, secret))
-		s.press("Continue")
-		s.arrives()
-		s.forget()
-		s.password("joe@plain.example", password)
-		s.shows("Choose an organization")
-		s.press("two")
-		s.shows("One more step")
-		s.press("Use a recovery code")
-		s.wait("the recovery code's field", `document.querySelector("label[for=answer]")?.textContent === "Recovery code" && "yes"`)
-		s.fill("answer", strings.ToUpper(recovery))
-		s.press("Continue")
-		s.arrives()
-
-		// Forgotten: the page of the secret address tells nobody where it was, and its
-		// form is taken all the same.
-		s.forget()
-		s.begin("joe@plain.example")
-		s.press("Forgot your password?")
-		s.shows("Forgot your password?")
-		s.fill("email", "joe@plain.example")
-		s.press("Send the link")
-		s.shows("Look into your mailbox")
-		mails := w.mails()
-		link := regexp.MustCompile(`/login/reset/[A-Za-z0-9_-]{43}`).FindString(mails[len(mails)-1])
-		s.do(chromedp.Navigate(w.URL + link))
-		s.shows("Choose a new password")
-		s.fill("password", newPassword)
-		s.press("Set the password")
-		s.shows("Your password is set")
-		s.password("joe@plain.example", newPassword)
-		s.shows("Choose an organization")
-		s.press("one")
-		s.shows("One more step") // who has a second factor is asked for it everywhere
 	})
 }

@@ -12,6 +12,9 @@ const (
 	DeleteRoles       = "bo.delete.roles"
 	ReadApplications  = "bo.read.applications"
 	WriteApplications = "bo.write.applications"
+	ReadTemplates     = "bo.read.jwtTemplates"
+	WriteTemplates    = "bo.write.jwtTemplates"
+	DeleteTemplates   = "bo.delete.jwtTemplates"
 	ReadEnvironment   = "bo.read.environment"
 	WriteEnvironment  = "bo.write.environment"
 
@@ -97,6 +100,7 @@ var nouns = map[string]area{
 	// The vendor's own.
 	"tenants":        accounts,
 	"applications":   security,
+	"jwtTemplates":   security,
 	"events":         security, // as webhooks
 	"environment":    environments,
 	"entitlements":   plans,
