@@ -48,6 +48,7 @@ type Carry struct {
 	MaxAge    *int64
 	Demand    Demand
 	LoginHint string
+	Locales   string // as Start.Locales
 	Request   json.RawMessage
 	// Silent: nothing may be asked. Then nothing is written either where something
 	// would have to be.
@@ -108,7 +109,7 @@ func (s *Service) carry(ctx context.Context, a actor.Actor, q db.Queryer, in Car
 	in.FlowID = id.New(id.Flow)
 	f := Flow{
 		Environment: in.Environment.ID, ID: in.FlowID, Organization: in.Tenant, Tenant: in.Tenant, Purpose: PurposeAuthorize, Request: in.Request,
-		LoginHint: clip(in.LoginHint, MaxEmail), CreatedAt: now, ExpiresAt: now.Add(FlowLifetime), browserHash: secret.Hash(in.BrowserID), demand: in.Demand,
+		LoginHint: clip(in.LoginHint, MaxEmail), CreatedAt: now, ExpiresAt: now.Add(FlowLifetime), browserHash: secret.Hash(in.BrowserID), demand: in.Demand, locales: clip(in.Locales, maxLocales),
 	}
 	f.carry(ses, p)
 	if err := insertFlow(ctx, q, f); err != nil {

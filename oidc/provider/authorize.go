@@ -78,7 +78,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	err = h.db.Tx(r.Context(), func(q db.Queryer) (err error) {
 		next, err = h.signin.Begin(r.Context(), a, q, signin.Start{
 			Environment: env, BrowserID: browser, Organization: req.organization, Connection: req.Connection,
-			LoginHint: req.loginHint, DomainHint: req.domainHint, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
+			LoginHint: req.loginHint, DomainHint: req.domainHint, Locales: req.locales, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
 			Demand: signin.Demand{ACRs: req.ACRs},
 		})
 		return err
@@ -173,7 +173,7 @@ func (h *Handler) carry(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	}
 	in := signin.Carry{
 		Local:  signin.Local{Environment: env, SessionCookie: httpx.SessionCookie(r), DeviceCookie: httpx.Device(r)},
-		Tenant: proof.Tenant, Connection: req.Connection, MaxAge: req.MaxAge, Demand: signin.Demand{ACRs: req.ACRs, Choose: req.choose}, LoginHint: req.loginHint,
+		Tenant: proof.Tenant, Connection: req.Connection, MaxAge: req.MaxAge, Demand: signin.Demand{ACRs: req.ACRs, Choose: req.choose}, LoginHint: req.loginHint, Locales: req.locales,
 		Request: kept, Silent: req.none,
 	}
 	if !req.none {
