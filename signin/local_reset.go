@@ -183,7 +183,7 @@ func (s *Service) setPassword(ctx context.Context, a actor.Actor, q db.Queryer, 
 	return s.mail(ctx, q, env.ID, who.Email, mail.Letter{
 		Subject:    "Your password was changed",
 		Paragraphs: []string{"The password of your account was changed just now."},
-		Facts:      []mail.Fact{{Label: "When", Value: s.clock.Now().UTC().Format("2 January 2006 15:04 MST")}},
+		Facts:      []mail.Fact{{Label: "When", At: s.clock.Now()}},
 		Closing:    "If it was not you, reset the password on the sign-in page and tell your administrator.",
 	})
 }

@@ -318,7 +318,7 @@ func (s *Service) credentialChanged(ctx context.Context, a actor.Actor, q db.Que
 	if err != nil || to == "" {
 		return err
 	}
-	l.Facts = append(l.Facts, mail.Fact{Label: "When", Value: now.UTC().Format("2 January 2006 15:04 MST")})
+	l.Facts = append(l.Facts, mail.Fact{Label: "When", At: now})
 	l.Closing = "If it was not you, change your password on the sign-in page and tell your administrator."
 	return s.mail(ctx, q, env.ID, to, l)
 }

@@ -71,7 +71,7 @@ func (s *Service) mailLocked(ctx context.Context, q db.Queryer, env tenants.Envi
 		Paragraphs: []string{"Too many wrong passwords were entered for your account, so signing in with a password is locked. Sessions that are open go on."},
 		Facts: []mail.Fact{
 			{Label: "Unlock it here, once, within 15 minutes", Value: env.URL("/login/unlock/" + url.PathEscape(token))},
-			{Label: "When", Value: s.clock.Now().UTC().Format("2 January 2006 15:04 MST")},
+			{Label: "When", At: s.clock.Now()},
 		},
 		Steps:   []string{"If it was you and you do not remember the password: choose a new one with \"Forgot password?\" on the sign-in page, which unlocks the account too.", "If it was not you: your password was not guessed. Unlock the account when you need it, and tell your administrator."},
 		Closing: "Nobody was told whether this account exists.",
