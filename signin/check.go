@@ -56,6 +56,11 @@ func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, 
 	return s.check(ctx, q, environment, tenant, userID, connection, nil)
 }
 
+// CheckWith is Check with further statements in the same round trip.
+func (s *Service) CheckWith(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string, with ...db.Stmt) (Person, error) {
+	return s.check(ctx, q, environment, tenant, userID, connection, with)
+}
+
 // checkLocked is Check for a transaction that goes on to make a session.
 func (s *Service) checkLocked(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string) (Person, error) {
 	var locked []string
