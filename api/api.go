@@ -30,6 +30,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/signin/staffauth"
 	"github.com/gatehouse-id/gatehouse/tenants"
 	"github.com/gatehouse-id/gatehouse/webhooks"
 )
@@ -48,6 +49,7 @@ type Deps struct {
 	Policy       *policy.Service
 	RBAC         *rbac.Service
 	Staff        *staff.Service
+	StaffAuth    *staffauth.Service
 	APITokens    *apitoken.Service
 	Entitlements *entitlement.Service
 	JWTTemplates *oidc.Templates
@@ -183,6 +185,7 @@ func (h *Handler) register() {
 	h.registerAPITokens()
 	h.registerManagementKeys()
 	h.registerStaff()
+	h.registerStaffAuth()
 }
 
 func (h *Handler) serve(body *[]byte, contentType string) http.HandlerFunc {

@@ -175,7 +175,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
 		DB: d, Clock: m.Clock, Logger: log, Vault: v, Ring: m.Ring, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
-		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
+		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, StaffAuth: m.StaffAuth, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
 		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, JWTTemplates: templates, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
@@ -205,7 +205,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	sp.Mount(r)
 	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)
 	rp.Mount(r)
-	backoffice.New(m.StaffAuth, m.Environments, nil, pages, log).Mount(r)
+	backoffice.New(m.StaffAuth, m.Environments, rp, pages, log).Mount(r)
 	op.Mount(r)
 	directories.Mount(r)
 	management.Mount(r)
