@@ -35,7 +35,8 @@ import (
 	"github.com/gatehouse-id/gatehouse/webhooks"
 )
 
-// Deps is what the API is made of. Limit may be nil: requests are not limited.
+// Deps is what the API is made of. Limit may be nil: requests are not limited;
+// TenantLimit too: tenants are not.
 type Deps struct {
 	DB           db.DB
 	Clock        clock.Clock
@@ -74,6 +75,7 @@ type Deps struct {
 	// own transaction.
 	Impersonate func(ctx context.Context, a actor.Actor, env tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error)
 	Limit       *limit.Limiter // per credential
+	TenantLimit *limit.Limiter // of all credentials of a tenant together
 	Version     string         // of the program, shown in the OpenAPI document
 	Stylesheet  string         // address of the stylesheet of /api/docs; empty: none
 }
