@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
@@ -49,6 +50,7 @@ type Deps struct {
 	Staff        *staff.Service
 	APITokens    *apitoken.Service
 	Entitlements *entitlement.Service
+	JWTTemplates *oidc.Templates
 	Onboarding   *onboarding.Service
 	Sessions     *sessions.Service
 	Signin       *signin.Service
@@ -171,6 +173,7 @@ func (h *Handler) register() {
 	h.registerPolicies()
 	h.registerRoles()
 	h.registerApplications()
+	h.registerJWTTemplates()
 	h.registerAudit()
 	h.registerEventTypes()
 	h.registerWebhooks()
@@ -266,6 +269,7 @@ func (r route) tag() string {
 		{"/permission", "Roles and permissions"},
 		{"/policies", "Policies"},
 		{"/applications", "Applications"},
+		{"/jwt-templates", "Applications"},
 		{"/environment", "Environments"},
 		{"/audit-", "Audit log"},
 		{"/account", "Tenants"},

@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/keys"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
 	"github.com/gatehouse-id/gatehouse/rbac"
@@ -106,7 +107,7 @@ func newFixture(t *testing.T, d db.DB) *fixture {
 	tokens := apitoken.New(roles, c)
 	f.h, err = New(Deps{
 		DB: d, Clock: c, Vault: v, Ring: keys.NewRing(d, v, c), Audit: log, Environments: envs, Tenants: ten, Directory: dir,
-		Policy: pol, RBAC: roles, Staff: people, APITokens: tokens, Entitlements: entitlement.New(ten, dir, roles, c), Sessions: ses, Resolver: f, SCIMLog: scimLog, SCIM: f.directories, Webhooks: webhooks.New(webhooks.Deps{DB: d, Clock: c, Vault: v, Fetch: webhooks.NewFetch(true)}), Version: "test",
+		Policy: pol, RBAC: roles, Staff: people, APITokens: tokens, Entitlements: entitlement.New(ten, dir, roles, c), JWTTemplates: oidc.NewTemplates(d, c), Sessions: ses, Resolver: f, SCIMLog: scimLog, SCIM: f.directories, Webhooks: webhooks.New(webhooks.Deps{DB: d, Clock: c, Vault: v, Fetch: webhooks.NewFetch(true)}), Version: "test",
 		Signin: sign, Onboarding: onboarding.New(onboarding.Deps{DB: d, Tenants: ten, Directory: dir, Policy: pol, RBAC: roles, Tokens: tokens, Sessions: ses, Signin: sign, Clock: c}),
 		Impersonate: func(_ context.Context, _ actor.Actor, _ tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error) {
 			in, err := in.Checked()

@@ -19,6 +19,9 @@ var catalogue = map[string]Severity{
 	"application.created":        Medium,
 	"application.updated":        Medium,
 	"application.deleted":        High,
+	"jwt_template.created":       High,
+	"jwt_template.updated":       High,
+	"jwt_template.deleted":       High,
 	"management_key.created":     High,
 	"management_key.deleted":     High,
 	"staff.created":              High,
@@ -39,7 +42,7 @@ var catalogue = map[string]Severity{
 
 	"staff.recovery_codes_renewed": High,
 
-	"signing_key.rotated":        Medium,
+	"signing_key.rotated": Medium,
 
 	// Tenants.
 	"tenant.created":                     Info,

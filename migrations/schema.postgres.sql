@@ -608,6 +608,19 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs USING btree (run_at, id);
 CREATE UNIQUE INDEX jobs_key ON jobs USING btree (environment_id, tenant_id, kind, key) WHERE (key <> ''::text);
 
+CREATE TABLE jwt_templates (
+  environment_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  priority integer NOT NULL,
+  settings text COLLATE "C" NOT NULL,
+  version bigint NOT NULL DEFAULT 1,
+  created_at bigint NOT NULL,
+  updated_at bigint NOT NULL,
+  CONSTRAINT jwt_templates_pkey PRIMARY KEY (environment_id, id),
+  CONSTRAINT jwt_templates_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
+);
+
 CREATE TABLE key_checks (
   id text COLLATE "C" NOT NULL,
   value text COLLATE "C" NOT NULL,

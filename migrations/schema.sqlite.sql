@@ -602,6 +602,18 @@ CREATE INDEX jobs_due ON jobs (run_at, id);
 
 CREATE UNIQUE INDEX jobs_key ON jobs (environment_id, tenant_id, kind, key) WHERE key <> '';
 
+CREATE TABLE jwt_templates (
+  environment_id TEXT NOT NULL REFERENCES environments (id),
+  id             TEXT NOT NULL,
+  name           TEXT NOT NULL,
+  priority       INTEGER NOT NULL,          -- the lowest is asked first
+  settings       TEXT NOT NULL,             -- condition, claims, lifetime, algorithm
+  version        BIGINT NOT NULL DEFAULT 1,
+  created_at     BIGINT NOT NULL,
+  updated_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, id)
+);
+
 CREATE TABLE key_checks (
   id         TEXT NOT NULL PRIMARY KEY,
   value      TEXT NOT NULL,

@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/safehttp"
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/migrations"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/oidc/client"
 	"github.com/gatehouse-id/gatehouse/oidc/provider"
 	"github.com/gatehouse-id/gatehouse/onboarding"
@@ -165,9 +166,10 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	sp := saml.New(saml.Deps{
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Signin: m.Signin, Sessions: m.Sessions, Pages: pages, Fetch: fetch, Clock: m.Clock, Log: log,
 	})
+	templates := oidc.NewTemplates(d, m.Clock)
 	op := provider.New(provider.Deps{
 		DB: d, Environments: m.Environments, Tenants: m.Tenants, Sessions: m.Sessions, Ring: m.Ring, RBAC: m.RBAC, Signin: m.Signin, APITokens: m.APITokens, Staff: m.Staff,
-		Audit: m.Audit, Vault: v, Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
+		Audit: m.Audit, Vault: v, Templates: templates, Pages: pages, Fetch: fetch.HTTP(), Clock: m.Clock, Log: log, Upstream: sp,
 	})
 	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
@@ -175,7 +177,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
-		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, JWTTemplates: templates, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {

@@ -118,7 +118,7 @@ func opaque(token string) bool {
 func (h *Handler) introspectOpaque(ctx context.Context, r *http.Request, env tenants.Environment, token string) (any, error) {
 	found, err := h.apiTokens.Resolve(ctx, h.db, env.ID, token, httpx.InfoOf(r).IP)
 	if fault.KindOf(err) == fault.Unauthenticated {
-		return introspectBody{}, nil
+		return inactive{}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (h *Handler) exchanged(ctx context.Context, env tenants.Environment, payloa
 func (h *Handler) introspectExchanged(ctx context.Context, env tenants.Environment, app tenants.Application, payload []byte) (any, error) {
 	c, _, err := h.exchanged(ctx, env, payload)
 	if fault.KindOf(err) == fault.Unauthenticated || err == nil && c.Audience != app.ID && c.Audience != c.Subject {
-		return introspectBody{}, nil
+		return inactive{}, nil
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/internal/id"
+	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -118,4 +119,30 @@ func (c *confirmation) thumbprint() string {
 		return ""
 	}
 	return c.JKT
+}
+
+// withAdded are claims with those of a template behind them, which are never any of
+// the provider's own.
+type withAdded struct {
+	accessClaims
+	added []byte // members of an object, one at least
+}
+
+// MarshalJSON implements json.Marshaler.
+func (c withAdded) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(c.accessClaims)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(append(text[:len(text)-1], ','), c.added...), '}'), nil
+}
+
+// subject is whom a template looks at.
+func (g grant) subject() oidc.Subject {
+	return oidc.Subject{
+		ApplicationID: g.app.ID, ApplicationName: g.app.Name, TenantID: g.proof.Tenant, TenantKey: g.person.TenantKey,
+		UserID: g.session.UserID, Email: g.person.Email, EmailVerified: g.person.EmailVerified,
+		Name: g.person.Name, FirstName: g.person.FirstName, LastName: g.person.LastName,
+		Locale: g.person.Locale, Picture: g.person.Picture, Metadata: g.person.Metadata,
+	}
 }

@@ -113,7 +113,7 @@ func newWorld(t testing.TB, d db.DB) *world {
 	}})
 	w.h = New(Deps{
 		DB: d, Environments: tenants.NewEnvironments(d, c, w.server.URL), Tenants: w.tenants, Sessions: w.sessions, Ring: w.ring, RBAC: w.rbac,
-		Signin: w.signin, APITokens: apitoken.New(w.rbac, c), Staff: staff.New(c), Audit: audit.NewLog(d, c), Vault: v, Pages: pages{}, Fetch: w.server.Client(), Clock: c, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
+		Signin: w.signin, APITokens: apitoken.New(w.rbac, c), Staff: staff.New(c), Audit: audit.NewLog(d, c), Vault: v, Templates: oidc.NewTemplates(d, c), Pages: pages{}, Fetch: w.server.Client(), Clock: c, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	w.h.Mount(r)
 	return w

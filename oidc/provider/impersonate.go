@@ -79,7 +79,7 @@ func (h *Handler) impersonate(ctx context.Context, a actor.Actor, env tenants.En
 	if err != nil {
 		return staff.ImpersonationToken{}, err
 	}
-	token, err := h.signAccess(ctx, env, g, h.clock.Now(), in.Life)
+	token, _, err := h.signAccess(ctx, env, g, h.clock.Now(), in.Life)
 	return staff.ImpersonationToken{AccessToken: token, Session: g.session.ID, Life: in.Life}, err
 }
 

@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -53,12 +55,15 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, env tenants.Env
 	return nil
 }
 
-// introspectBody is the answer of RFC 7662 §2.2; inactive tokens tell nothing
-// but that.
-type introspectBody struct {
+// inactive is all that is told of a token that does not hold (RFC 7662 §2.2).
+type inactive struct {
 	Active bool `json:"active"`
-	*accessClaims
-	TokenType string `json:"token_type,omitempty"`
+}
+
+// active tells of a token what it says itself, the claims of a template included
+// (RFC 7662 §2.2).
+func active(payload []byte, tokenType string) json.RawMessage {
+	return append([]byte(`{"active":true,"token_type":"`+tokenType+`",`), bytes.TrimPrefix(payload, []byte("{"))...)
 }
 
 // introspect tells a confidential client about an access token that was issued
@@ -96,7 +101,7 @@ func (h *Handler) introspection(r *http.Request, env tenants.Environment, app te
 	kind, payload, err := h.verified(ctx, env, token)
 	switch {
 	case fault.KindOf(err) == fault.Unauthenticated:
-		return introspectBody{}, nil
+		return inactive{}, nil
 	case err != nil:
 		return nil, err
 	case kind == serviceToken:
@@ -110,9 +115,9 @@ func (h *Handler) introspection(r *http.Request, env tenants.Environment, app te
 	}
 	switch {
 	case err == nil && claims.ClientID == app.ID:
-		return introspectBody{Active: true, accessClaims: &claims, TokenType: tokenType(claims.jkt())}, nil
+		return active(payload, tokenType(claims.jkt())), nil
 	case err == nil, fault.KindOf(err) == fault.Unauthenticated, errors.Is(err, tenants.ErrNotAssigned): // the last as a refresh would find
-		return introspectBody{}, nil
+		return inactive{}, nil
 	}
 	return nil, err
 }

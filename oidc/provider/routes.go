@@ -50,6 +50,7 @@ type Deps struct {
 	Staff        *staff.Service
 	Audit        *audit.Log
 	Vault        *keys.Vault
+	Templates    *oidc.Templates
 	Pages        Pages
 	Upstream     Upstream     // nil: no identity provider is told of a sign-out
 	Fetch        *http.Client // guarded; for back-channel logout
@@ -70,6 +71,7 @@ type Handler struct {
 	staff        *staff.Service
 	audit        *audit.Log
 	vault        *keys.Vault
+	templates    *oidc.Templates
 	pages        Pages
 	upstream     Upstream
 	fetch        *http.Client
@@ -85,7 +87,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	return &Handler{
 		db: d.DB, environments: d.Environments, tenants: d.Tenants, sessions: d.Sessions, ring: d.Ring, rbac: d.RBAC,
-		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, staff: d.Staff, audit: d.Audit, vault: d.Vault, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
+		keySets: map[string]*oidc.KeySet{}, signin: d.Signin, apiTokens: d.APITokens, staff: d.Staff, audit: d.Audit, vault: d.Vault, templates: d.Templates, pages: d.Pages, upstream: d.Upstream, fetch: d.Fetch, clock: d.Clock, log: d.Log,
 	}
 }
 

@@ -44,13 +44,6 @@ func (h *Handler) serviceGrant(ctx context.Context, env tenants.Environment, app
 	return tokenBody{AccessToken: token, TokenType: tokenType(jkt), ExpiresIn: int64(life.Seconds())}, err
 }
 
-// serviceIntrospection is the answer about a service's token (RFC 7662 §2.2).
-type serviceIntrospection struct {
-	Active bool `json:"active"`
-	serviceClaims
-	TokenType string `json:"token_type"`
-}
-
 // introspectService tells a service about a live token of its own.
 func (h *Handler) introspectService(env tenants.Environment, app tenants.Application, payload []byte) (any, error) {
 	var c serviceClaims
@@ -58,7 +51,7 @@ func (h *Handler) introspectService(env tenants.Environment, app tenants.Applica
 		return nil, err
 	}
 	if app.Type != tenants.Machine || c.Issuer != env.BaseURL || c.ClientID != app.ID || h.clock.Now().Unix() >= c.Expires {
-		return introspectBody{}, nil
+		return inactive{}, nil
 	}
-	return serviceIntrospection{true, c, tokenType(c.Confirmation.thumbprint())}, nil
+	return active(payload, tokenType(c.Confirmation.thumbprint())), nil
 }

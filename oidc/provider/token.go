@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -264,11 +265,11 @@ const largeToken = 6 << 10
 // sign makes the tokens of a grant that has committed.
 func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (tokenBody, error) {
 	now, life := h.clock.Now(), g.app.Over(env.Settings.TokenSettings).AccessTokenLifetime()
-	access, err := h.signAccess(ctx, env, g, now, life)
+	access, lives, err := h.signAccess(ctx, env, g, now, life)
 	if err != nil {
 		return tokenBody{}, err
 	}
-	body := tokenBody{AccessToken: access, TokenType: tokenType(g.jkt), ExpiresIn: int64(life.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
+	body := tokenBody{AccessToken: access, TokenType: tokenType(g.jkt), ExpiresIn: int64(lives.Seconds()), RefreshToken: g.refresh, Scope: g.scope}
 	if hasScope(g.scope, oidc.ScopeOpenID) {
 		id := g.idClaims(env, now, life)
 		id.AccessTokenHash = keys.LeftHash(g.app.IDTokenAlg, access)
@@ -277,8 +278,25 @@ func (h *Handler) sign(ctx context.Context, env tenants.Environment, g grant) (t
 	return body, err
 }
 
-// signAccess makes the access token of a grant that has committed.
-func (h *Handler) signAccess(ctx context.Context, env tenants.Environment, g grant, now time.Time, life time.Duration) (string, error) {
+// signAccess makes the access token of a grant that has committed, as the first of
+// the environment's templates that fits says, and tells how long it lives. That of an
+// impersonation lives as long as that was begun for, whatever a template says.
+func (h *Handler) signAccess(ctx context.Context, env tenants.Environment, g grant, now time.Time, life time.Duration) (string, time.Duration, error) {
+	list, err := h.templates.Of(ctx, env.ID)
+	if err != nil {
+		return "", 0, err
+	}
+	template, added, err := oidc.Choose(list, g.subject())
+	if err != nil {
+		return "", 0, err
+	}
+	alg := g.app.AccessTokenAlg
+	if template != nil {
+		alg = cmp.Or(template.Algorithm, alg)
+		if template.AccessTokenSeconds > 0 && g.actor == nil {
+			life = time.Duration(template.AccessTokenSeconds) * time.Second
+		}
+	}
 	set, claims := g.app.Over(env.Settings.TokenSettings), g.accessClaims(env, now, life)
 	if set.OmitRoles {
 		claims.Roles = nil
@@ -286,13 +304,17 @@ func (h *Handler) signAccess(ctx context.Context, env tenants.Environment, g gra
 	if set.OmitPermissions {
 		claims.Permissions = nil
 	}
-	access, err := h.ring.Sign(ctx, env.ID, g.app.AccessTokenAlg, oidc.TypeAccessToken, claims)
+	var body any = claims
+	if len(added) > 0 {
+		body = withAdded{claims, added}
+	}
+	access, err := h.ring.Sign(ctx, env.ID, alg, oidc.TypeAccessToken, body)
 	if len(access) > largeToken {
 		// Proxies and frameworks refuse headers of some 8 KiB.
 		h.log.LogAttrs(ctx, slog.LevelWarn, "oidc: an access token is large", slog.Int("bytes", len(access)), slog.String("tenant", g.proof.Tenant),
-			slog.String("user", g.session.UserID), slog.Int("permissions", len(claims.Permissions)))
+			slog.String("user", g.session.UserID), slog.Int("permissions", len(claims.Permissions)), slog.Int("template_bytes", len(added)))
 	}
-	return access, err
+	return access, life, err
 }
 
 // boundKey is the key that a refresh token is bound to: a public client's, which

@@ -145,7 +145,11 @@ type UserAttributes struct {
 	EmailVerified bool
 }
 
+// Lookup gives the attribute that a condition names so.
+func (a Attributes) Lookup(name string) any { return a.lookup(name) }
+
 // lookup gives nil for what is missing, as for what is null.
+
 func (a Attributes) lookup(name string) any {
 	if path, ok := strings.CutPrefix(name, "jwt."); ok {
 		return claim(a.Claims, path)

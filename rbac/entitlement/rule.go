@@ -134,6 +134,18 @@ func (c *Condition) compile(path string, depth int, left *int) error {
 	return nil
 }
 
+// Compile checks a condition that stands alone, with the groups below it, and makes
+// it ready for Holds. path is what the caller calls it.
+//
+// Faults: invalid_rule with the path, too_many.
+func (c *Condition) Compile(path string) error {
+	left := maxConditions
+	return c.compile(path, maxDepth, &left)
+}
+
+// Holds reports whether a compiled condition holds of the attributes.
+func (c *Condition) Holds(a Attributes) bool { return c.holds(a) }
+
 func (c *Condition) holds(a Attributes) bool {
 	for i := range c.And {
 		if !c.And[i].holds(a) {

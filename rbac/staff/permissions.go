@@ -14,6 +14,9 @@ const (
 	WriteApplications = "bo.write.applications"
 	ReadSocial        = "bo.read.socialConnections"
 	WriteSocial       = "bo.write.socialConnections"
+	ReadTemplates     = "bo.read.jwtTemplates"
+	WriteTemplates    = "bo.write.jwtTemplates"
+	DeleteTemplates   = "bo.delete.jwtTemplates"
 	ReadEnvironment   = "bo.read.environment"
 	WriteEnvironment  = "bo.write.environment"
 
@@ -100,6 +103,7 @@ var nouns = map[string]area{
 	// The vendor's own.
 	"tenants":        accounts,
 	"applications":   security,
+	"jwtTemplates":   security,
 	"events":         security, // as webhooks
 	"environment":    environments,
 	"entitlements":   plans,
