@@ -269,6 +269,7 @@ func (r route) tag() string {
 		{"/permission", "Roles and permissions"},
 		{"/policies", "Policies"},
 		{"/applications", "Applications"},
+		{"/branding", "Branding"},
 		{"/jwt-templates", "Applications"},
 		{"/environment", "Environments"},
 		{"/audit-", "Audit log"},

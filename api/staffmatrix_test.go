@@ -15,11 +15,11 @@ import (
 // belongs (product 1.2), and whether it reads or writes there. A route that is not
 // here fails the test: somebody must decide.
 var backOffice = map[string]string{
-	"accounts R": `listTenants getTenant getAccount listModules listSubaccounts getSubaccount getUserSubaccountAccess
+	"accounts R": `listTenants getTenant getAccount getBranding listModules listSubaccounts getSubaccount getUserSubaccountAccess
 		listUsers getUser getEffectiveRoles listUserSessions findEnvironmentUsers getEnvironmentUser listSocialIdentities
 		listInvitations getInvitation listInviteLinks getInviteLink listGroups getGroup listGroupMembers
 		listTenantApplications getTenantApplication listUserApplications`,
-	"accounts W": `createTenant updateTenant putAccount moveTenant createSubaccount updateSubaccount moveSubaccount deleteSubaccount putSubaccountMode putUserSubaccountAccess
+	"accounts W": `createTenant updateTenant putAccount putBranding deleteBranding putBrandingLogo deleteBrandingLogo moveTenant createSubaccount updateSubaccount moveSubaccount deleteSubaccount putSubaccountMode putUserSubaccountAccess
 		createUser updateUser putUserRoles putUserAccess approveUser resendActivation
 		createInvitations resendInvitation createInviteLink regenerateInviteLink
 		createGroup updateGroup deleteGroup putGroupRoles addGroupMembers removeGroupMembers
@@ -56,9 +56,9 @@ var backOffice = map[string]string{
 		createEventType updateEventType deleteEventType triggerEvent
 		createWebhook updateWebhook deleteWebhook rotateWebhookSecret testWebhook replayWebhookDelivery replayWebhookDeliveries
 		createAPIToken createPersonalAPIToken`,
-	"environments R": `getEnvironment listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff`,
+	"environments R": `getEnvironment getEnvironmentBranding listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff`,
 	"impersonate W":  `impersonateUser`,
-	"environments W": `updateEnvironment createEnvironment updateOneEnvironment deleteEnvironment
+	"environments W": `updateEnvironment putEnvironmentBranding deleteEnvironmentBranding putEnvironmentBrandingLogo deleteEnvironmentBrandingLogo createEnvironment updateOneEnvironment deleteEnvironment
 		createManagementKey deleteManagementKey createStaff updateStaff deleteStaff`,
 }
 

@@ -131,6 +131,7 @@ func (h *Handler) registerTenants() {
 			return h.dropTenant(ctx, s, q, s.tenant.ID)
 		})
 	h.registerAccount()
+	h.registerBranding()
 	h.registerSubaccounts()
 }
 

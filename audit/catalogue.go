@@ -54,6 +54,8 @@ var catalogue = map[string]Severity{
 	"scim_token.expiring":                Medium,
 	"setup_link.used":                    Medium,
 	"tenant.moved":                       Medium,
+	"branding.updated":                   Info,
+	"branding.deleted":                   Info,
 	"application.assigned":               Info,
 	"application.unassigned":             Info,
 	"domain.created":                     Info,

@@ -183,6 +183,25 @@ CREATE TABLE auth_codes (
 );
 CREATE INDEX auth_codes_expiry ON auth_codes USING btree (expires_at);
 
+CREATE TABLE brandings (
+  environment_id text COLLATE "C" NOT NULL,
+  tenant_id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  tenant_ref text COLLATE "C",
+  name text COLLATE "C" NOT NULL DEFAULT ''::text,
+  accent text COLLATE "C" NOT NULL DEFAULT ''::text,
+  locale text COLLATE "C" NOT NULL DEFAULT ''::text,
+  logo_type text COLLATE "C" NOT NULL DEFAULT ''::text,
+  logo_hash text COLLATE "C" NOT NULL DEFAULT ''::text,
+  logo_width bigint NOT NULL DEFAULT 0,
+  logo_height bigint NOT NULL DEFAULT 0,
+  logo text COLLATE "C" NOT NULL DEFAULT ''::text,
+  version bigint NOT NULL DEFAULT 1,
+  updated_at bigint NOT NULL,
+  CONSTRAINT brandings_pkey PRIMARY KEY (environment_id, tenant_id),
+  CONSTRAINT brandings_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id) ON DELETE CASCADE,
+  CONSTRAINT brandings_environment_id_tenant_ref_fkey FOREIGN KEY (environment_id, tenant_ref) REFERENCES tenants(environment_id, id) ON DELETE CASCADE
+);
+
 CREATE TABLE break_glass_links (
   environment_id text COLLATE "C" NOT NULL,
   hash text COLLATE "C" NOT NULL,
@@ -391,6 +410,7 @@ CREATE TABLE flows (
   proof text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   demand text COLLATE "C" NOT NULL DEFAULT '{}'::text,
   social text COLLATE "C" NOT NULL DEFAULT ''::text,
+  ui_locales text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT flows_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT flows_force_authn_check CHECK ((force_authn = ANY (ARRAY[true, false]))),
   CONSTRAINT flows_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)

@@ -183,6 +183,24 @@ CREATE TABLE auth_codes (
 
 CREATE INDEX auth_codes_expiry ON auth_codes (expires_at);
 
+CREATE TABLE brandings (
+  environment_id TEXT NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
+  tenant_id      TEXT NOT NULL DEFAULT '',
+  tenant_ref     TEXT,
+  name           TEXT NOT NULL DEFAULT '',
+  accent         TEXT NOT NULL DEFAULT '',  -- #rrggbb; empty: that of the product
+  locale         TEXT NOT NULL DEFAULT '',  -- BCP 47; empty: the browser decides
+  logo_type      TEXT NOT NULL DEFAULT '',  -- image/png, …; empty: no logo
+  logo_hash      TEXT NOT NULL DEFAULT '',  -- SHA-256 of the image, in hex
+  logo_width     BIGINT NOT NULL DEFAULT 0, -- pixels
+  logo_height    BIGINT NOT NULL DEFAULT 0,
+  logo           TEXT NOT NULL DEFAULT '',  -- the image, base64
+  version        BIGINT NOT NULL DEFAULT 1,
+  updated_at     BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, tenant_id),
+  FOREIGN KEY (environment_id, tenant_ref) REFERENCES tenants (environment_id, id) ON DELETE CASCADE
+);
+
 CREATE TABLE break_glass_links (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   hash           TEXT NOT NULL,
@@ -376,7 +394,7 @@ CREATE TABLE flows (
   session_id     TEXT NOT NULL DEFAULT '', -- that the sign-in ended in; empty with finished_at: it was refused
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
-  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}', social TEXT NOT NULL DEFAULT '',
+  finished_at    BIGINT, link_hash TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', proof TEXT NOT NULL DEFAULT '{}', demand TEXT NOT NULL DEFAULT '{}', social TEXT NOT NULL DEFAULT '', ui_locales TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 

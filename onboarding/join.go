@@ -157,7 +157,9 @@ func unknown(err error) error {
 // Shown is what the holder of a token sees before he decides.
 type Shown struct {
 	ID          string
+	Tenant      string
 	TenantName  string
+	Timezone    string // of the tenant; empty: not said
 	InvitedBy   string // empty: the vendor
 	Email       string // to which it is bound; empty: a link
 	AccessUntil time.Time
@@ -179,7 +181,7 @@ func (s *Service) Show(ctx context.Context, q db.Queryer, env tenants.Environmen
 	if err != nil {
 		return Shown{}, err
 	}
-	out := Shown{ID: f.id(), TenantName: f.tenant.Name}
+	out := Shown{ID: f.id(), Tenant: f.tenant.ID, TenantName: f.tenant.Name, Timezone: f.tenant.Details.Timezone}
 	if f.link != nil {
 		out.InvitedBy, out.ExpiresAt, out.Approval = f.link.CreatedBy, f.link.ExpiresAt, f.link.Approval
 	} else {

@@ -63,6 +63,7 @@ type Flow struct {
 	proof       proof
 	demand      Demand
 	browserHash string
+	locales     string // ui_locales of the application's request
 	social      string // an identity that waits for its person's word, sealed; see linkPending
 	linkHash    string // of the token of the link that begins it; see TestStart
 }
@@ -75,7 +76,8 @@ type Start struct {
 	Connection   string // sso_…; empty: not named
 	LoginHint    string
 	DomainHint   string
-	ForceAuthn   bool // prompt=login, or max_age passed
+	Locales      string // ui_locales: language tags with spaces between, the preferred first; empty: not said
+	ForceAuthn   bool   // prompt=login, or max_age passed
 	Request      json.RawMessage
 }
 
@@ -100,7 +102,7 @@ func (s *Service) Begin(ctx context.Context, _ actor.Actor, q db.Queryer, in Sta
 	f := Flow{
 		Environment: in.Environment.ID, ID: id.New(id.Flow), Purpose: PurposeAuthorize, Request: in.Request,
 		LoginHint: clip(in.LoginHint, MaxEmail), ForceAuthn: in.ForceAuthn, CreatedAt: now, ExpiresAt: now.Add(FlowLifetime),
-		browserHash: secret.Hash(in.BrowserID),
+		browserHash: secret.Hash(in.BrowserID), locales: clip(in.Locales, maxLocales),
 	}
 	chosen, err := s.chooseAtStart(ctx, q, in, &f)
 	if err != nil {
@@ -121,7 +123,7 @@ func insertFlow(ctx context.Context, q db.Queryer, f Flow) error {
 		return err
 	}
 	_, err = q.Exec(ctx, sqlInsertFlow, f.Environment, f.ID, f.browserHash, f.Organization, f.Tenant, f.Connection, f.Purpose,
-		string(f.Request), f.LoginHint, f.ForceAuthn, db.At(f.CreatedAt), db.At(f.ExpiresAt), f.linkHash, string(demand))
+		string(f.Request), f.LoginHint, f.ForceAuthn, db.At(f.CreatedAt), db.At(f.ExpiresAt), f.linkHash, string(demand), f.locales)
 	return err
 }
 

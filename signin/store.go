@@ -3,8 +3,8 @@ package signin
 // The statements of the sign-in tables, and reads that join what stands below.
 const (
 	sqlInsertFlow = `INSERT INTO flows
-		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash, demand)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+		(environment_id, id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, created_at, expires_at, link_hash, demand, ui_locales)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
 
 	sqlFlow = `SELECT id, browser_hash, organization, tenant_id, connection_id, purpose, request, login_hint, force_authn, session_id, created_at, expires_at, finished_at, link_hash, user_id, proof, demand, social
 		FROM flows WHERE environment_id = $1 AND id = $2`

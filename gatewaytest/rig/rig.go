@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -106,7 +107,8 @@ func NewAt(t testing.TB, d db.DB, host string) *Rig {
 func (r *Rig) mount(router chi.Router) {
 	log := slog.New(slog.DiscardHandler)
 	environments := tenants.NewEnvironments(r.DB, r.Clock, r.URL)
-	pages, err := ui.New(login.Templates())
+	branding := login.NewBranding(r.DB, environments, r.Tenants, r.Signin, r.Clock, log)
+	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates()}, Look: branding.Look})
 	check(r.TB, err)
 	fetch := safehttp.New(safehttp.Options{AllowPrivate: true, Timeout: 2 * time.Second})
 	r.Hosts = &Hosts{next: fetch.HTTP().Transport}
@@ -117,6 +119,7 @@ func (r *Rig) mount(router chi.Router) {
 	r.SAML = saml.New(saml.Deps{
 		DB: r.DB, Environments: environments, Tenants: r.Tenants, Signin: r.Signin, Sessions: r.Sessions, Pages: pages, Fetch: fetch, Clock: r.Clock, Log: log,
 	})
+	branding.Mount(router)
 	login.New(r.DB, environments, r.Signin, r.Sessions, r.People, r.SAML, pages, log).Mount(router)
 	r.SAML.Mount(router)
 	r.OIDC = client.New(r.DB, environments, r.Tenants, r.Signin, r.Sessions, &played, pages, r.Clock, log)
@@ -152,7 +155,7 @@ func (r *Rig) authorize(w http.ResponseWriter, req *http.Request) {
 	}
 	next, err := r.Signin.Begin(ctx, actor.Actor{Environment: r.Env.ID, Kind: actor.Anonymous}, r.DB, signin.Start{
 		Environment: r.Env, BrowserID: httpx.BrowserID(w, req), Organization: v.Get("organization"), Connection: v.Get("connection"),
-		LoginHint: v.Get("login_hint"), DomainHint: v.Get("domain_hint"), ForceAuthn: v.Get("prompt") == "login",
+		LoginHint: v.Get("login_hint"), DomainHint: v.Get("domain_hint"), Locales: v.Get("ui_locales"), ForceAuthn: v.Get("prompt") == "login",
 		Request: json.RawMessage(`{"state":"of the application"}`),
 	})
 	if err != nil {

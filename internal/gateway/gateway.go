@@ -147,7 +147,8 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	if err != nil {
 		return nil, err
 	}
-	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates(), backoffice.Templates()}, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
+	branding := login.NewBranding(d, m.Environments, m.Tenants, m.Signin, m.Clock, log)
+	pages, err := ui.NewWith(ui.Config{Templates: []fs.FS{login.Templates(), backoffice.Templates()}, Look: branding.Look, HTTPS: strings.HasPrefix(c.BaseURL, "https://")})
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +200,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		r.Head(path, probe) // as load balancers ask
 	}
 	r.Handle("/assets/*", pages.Assets())
+	branding.Mount(r)
 	login.New(d, m.Environments, m.Signin, m.Sessions, m.Onboarding, sp, pages, log).Mount(r)
 	sp.Mount(r)
 	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)

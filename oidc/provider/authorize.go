@@ -70,7 +70,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	err = h.db.Tx(r.Context(), func(q db.Queryer) (err error) {
 		next, err = h.signin.Begin(r.Context(), a, q, signin.Start{
 			Environment: env, BrowserID: browser, Organization: req.organization, Connection: req.Connection,
-			LoginHint: req.loginHint, DomainHint: req.domainHint, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
+			LoginHint: req.loginHint, DomainHint: req.domainHint, Locales: req.locales, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
 		})
 		return err
 	})

@@ -51,6 +51,7 @@ type authRequest struct {
 	organization string
 	loginHint    string
 	domainHint   string
+	locales      string // ui_locales
 }
 
 // codeRequest is what a code carries to the token endpoint.
@@ -88,7 +89,7 @@ func (h *Handler) target(ctx context.Context, env tenants.Environment, p params,
 func (h *Handler) request(ctx context.Context, env tenants.Environment, app tenants.Application, p params, repeated []string) (authRequest, error) {
 	req := authRequest{
 		ClientID: app.ID, RedirectURI: p["redirect_uri"], State: p["state"], Nonce: p["nonce"], Challenge: p["code_challenge"], JKT: p["dpop_jkt"],
-		At: h.clock.Now().Unix(), organization: p["organization"], Connection: p["connection"], loginHint: p["login_hint"], domainHint: p["domain_hint"],
+		At: h.clock.Now().Unix(), organization: p["organization"], Connection: p["connection"], loginHint: p["login_hint"], domainHint: p["domain_hint"], locales: p["ui_locales"],
 	}
 	if p["response_mode"] == "form_post" {
 		req.ResponseMode = "form_post" // also for the errors that follow

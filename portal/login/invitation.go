@@ -66,8 +66,8 @@ func (h *Handler) showInvitation(w http.ResponseWriter, r *http.Request, env ten
 
 func (h *Handler) invitation(w http.ResponseWriter, r *http.Request, status int, s onboarding.Shown, problem ui.Text) {
 	p := invitationPage{
-		Page: ui.Page{Title: "You are invited"}, ID: s.ID, Org: s.TenantName, InvitedBy: s.InvitedBy, Email: s.Email,
-		AccessUntil: s.AccessUntil, Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn, Social: s.Social,
+		Page: ui.Page{Title: "You are invited", BrandOf: s.Tenant}, ID: s.ID, Org: s.TenantName, InvitedBy: s.InvitedBy, Email: s.Email,
+		AccessUntil: s.AccessUntil, Zone: s.Timezone, Approval: s.Approval, SignedInAs: s.SignedInAs, CanSignIn: s.CanSignIn, Social: s.Social,
 		Password: s.Password, MinLength: factor.MinAlone, Error: problem,
 	}
 	h.ui.Render(w, r, status, "invitation", p, ui.CrossOriginForm(), ui.NoReferrer())

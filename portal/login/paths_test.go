@@ -342,6 +342,70 @@ var paths = map[string]func(*seat){
 		s.press("Join as " + zoe.Email)
 		s.shows("You are a member now")
 	},
+	"social": func(s *seat) {
+		s.w.Social(s.w.idp)
+		tenant := s.plain(nil)
+		s.start()
+		s.press("Continue with")
+		s.provider(eve)
+		s.shows("Connect this account?")
+		s.press("Sign in and connect")
+		s.wait("the password's field", `document.querySelector("input[name=password]") && "yes"`)
+		s.fill("email", "joe@plain.example")
+		s.fill("password", password)
+		s.press("Sign in")
+		s.arrivesAs("joe@plain.example", tenant)
+		s.forget()
+		s.start()
+		s.press("Continue with")
+		s.provider(eve)
+		s.arrivesAs("joe@plain.example", tenant)
+	},
+	"single sign-on and a second factor here": func(s *seat) {
+		s.w.SetPolicy(s.w.acme, policy.MFA, mfaOn)
+		s.start()
+		s.identify(ada.Email)
+		s.provider(ada)
+		s.shows("Set up a second step")
+		s.press("Authenticator app")
+		s.shows("Add your authenticator app")
+		key := login.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
+		s.fill("answer", s.w.code(s.t, key))
+		s.press("Continue")
+		s.shows("Keep your recovery codes")
+		s.press("I have kept them")
+		s.arrivesAs(ada.Email, s.w.acme)
+		s.w.Clock.Advance(time.Minute)
+		s.forget()
+		s.start()
+		s.identify(ada.Email)
+		s.provider(ada)
+		s.shows("One more step")
+		s.fill("answer", s.w.code(s.t, key))
+		s.press("Continue")
+		s.arrivesAs(ada.Email, s.w.acme)
+	},
+	"in German": func(s *seat) {
+		accept := func(headers map[string]any) {
+			s.do(login.DevTools("Network.setExtraHTTPHeaders", map[string]any{"headers": headers}))
+		}
+		accept(map[string]any{"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"})
+		s.t.Cleanup(func() { accept(map[string]any{}) })
+		tenant := s.plain(nil)
+		s.open(s.w.StartURL())
+		s.shows("Anmelden")
+		if lang := login.Evaluate[string](s.t, s.tab, `document.documentElement.lang`); lang != "de" {
+			s.t.Errorf("the page's language is %q", lang)
+		}
+		s.fill("email", "joe@plain.example")
+		s.press("Weiter")
+		s.fill("password", "wrong")
+		s.press("Anmelden")
+		s.said()
+		s.fill("password", password)
+		s.press("Anmelden")
+		s.factors(tenant, `["pwd"]`)
+	},
 	"sign-out": func(s *seat) {
 		s.plain(nil)
 		s.password("joe@plain.example", password)
@@ -375,7 +439,7 @@ func TestPathsWithoutScript(t *testing.T) {
 	}
 	for _, name := range []string{
 		"single sign-on by SAML", "single sign-on by OpenID Connect", "password", "authenticator app and recovery code", "code by e-mail", "forgotten password",
-		"several organizations", "invitation by password", "invitation by single sign-on", "sign-out",
+		"several organizations", "social", "single sign-on and a second factor here", "invitation by password", "invitation by single sign-on", "sign-out",
 	} {
 		own[name] = paths[name]
 	}

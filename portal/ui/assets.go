@@ -85,6 +85,9 @@ func (u *UI) Assets() http.Handler {
 		}
 		a, ok := u.assets[path.Base(r.URL.Path)]
 		if !ok {
+			a, ok = accentAsset(path.Base(r.URL.Path))
+		}
+		if !ok {
 			http.NotFound(w, r)
 			return
 		}
@@ -95,7 +98,7 @@ func (u *UI) Assets() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
 		h.Set("Vary", "Accept-Encoding")
 		body := a.plain
-		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		if len(a.gzipped) > 0 && acceptsGzip(r.Header.Get("Accept-Encoding")) {
 			h.Set("Content-Encoding", "gzip")
 			body = a.gzipped
 		}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"strconv"
@@ -11,8 +12,49 @@ import (
 
 // WCAG 2.2: 1.4.3 text 4.5:1, 1.4.11 borders of controls and focus marks 3:1.
 // Computed from the tokens of the style sheet, for light and dark.
-func TestContrast(t *testing.T) {
+func TestContrast(t *testing.T) { checkContrast(t, "", readTokens(t)) }
+
+// Whatever accent an organization chooses, the pages stay readable: its tints hold
+// against every ground (product 8).
+func TestContrastOfAccents(t *testing.T) {
 	tokens := readTokens(t)
+	taken := 0
+	for r := 0; r < 256; r += 51 {
+		for g := 0; g < 256; g += 51 {
+			for b := 0; b < 256; b += 51 {
+				name := fmt.Sprintf("%02x%02x%02x", r, g, b)
+				a, ok := accentAsset("accent." + name + ".css")
+				if !ok {
+					continue
+				}
+				taken++
+				own := maps.Clone(tokens)
+				found := regexp.MustCompile(`--([a-z-]+):light-dark\((#[0-9a-f]{6}),(#[0-9a-f]{6})\);`).FindAllStringSubmatch(string(a.plain), -1)
+				if len(found) != 7 {
+					t.Fatalf("%s: %s", name, a.plain)
+				}
+				for _, m := range found {
+					if _, ok := own[m[1]]; !ok {
+						t.Fatalf("app.css has no --%s", m[1])
+					}
+					own[m[1]] = [2]string{m[2], m[3]}
+				}
+				checkContrast(t, name+": ", own)
+			}
+		}
+	}
+	if taken < 150 {
+		t.Errorf("only %d of 216 colours are taken", taken)
+	}
+	for _, name := range []string{"accent.css", "accent.fff.css", "accent.ffff00.css", "accent.0b6e4f", "accent.0b6e4f;}body{}.css", "app.0b6e4f.css"} {
+		if _, ok := accentAsset(name); ok {
+			t.Errorf("%s is served", name)
+		}
+	}
+}
+
+func checkContrast(t *testing.T, of string, tokens map[string][2]string) {
+	t.Helper()
 	const text, control = 4.5, 3.0
 	for _, pair := range []struct {
 		min    float64
@@ -37,7 +79,7 @@ func TestContrast(t *testing.T) {
 			for scheme, name := range []string{"light", "dark"} {
 				got := contrast(color(t, tokens, pair.fore, scheme), color(t, tokens, ground, scheme))
 				if got < pair.min {
-					t.Errorf("%s: --%s on --%s has %.2f:1, want %.1f:1", name, pair.fore, ground, got, pair.min)
+					t.Errorf("%s%s: --%s on --%s has %.2f:1, want %.1f:1", of, name, pair.fore, ground, got, pair.min)
 				}
 			}
 		}

@@ -38,6 +38,7 @@ func TestEveryTextIsTranslated(t *testing.T) {
 	texts.fromTemplates(t)
 	texts.fromGo(t, "portal", isText, true)
 
+	texts.fromFaults(t, "signin", "onboarding", "sessions", "oidc/client", "saml")
 	texts.fromCalls(t, "oidc", "saml", "internal/gateway")
 	if len(texts) < 150 {
 		t.Fatalf("only %d texts were found", len(texts))
@@ -335,6 +336,54 @@ func (texts said) fromCalls(t *testing.T, dirs ...string) {
 	}
 }
 
+// fromFaults finds the messages of faults that pages can show: of every code in
+// upper case, and of passwords; codes in lower case are of the API.
+func (texts said) fromFaults(t *testing.T, dirs ...string) {
+	t.Helper()
+	forPages := func(e ast.Expr) bool {
+		lit, ok := e.(*ast.BasicLit)
+		if !ok {
+			return true // a constant
+		}
+		code, err := strconv.Unquote(lit.Value)
+		return err == nil && (strings.ToUpper(code) == code || strings.HasPrefix(code, "password_"))
+	}
+	for _, dir := range dirs {
+		eachFile(t, dir, func(file string, tree *ast.File) {
+			add := func(e ast.Expr) {
+				if s, whole := joined(e); whole && isSentence(s) {
+					texts[s] = file
+				}
+			}
+			ast.Inspect(tree, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CallExpr:
+					name := ""
+					switch f := n.Fun.(type) {
+					case *ast.SelectorExpr:
+						name = f.Sel.Name
+					case *ast.Ident:
+						name = f.Name
+					}
+					switch {
+					case (name == "New" || name == "Filled") && len(n.Args) >= 3 && forPages(n.Args[1]):
+						add(n.Args[2])
+					case name == "refuse" && len(n.Args) == 2 && forPages(n.Args[0]):
+						add(n.Args[1])
+					}
+				case *ast.KeyValueExpr:
+					if k, ok := n.Key.(*ast.Ident); ok && k.Name == "Message" {
+						add(n.Value)
+					} else if sel, ok := n.Key.(*ast.SelectorExpr); ok && strings.HasPrefix(sel.Sel.Name, "Code") { // policyMessages
+						add(n.Value)
+					}
+				}
+				return true
+			})
+		})
+	}
+}
+
 func eachFile(t *testing.T, dir string, do func(string, *ast.File)) {
 	t.Helper()
 	found := 0
@@ -366,7 +415,7 @@ func forMachines(call *ast.CallExpr) bool {
 		return true
 	}
 	switch sel.Sel.Name {
-	case "Set", "Get", "Add", "Del", "Values", "InfoContext", "ErrorContext", "WarnContext", "LogAttrs":
+	case "FieldByName", "Set", "Get", "Add", "Del", "Values", "InfoContext", "ErrorContext", "WarnContext", "LogAttrs":
 		return true
 	}
 	return false

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -23,16 +22,6 @@ func localeTexts() (*i18n.Catalogue, error) {
 		return nil, err
 	}
 	return i18n.Load(files)
-}
-
-// language chooses that of a page: what was chosen for it, what the application
-// asked for in this request, what the browser prefers.
-func (u *UI) language(r *http.Request, page any) string {
-	chosen := ""
-	if p, ok := page.(interface{ language() string }); ok {
-		chosen = p.language()
-	}
-	return u.texts.Match(chosen, r.URL.Query().Get("ui_locales"), r.Header.Get("Accept-Language"))
 }
 
 // textFuncs are the functions of templates that depend on the language.

@@ -40,6 +40,9 @@ type Config struct {
 	// Templates are the pages of other packages. The name of a page is its path
 	// without ".html"; a name may be given once.
 	Templates []fs.FS
+	// Look gives brand and language of the page that answers the request; tenant is
+	// Page.BrandOf. nil: the product's own.
+	Look func(r *http.Request, tenant string) Look
 	// HTTPS says that the base URL is https; pages then send HSTS.
 	HTTPS bool
 }
@@ -48,6 +51,7 @@ type Config struct {
 // does not change after New.
 type UI struct {
 	product    string
+	look       func(r *http.Request, tenant string) Look
 	https      bool
 	assetPath  string
 	assets     map[string]asset  // by served name
@@ -62,18 +66,26 @@ type Page struct {
 	// Lang is the language that the person or his organization chose: a BCP 47 tag,
 	// or several in the order of preference with spaces between, as ui_locales.
 	// Empty, or none that there is: the browser decides (Accept-Language).
-	Lang  string
-	Brand Brand
+	Lang string
+	// BrandOf is the tenant whose brand the page shows, where the request's sign-in does not tell.
+	BrandOf string
+	Brand   Brand // of the environment or the tenant; Render sets it where it is zero
 }
 
 // Brand is whose pages these are. The zero value is the product itself.
 type Brand struct {
 	Name   string // beside the logo
 	Logo   string // path of the image; none: the name's first letter
-	Accent string // path of the style sheet that sets the accent
+	Accent string // #rrggbb; none: the product's
 }
 
-func (p Page) language() string { return p.Lang }
+// Look is how a page is shown to one request.
+type Look struct {
+	Brand Brand
+	Lang  string // as Page.Lang
+}
+
+func (p Page) own() Page { return p }
 
 // New is NewWith with the default asset path and product name.
 func New(templates ...fs.FS) (*UI, error) { return NewWith(Config{Templates: templates}) }
@@ -81,7 +93,7 @@ func New(templates ...fs.FS) (*UI, error) { return NewWith(Config{Templates: tem
 // NewWith parses every template and prepares every asset, so that a broken page
 // stops the start and not a visitor.
 func NewWith(c Config) (*UI, error) {
-	u := &UI{product: c.Product, https: c.HTTPS, assetPath: c.AssetPath, pages: map[string]map[string]*template.Template{}}
+	u := &UI{product: c.Product, look: c.Look, https: c.HTTPS, assetPath: c.AssetPath, pages: map[string]map[string]*template.Template{}}
 	if u.product == "" {
 		u.product = "Gatehouse"
 	}
@@ -120,6 +132,7 @@ func (u *UI) parseLayouts(lang string) (*template.Template, error) {
 		"asset":   u.assetOrError,
 		"product": func() string { return u.product },
 		"initial": initial,
+		"accent":  u.accentPath,
 	}).Funcs(u.textFuncs(lang))
 	layouts, err := base.ParseFS(templateFiles, "templates/layouts/*.html")
 	if err != nil {
@@ -224,7 +237,7 @@ func (u *UI) Render(w http.ResponseWriter, r *http.Request, status int, name str
 		opt(&o)
 	}
 	var buf bytes.Buffer
-	lang := u.language(r, page)
+	page, lang := u.dress(r, page)
 	if err := u.execute(&buf, lang, name, page); err != nil {
 		slog.ErrorContext(r.Context(), "page not rendered", "page", name, "error", err)
 		http.Error(w, "The page could not be shown.", http.StatusInternalServerError)
