@@ -276,6 +276,7 @@ func TestSubaccounts(t *testing.T) {
 		if got := admin.wants(200, "", "GET", at+"/"+sibling, nil); text(got, "parent_id") != parent {
 			t.Errorf("%v", got)
 		}
+		f.removal()
 		for user, want := range map[string]int64{strong: 0, added: 0, both: 1, bossID: 1} {
 			var n int64
 			if err := d.QueryRow(t.Context(), `SELECT COUNT(*) FROM users WHERE id = $1`, user).Scan(&n); err != nil || n != want {

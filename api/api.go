@@ -30,11 +30,13 @@ import (
 	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/signin/staffauth"
 	"github.com/gatehouse-id/gatehouse/tenants"
 	"github.com/gatehouse-id/gatehouse/webhooks"
 )
 
-// Deps is what the API is made of. Limit may be nil: requests are not limited.
+// Deps is what the API is made of. Limit may be nil: requests are not limited;
+// TenantLimit too: tenants are not.
 type Deps struct {
 	DB           db.DB
 	Clock        clock.Clock
@@ -48,6 +50,7 @@ type Deps struct {
 	Policy       *policy.Service
 	RBAC         *rbac.Service
 	Staff        *staff.Service
+	StaffAuth    *staffauth.Service
 	APITokens    *apitoken.Service
 	Entitlements *entitlement.Service
 	JWTTemplates *oidc.Templates
@@ -72,6 +75,7 @@ type Deps struct {
 	// own transaction.
 	Impersonate func(ctx context.Context, a actor.Actor, env tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error)
 	Limit       *limit.Limiter // per credential
+	TenantLimit *limit.Limiter // of all credentials of a tenant together
 	Version     string         // of the program, shown in the OpenAPI document
 	Stylesheet  string         // address of the stylesheet of /api/docs; empty: none
 }
@@ -184,6 +188,7 @@ func (h *Handler) register() {
 	h.registerAPITokens()
 	h.registerManagementKeys()
 	h.registerStaff()
+	h.registerStaffAuth()
 }
 
 func (h *Handler) serve(body *[]byte, contentType string) http.HandlerFunc {

@@ -16,8 +16,9 @@
 //	             the answer, encrypted, in the transaction of the change (table
 //	             idempotency_keys)
 //	versions     ETag of bodies that are tagged; If-Match by scope.match
-//	rate         RateLimit, RateLimit-Policy, Retry-After: a bucket per credential;
-//	             wrong credentials are limited by address
+//	rate         RateLimit, RateLimit-Policy, Retry-After: a bucket per credential,
+//	             and one that those of a tenant share; wrong credentials are limited
+//	             by address
 //
 // The actors of a tenant reach its routes, and those of its sub-accounts through
 // directory.Enter; routes outside of tenants are the vendor's, whatever a role of a

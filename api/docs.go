@@ -22,7 +22,7 @@ func docsPage(routes []route, stylesheet string) []byte {
 <tr><th scope="row">Lists</th><td><code>{"data":[…],"next_cursor":null}</code>. Give <code>next_cursor</code> as <code>cursor</code> for the next page, or follow <code>Link: …; rel="next"</code>, and <code>limit</code> (1 to 200) for its size.</td></tr>
 <tr><th scope="row">Once</th><td>A POST with an <code>Idempotency-Key</code> takes effect once within 24 hours; sent again it gets the first answer and <code>Idempotency-Replayed: true</code>. What was refused has changed nothing and is judged anew.</td></tr>
 <tr><th scope="row">Versions</th><td>Objects that change have an <code>ETag</code>. Give it as <code>If-Match</code> to change that version and none after it (412 <code>version_mismatch</code>).</td></tr>
-<tr><th scope="row">Rate</th><td>600 requests a minute for each credential and replica: <code>RateLimit</code> tells what is left, <code>Retry-After</code> when to come back (429). Wrong credentials are limited by address.</td></tr>
+<tr><th scope="row">Rate</th><td>600 requests a minute for each credential and replica, and 3,000 for all credentials of a tenant together: <code>RateLimit</code> tells what is left, <code>Retry-After</code> when to come back (429). Wrong credentials are limited by address.</td></tr>
 </tbody></table></section>
 `)
 	var tags []string

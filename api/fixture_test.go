@@ -33,6 +33,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/scim"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin"
+	"github.com/gatehouse-id/gatehouse/signin/staffauth"
 	"github.com/gatehouse-id/gatehouse/tenants"
 	"github.com/gatehouse-id/gatehouse/webhooks"
 )
@@ -105,9 +106,13 @@ func newFixture(t *testing.T, d db.DB) *fixture {
 	f.directories = scim.New(scim.Deps{DB: d, Clock: c, Environments: envs, Tenants: ten, Directory: dir, Roles: roles, Vault: v, Log: scimLog})
 	sign := signin.New(signin.Deps{DB: d, Clock: c, Tenants: ten, Directory: dir, Policy: pol, RBAC: roles, Sessions: ses, Vault: v})
 	tokens := apitoken.New(roles, c)
+	main, err := envs.ByID(ctx, f.envs[hostA])
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.h, err = New(Deps{
 		DB: d, Clock: c, Vault: v, Ring: keys.NewRing(d, v, c), Audit: log, Environments: envs, Tenants: ten, Directory: dir,
-		Policy: pol, RBAC: roles, Staff: people, APITokens: tokens, Entitlements: entitlement.New(ten, dir, roles, c), JWTTemplates: oidc.NewTemplates(d, c), Sessions: ses, Resolver: f, SCIMLog: scimLog, SCIM: f.directories, Webhooks: webhooks.New(webhooks.Deps{DB: d, Clock: c, Vault: v, Fetch: webhooks.NewFetch(true)}), Version: "test",
+		Policy: pol, RBAC: roles, Staff: people, StaffAuth: staffauth.New(d, v, c, people, sign.Factors(), main), APITokens: tokens, Entitlements: entitlement.New(ten, dir, roles, c), JWTTemplates: oidc.NewTemplates(d, c), Sessions: ses, Resolver: f, SCIMLog: scimLog, SCIM: f.directories, Webhooks: webhooks.New(webhooks.Deps{DB: d, Clock: c, Vault: v, Fetch: webhooks.NewFetch(true)}), Version: "test",
 		Signin: sign, Onboarding: onboarding.New(onboarding.Deps{DB: d, Tenants: ten, Directory: dir, Policy: pol, RBAC: roles, Tokens: tokens, Sessions: ses, Signin: sign, Clock: c}),
 		Impersonate: func(_ context.Context, _ actor.Actor, _ tenants.Environment, in staff.Impersonation) (staff.ImpersonationToken, error) {
 			in, err := in.Checked()

@@ -106,7 +106,7 @@ func (h *Handler) admit(header http.Header, r *http.Request, rt route, tenantKey
 	if err != nil {
 		return scope{}, err
 	}
-	if err := h.takeRequest(header, a.Subject); err != nil {
+	if err := h.takeRequest(header, a); err != nil {
 		return scope{}, err
 	}
 	a.RequestID, a.IP, a.UserAgent = info.RequestID, info.IP, info.UserAgent

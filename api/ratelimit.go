@@ -6,24 +6,44 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/limit"
 	"github.com/gatehouse-id/gatehouse/internal/secret"
 )
 
-// takeRequest takes a request of the credential's bucket and tells in the answer
-// how many are left, refused or not (draft-ietf-httpapi-ratelimit-headers-10 §4, §5).
-func (h *Handler) takeRequest(header http.Header, subject string) error {
+// takeRequest takes a request of the credential's bucket, and of that which all
+// credentials of its tenant share. The answer tells, refused or not, how large they
+// are and what is left of the one that will refuse first
+// (draft-ietf-httpapi-ratelimit-headers-10 §4, §5).
+func (h *Handler) takeRequest(header http.Header, a actor.Actor) error {
 	if h.Limit == nil {
 		return nil
 	}
 	now := h.Clock.Now()
-	err := h.Limit.Take(subject, now)
-	left, full := h.Limit.Left(subject, now)
-	burst, window := h.Limit.Size()
-	header.Set("RateLimit-Policy", fmt.Sprintf(`"api";q=%d;w=%d`, burst, seconds(window)))
-	header.Set("RateLimit", fmt.Sprintf(`"api";r=%d;t=%d`, left, seconds(full)))
+	err := h.Limit.Take(a.Subject, now)
+	policy, left, rest := bucket("api", h.Limit, a.Subject, now)
+	if a.Tenant != "" && h.TenantLimit != nil {
+		refused := err != nil // then it takes nothing from its neighbours
+		if !refused {
+			err = h.TenantLimit.Take(a.Tenant, now)
+		}
+		shared, leftShared, restShared := bucket("tenant", h.TenantLimit, a.Tenant, now)
+		policy += ", " + shared
+		if leftShared < left || !refused && err != nil {
+			rest = restShared
+		}
+	}
+	header.Set("RateLimit-Policy", policy)
+	header.Set("RateLimit", rest)
 	return err
+}
+
+// bucket describes a bucket, and what is left of it.
+func bucket(name string, l *limit.Limiter, key string, now time.Time) (policy string, left int, rest string) {
+	left, full := l.Left(key, now)
+	burst, window := l.Size()
+	return fmt.Sprintf(`"%s";q=%d;w=%d`, name, burst, seconds(window)), left, fmt.Sprintf(`"%s";r=%d;t=%d`, name, left, seconds(full))
 }
 
 // seconds rounds up.

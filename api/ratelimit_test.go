@@ -33,6 +33,52 @@ func TestRateLimitHeaders(t *testing.T) {
 	f.do(200, "GET", "/tenants", nil)
 }
 
+// A tenant's tokens share a bucket besides (product 7.3): more tokens are not more
+// requests, the answer tells of what ends first, and neither another tenant nor the
+// vendor pays.
+func TestRateLimitOfATenant(t *testing.T) {
+	f := newFixture(t, openSQLite(t))
+	token := func(tenant string) string {
+		f.do(201, "POST", "/tenants", object{"name": tenant, "key": tenant})
+		return text(f.do(201, "POST", "/tenants/"+tenant+"/api-tokens", object{"kind": "access_token", "description": "x", "role_ids": []string{f.roleByKey("read-only")}}), "secret")
+	}
+	one, other := token("acme"), token("other")
+	two := text(f.do(201, "POST", "/tenants/acme/api-tokens", object{"kind": "access_token", "description": "y", "role_ids": []string{f.roleByKey("read-only")}}), "secret")
+	f.h.Limit, f.h.TenantLimit = limit.New(10, 4), limit.New(10, 5)
+	const policy = `"api";q=4;w=1, "tenant";q=5;w=1`
+	for i, want := range []struct {
+		key    string
+		status int
+		left   string
+	}{
+		{one, 200, `"api";r=3;t=1`},
+		{one, 200, `"api";r=2;t=1`},
+		{two, 200, `"tenant";r=2;t=1`}, // of its own there are 3 left
+		{two, 200, `"tenant";r=1;t=1`},
+		{one, 200, `"tenant";r=0;t=1`},
+		{two, 429, `"tenant";r=0;t=1`},
+		{one, 429, `"tenant";r=0;t=1`},
+		{one, 429, `"api";r=0;t=1`}, // its own is used up, too
+		{other, 200, `"api";r=3;t=1`},
+	} {
+		tenant := "acme"
+		if want.key == other {
+			tenant = "other"
+		}
+		res := f.sendAs(hostA, want.key, "GET", "/api/v1/tenants/"+tenant, nil)
+		if res.StatusCode != want.status || res.Header.Get("RateLimit") != want.left || res.Header.Get("RateLimit-Policy") != policy || (res.Header.Get("Retry-After") != "") != (want.status == 429) {
+			t.Errorf("%d: %d %v, want %+v", i, res.StatusCode, res.Header, want)
+		}
+	}
+	if res := f.send("GET", "/api/v1/tenants/acme", nil); res.StatusCode != 200 || strings.Contains(res.Header.Get("RateLimit-Policy"), "tenant") {
+		t.Errorf("the vendor: %d %v", res.StatusCode, res.Header)
+	}
+	f.clock.Advance(time.Second)
+	if res := f.sendAs(hostA, two, "GET", "/api/v1/tenants/acme", nil); res.StatusCode != 200 {
+		t.Errorf("after a while: %d", res.StatusCode)
+	}
+}
+
 // Guessing is bounded by address, and one expired key of a neighbour is no guess.
 func TestGuesses(t *testing.T) {
 	f := newFixture(t, openSQLite(t))

@@ -39,6 +39,7 @@ type createStaff struct {
 		Email      string   `json:"email" maxLength:"320"`
 		Name       string   `json:"name,omitempty" maxLength:"200"`
 		Roles      []string `json:"roles" minItems:"1" maxItems:"6" enum:"admin,backoffice-editor,backoffice-viewer,entitlements-editor,entitlements-viewer,impersonator" doc:"Back-office roles, not beyond your own"`
+		Invite     bool     `json:"invite,omitempty" doc:"Mail the person a link to set a password and a second factor, unless he has them"`
 		Everywhere bool     `json:"everywhere,omitempty" doc:"The roles hold in every environment; by a key of the default environment only"`
 	}
 }
@@ -65,6 +66,9 @@ func (h *Handler) registerStaff() {
 				n.Environment = staff.Everywhere
 			}
 			p, err := h.Staff.CreatePerson(ctx, s.actor, q, n)
+			if err == nil && in.Body.Invite {
+				_, err = h.StaffAuth.Invite(ctx, s.actor, q, p.ID)
+			}
 			return showStaff(s)(p), err
 		})
 	read(h, route{method: http.MethodGet, path: "/staff", id: "listStaff", summary: "List the vendor's people with a role in this environment, the longest-standing first", permission: staff.ReadStaff},

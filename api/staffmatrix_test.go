@@ -56,10 +56,10 @@ var backOffice = map[string]string{
 		createEventType updateEventType deleteEventType triggerEvent
 		createWebhook updateWebhook deleteWebhook rotateWebhookSecret testWebhook replayWebhookDelivery replayWebhookDeliveries
 		createAPIToken createPersonalAPIToken`,
-	"environments R": `getEnvironment getEnvironmentBranding listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff`,
+	"environments R": `getEnvironment getEnvironmentBranding listEnvironments getOneEnvironment listManagementKeys getManagementKey listStaff getStaff getStaffSSO`,
 	"impersonate W":  `impersonateUser`,
 	"environments W": `updateEnvironment putEnvironmentBranding deleteEnvironmentBranding putEnvironmentBrandingLogo deleteEnvironmentBrandingLogo createEnvironment updateOneEnvironment deleteEnvironment
-		createManagementKey deleteManagementKey createStaff updateStaff deleteStaff`,
+		createManagementKey deleteManagementKey createStaff updateStaff deleteStaff resetStaff putStaffSSO deleteStaffSSO`,
 }
 
 // byBody are the routes that ask for a permission themselves, when they know for

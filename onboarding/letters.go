@@ -17,15 +17,12 @@ var errMailbox = fault.New(fault.Invalid, "invalid_email", "No mail can be sent 
 
 // letterStmt has the mail sent that carries the token, after the transaction.
 func (s *Service) letterStmt(env tenants.Environment, t tenants.Tenant, inv Invitation, token string) (db.Stmt, error) {
-	m, err := letter(env, t, inv, token).To(mail.Address{Email: inv.Email, Name: strings.TrimSpace(inv.FirstName + " " + inv.LastName)})
-	if err != nil {
-		return db.Stmt{}, err
-	}
-	payload, err := m.Payload()
+	to := mail.Address{Email: inv.Email, Name: strings.TrimSpace(inv.FirstName + " " + inv.LastName)}
+	sent, err := jobs.Mail(env.ID, t.ID, letter(env, t, inv, token), to, s.clock.Now())
 	if errors.Is(err, mail.ErrMessage) {
-		return db.Stmt{}, errMailbox.Because(err)
+		err = errMailbox.Because(err)
 	}
-	return jobs.Stmt(jobs.Job{Environment: env.ID, Tenant: t.ID, Kind: mail.JobSend, Payload: payload, RunAt: s.clock.Now()}), err
+	return sent, err
 }
 
 func letter(env tenants.Environment, t tenants.Tenant, inv Invitation, token string) mail.Letter {

@@ -107,7 +107,10 @@ func creatorOf(a actor.Actor) creator {
 
 const maxInviter = 100 // characters of his name
 
-// vendor reports whether the level rule does not bind the creator (product 121).
+// vendor reports whether the level rule does not bind the creator (product 121). A
+// management key and a member of the staff speak for the vendor, who stays when the
+// key is deleted or the member has left: what they invited stands until somebody
+// withdraws it or it expires.
 func (c creator) vendor() bool {
 	return c.tenant == "" && (c.kind == actor.Management || c.kind == actor.Staff || c.kind == actor.System)
 }

@@ -99,6 +99,9 @@ func (s *Service) CheckGroup(ctx context.Context, a actor.Actor, q db.Queryer, t
 }
 
 func notStronger(a actor.Actor, refs []RoleRef) error {
+	if a.Impersonator.ID != "" && len(refs) > 0 {
+		return ErrImpersonated
+	}
 	for _, r := range refs {
 		if !exempt(a) && r.Level < a.Level.Int() {
 			return ErrLevel

@@ -610,3 +610,33 @@ func TestRoleHolders(t *testing.T) {
 		}
 	})
 }
+
+// Identity rule 12: whoever acts as somebody else gives no roles, by whatever road,
+// though the person might. What takes them away is no road.
+func TestImpersonatorGivesNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d db.DB) {
+		f := newFixture(t, d)
+		ctx, ada := t.Context(), user("a", 0)
+		acting := ada
+		acting.Impersonator = actor.Impersonator{ID: "key_x"}
+		roles := []string{f.roles[ReadOnlyKey].ID}
+		for name, give := range map[string]func(a actor.Actor, q db.Queryer) error{
+			"roles":         func(a actor.Actor, q db.Queryer) error { return f.s.AssignRoles(ctx, a, q, "a", "a1", roles) },
+			"default roles": func(a actor.Actor, q db.Queryer) error { return f.s.AssignDefaults(ctx, a, q, "a", "a1") },
+			"a check alone": func(a actor.Actor, q db.Queryer) error {
+				_, err := f.s.CheckGrant(ctx, a, q, "env", "a", roles)
+				return err
+			},
+			"mappings": func(a actor.Actor, q db.Queryer) error {
+				return f.s.PutMappings(ctx, a, q, "a", []Mapping{{Group: "x", RoleIDs: roles}})
+			},
+		} {
+			if code := f.try(func(q db.Queryer) error { return give(acting, q) }); code != "impersonated" {
+				t.Errorf("%s: %q", name, code)
+			}
+			if code := f.try(func(q db.Queryer) error { return give(ada, q) }); code != "" {
+				t.Errorf("%s by the person: %q", name, code)
+			}
+		}
+	})
+}

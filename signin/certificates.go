@@ -33,18 +33,14 @@ func (s *Service) MailAdmins(ctx context.Context, q db.Queryer, environment, ten
 	l.Closing = mailClosing
 	var stmts []db.Stmt
 	for _, r := range admins {
-		m, err := l.To(mail.Address{Email: r.Email, Name: r.Name})
-		if err != nil {
-			return err
-		}
-		payload, err := m.Payload()
+		sent, err := jobs.Mail(environment, tenant, l, mail.Address{Email: r.Email, Name: r.Name}, s.clock.Now())
 		if errors.Is(err, mail.ErrMessage) {
 			continue // an address that an identity provider made up reaches nobody
 		}
 		if err != nil {
 			return err
 		}
-		stmts = append(stmts, jobs.Stmt(jobs.Job{Environment: environment, Tenant: tenant, Kind: mail.JobSend, Payload: payload, RunAt: s.clock.Now()}))
+		stmts = append(stmts, sent)
 	}
 	if len(stmts) == 0 {
 		return nil

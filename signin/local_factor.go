@@ -228,15 +228,11 @@ func (s *Service) mailCode(ctx context.Context, q db.Queryer, f Flow, email, cod
 }
 
 func (s *Service) mail(ctx context.Context, q db.Queryer, environment, email string, l mail.Letter) error {
-	m, err := l.To(mail.Address{Email: email})
+	sent, err := jobs.Mail(environment, "", l, mail.Address{Email: email}, s.clock.Now())
 	if err != nil {
 		return err
 	}
-	payload, err := m.Payload()
-	if err != nil {
-		return err
-	}
-	return jobs.Enqueue(ctx, q, jobs.Job{Environment: environment, Kind: mail.JobSend, Payload: payload, RunAt: s.clock.Now()})
+	return q.Batch(ctx, []db.Stmt{sent})
 }
 
 func minutes(d time.Duration) string { return d.Truncate(time.Minute).String()[:len(d.String())-2] }

@@ -221,6 +221,29 @@ func (s *Service) DeleteEnvironment(ctx context.Context, a actor.Actor, q db.Que
 	return s.record(ctx, a, q, "", "environment.deleted", environmentTarget(e), nil)
 }
 
+// AuditDays gives how long each environment keeps audit events, in days; 0: it does
+// not choose. Deleted ones keep what they chose.
+func (s *Service) AuditDays(ctx context.Context, q db.Queryer) (map[string]int, error) {
+	rows, err := q.Query(ctx, sqlAuditDays)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	days := map[string]int{}
+	for rows.Next() {
+		var environment, text string
+		var settings EnvironmentSettings
+		if err := rows.Scan(&environment, &text); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(text), &settings); err != nil {
+			return nil, err
+		}
+		days[environment] = settings.AuditDays
+	}
+	return days, rows.Err()
+}
+
 // patched gives the settings with the changes.
 func (s EnvironmentSettings) patched(p EnvironmentPatch) (EnvironmentSettings, error) {
 	out := s

@@ -163,8 +163,21 @@ func TestEnvironments(t *testing.T) {
 			}
 		}
 		f.tx(func(q db.Queryer) error { return f.s.DeleteTenant(ctx, own, q, "t") })
+		keep := 3000
+		f.tx(func(q db.Queryer) error {
+			_, err := f.s.UpdateEnvironment(ctx, own, q, staging.ID, EnvironmentPatch{AuditDays: &keep})
+			return err
+		})
 		if got := remove(f.admin, staging.ID); got != "" {
 			t.Fatal(got)
+		}
+		// Its log is kept as long as it chose, and its tenant's rows still go.
+		if days, err := f.s.AuditDays(ctx, d); err != nil || len(days) < 2 || days[staging.ID] != keep || days[f.env.ID] != 0 {
+			t.Errorf("days %v, %v", days, err)
+		}
+		f.removal()
+		if n := f.count(`SELECT COUNT(*) FROM tenants WHERE environment_id = $1`, staging.ID); n != 0 {
+			t.Errorf("%d tenants of it stand", n)
 		}
 		f.clock.Advance(environmentsFor)
 		if _, err := cache.ByHost(ctx, "qa.example.com"); err != ErrUnknownHost {

@@ -11,6 +11,9 @@ const (
 
 	sqlEnvironment = `SELECT ` + environmentColumns + ` FROM environments WHERE id = $1 AND deleted_at IS NULL`
 
+	// A deleted environment's log is kept as long as it chose.
+	sqlAuditDays = `SELECT id, settings FROM environments ORDER BY id`
+
 	sqlInsertEnvironment = `INSERT INTO environments (id, name, base_url, host, is_default, settings, version, created_at, updated_at)
 VALUES ($1, $2, $3, $4, FALSE, $5, 1, $6, $6)`
 

@@ -39,23 +39,21 @@ func (s *Service) disable(ctx context.Context, q db.Queryer, l lane, sent Endpoi
 	if err != nil {
 		return err
 	}
+	var stmts []db.Stmt
 	for _, address := range to {
-		m, err := disabledLetter(e).To(address)
-		if err != nil {
-			return err
-		}
-		payload, err := m.Payload()
+		sent, err := jobs.Mail(e.Environment, e.Tenant, disabledLetter(e), address, now)
 		if errors.Is(err, mail.ErrMessage) {
 			continue // an address that an identity provider made up reaches nobody
 		}
 		if err != nil {
 			return err
 		}
-		if err := jobs.Enqueue(ctx, q, jobs.Job{Environment: e.Environment, Tenant: e.Tenant, Kind: mail.JobSend, Payload: payload, RunAt: now}); err != nil {
-			return err
-		}
+		stmts = append(stmts, sent)
 	}
-	return nil
+	if len(stmts) == 0 {
+		return nil
+	}
+	return q.Batch(ctx, stmts)
 }
 
 func disabledLetter(e Endpoint) mail.Letter {

@@ -124,10 +124,14 @@ type Config struct {
 }
 
 // Requests of one credential to the management API, per second and at once
-// (product 7.3: 600 a minute).
+// (product 7.3: 600 a minute), and of all credentials of one tenant together: five
+// times as many, so that tokens are no way to have more, and one that runs wild
+// leaves the others theirs.
 const (
-	apiRate  = 10
-	apiBurst = 600
+	apiRate     = 10
+	apiBurst    = 600
+	tenantRate  = 5 * apiRate
+	tenantBurst = 5 * apiBurst
 )
 
 // Gateway is the whole server but for its listeners.
@@ -175,10 +179,10 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	directories.UserToken = op.UserToken
 	management, err := api.New(api.Deps{
 		DB: d, Clock: m.Clock, Logger: log, Vault: v, Ring: m.Ring, Audit: m.Audit, Environments: m.Environments, Tenants: m.Tenants, Directory: m.Directory,
-		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
+		Policy: m.Policy, RBAC: m.RBAC, Staff: m.Staff, StaffAuth: m.StaffAuth, APITokens: m.APITokens, Entitlements: m.Entitlements, Onboarding: m.Onboarding, Sessions: m.Sessions, Signin: m.Signin, SCIMLog: scimLog, SCIM: directories, Webhooks: a.Webhooks,
 		ParseIdPMetadata: func(doc []byte) (tenants.SAMLSettings, error) { return saml.ParseIdPMetadata(doc, clk.Now()) },
 		FetchIdPMetadata: sp.FetchMetadata, RefreshIdPMetadata: sp.RefreshMetadata,
-		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, JWTTemplates: templates, Limit: limit.New(apiRate, apiBurst), Version: c.Version,
+		Resolver: net.DefaultResolver, UserActor: op.UserActor, Impersonate: op.Impersonate, JWTTemplates: templates, Limit: limit.New(apiRate, apiBurst), TenantLimit: limit.New(tenantRate, tenantBurst), Version: c.Version,
 		Stylesheet: pages.AssetURL("app.css"),
 	})
 	if err != nil {
@@ -205,7 +209,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	sp.Mount(r)
 	rp := client.New(d, m.Environments, m.Tenants, m.Signin, m.Sessions, fetch.HTTP(), pages, m.Clock, log)
 	rp.Mount(r)
-	backoffice.New(m.StaffAuth, m.Environments, nil, pages, log).Mount(r)
+	backoffice.New(m.StaffAuth, m.Environments, rp, pages, log).Mount(r)
 	op.Mount(r)
 	directories.Mount(r)
 	management.Mount(r)
@@ -218,13 +222,9 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 	}{
 		{audit.JobSeal, 5 * time.Second, m.Audit.Seal},
 		{audit.JobPurge, time.Hour, func(ctx context.Context) error {
-			list, err := m.Environments.All(ctx)
+			days, err := m.Tenants.AuditDays(ctx, d)
 			if err != nil {
 				return err
-			}
-			days := map[string]int{}
-			for _, e := range list {
-				days[e.ID] = e.Settings.AuditDays
 			}
 			return m.Audit.Purge(ctx, days)
 		}},

@@ -78,20 +78,32 @@ func (s *Service) MayImpersonate(ctx context.Context, q db.Queryer, environment,
 }
 
 // Impersonated makes the actor one behind whom stands somebody of the vendor's, and
-// takes from him what touches credentials and policies (design, identity rule 12).
-// This is the one place that says what that is: whatever the matrix counts among
-// security settings and API access, in whatever tenant he comes to.
+// takes from him what touches credentials and policies (design, identity rule 12),
+// and what would outlast him: who may enter and with what power. This is the one
+// place that says what that is: whatever the matrix counts among security settings
+// and API access, and lasting, in whatever tenant he comes to.
 func Impersonated(a actor.Actor, by actor.Impersonator) actor.Actor {
 	a.Impersonator = by
-	a.Permissions = a.Permissions.Without(credentials...)
+	a.Permissions = a.Permissions.Without(withheld...)
 	return a
 }
 
-var credentials = func() (patterns []string) {
+// lasting are the nouns of accounts whose change lets somebody in, or gives him
+// more, for longer than an impersonation: invitations and links, people, addresses
+// by which sign-ins find them, roles, and what brings roles. Taking away is allowed.
+var lasting = []string{
+	"users", "updateUser", "usersRoles", "resendActivationEmail", "enableDisable", "tenantInvites", "appsUsers", "groupsUsers", "groupsRoles",
+	"subAccount", "subAccountAccess", "roles",
+}
+
+var withheld = func() (patterns []string) {
 	for noun, area := range nouns {
 		if area == security || area == apiAccess {
 			patterns = append(patterns, "*.write."+noun, "*.delete."+noun)
 		}
+	}
+	for _, noun := range lasting {
+		patterns = append(patterns, "*.write."+noun)
 	}
 	slices.Sort(patterns)
 	return patterns

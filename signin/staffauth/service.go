@@ -118,15 +118,11 @@ func (s *Service) failed(ctx context.Context, a actor.Actor, p staff.Person, met
 }
 
 func (s *Service) mail(ctx context.Context, q db.Queryer, p staff.Person, l mail.Letter) error {
-	m, err := l.To(mail.Address{Email: p.Email, Name: p.Name})
+	sent, err := jobs.Mail(s.main.ID, "", l, mail.Address{Email: p.Email, Name: p.Name}, s.clock.Now())
 	if err != nil {
 		return err
 	}
-	payload, err := m.Payload()
-	if err != nil {
-		return err
-	}
-	return jobs.Enqueue(ctx, q, jobs.Job{Environment: s.main.ID, Kind: mail.JobSend, Payload: payload, RunAt: s.clock.Now()})
+	return q.Batch(ctx, []db.Stmt{sent})
 }
 
 // words are what an attacker tries first for a person.
