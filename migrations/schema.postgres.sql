@@ -938,10 +938,12 @@ CREATE TABLE refresh_families (
   revoked_at bigint,
   revoke_reason text COLLATE "C" NOT NULL DEFAULT ''::text,
   jkt text COLLATE "C" NOT NULL DEFAULT ''::text,
+  root_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT refresh_families_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT refresh_families_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 CREATE INDEX refresh_families_expiry ON refresh_families USING btree (expires_at);
+CREATE INDEX refresh_families_root ON refresh_families USING btree (environment_id, root_id) WHERE (root_id <> ''::text);
 CREATE INDEX refresh_families_session ON refresh_families USING btree (environment_id, session_id);
 CREATE INDEX refresh_families_user ON refresh_families USING btree (environment_id, user_id, tenant_id);
 

@@ -918,11 +918,13 @@ CREATE TABLE refresh_families (
   idle_expires_at BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
   revoked_at     BIGINT,
-  revoke_reason  TEXT NOT NULL DEFAULT '', jkt TEXT NOT NULL DEFAULT '',
+  revoke_reason  TEXT NOT NULL DEFAULT '', jkt TEXT NOT NULL DEFAULT '', root_id TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 
 CREATE INDEX refresh_families_expiry ON refresh_families (expires_at);
+
+CREATE INDEX refresh_families_root ON refresh_families (environment_id, root_id) WHERE root_id <> '';
 
 CREATE INDEX refresh_families_session ON refresh_families (environment_id, session_id);
 

@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 
 	"github.com/gatehouse-id/gatehouse/audit"
@@ -220,7 +219,7 @@ func (s *Service) setPassword(ctx context.Context, a actor.Actor, q db.Queryer, 
 	return s.mail(ctx, q, env.ID, who.Email, mail.Letter{
 		Subject:    "Your password was changed",
 		Paragraphs: []string{"The password of your account was changed just now."},
-		Facts:      []mail.Fact{{Label: "When", Value: s.clock.Now().UTC().Format("2 January 2006 15:04 MST")}},
+		Facts:      []mail.Fact{{Label: "When", At: s.clock.Now()}},
 		Closing:    "If it was not you, reset the password on the sign-in page and tell your administrator.",
 	})
 }
@@ -231,6 +230,6 @@ func (s *Service) mailLocked(ctx context.Context, q db.Queryer, environment stri
 		Subject:    "Your account was locked",
 		Paragraphs: []string{"Too many wrong passwords were entered for your account, so signing in with a password is locked. Sessions that are open go on."},
 		Steps:      []string{"If it was you: choose a new password with \"Forgot password?\" on the sign-in page, which unlocks the account.", "If it was not: your password was not guessed. Tell your administrator."},
-		Closing:    fmt.Sprintf("This was noticed on %s.", s.clock.Now().UTC().Format("2 January 2006 15:04 MST")),
+		Facts:      []mail.Fact{{Label: "When", At: s.clock.Now()}},
 	})
 }

@@ -189,6 +189,9 @@ func (s *Service) socialHolds(ctx context.Context, q db.Queryer, env tenants.Env
 	if err != nil {
 		return false, err
 	}
+	if f.proof.Session != "" { // which ends with the identity
+		return false, nil
+	}
 	known, err := s.directory.SocialUser(ctx, q, env.ID, f.proof.Social, f.proof.Of)
 	return known.UserID != f.UserID, err
 }

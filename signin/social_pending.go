@@ -150,9 +150,10 @@ func (s *Service) linkPending(ctx context.Context, a actor.Actor, q db.Queryer, 
 		facts = append(facts, mail.Fact{Label: "Account", Value: p.Email})
 	}
 	return s.mail(ctx, q, env.ID, who.Email, mail.Letter{
-		Subject:    "You can now sign in with " + c.Name,
-		Paragraphs: []string{"An account at " + c.Name + " was connected to yours just now. Whoever is signed in to it can sign in as you."},
-		Facts:      append(facts, mail.Fact{Label: "When", Value: s.clock.Now().UTC().Format("2 January 2006 15:04 MST")}),
+		Args:       []string{"provider", c.Name},
+		Subject:    "You can now sign in with {provider}",
+		Paragraphs: []string{"An account at {provider} was connected to yours just now. Whoever is signed in to it can sign in as you."},
+		Facts:      append(facts, mail.Fact{Label: "When", At: s.clock.Now()}),
 		Closing:    "If it was not you, change your password now and tell your administrator, who can disconnect it.",
 	})
 }

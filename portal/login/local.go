@@ -80,7 +80,7 @@ func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, env tenants.Envir
 	case signin.StageEnrol:
 		return at("/mfa/enrol")
 	case signin.StageFirst:
-		return at("/login/password")
+		return at("/login")
 	case signin.StageConnect:
 		return at(connectPath)
 	case signin.StageSSO:

@@ -73,6 +73,13 @@ func (h *Handler) localFixtures() []fixture {
 			h.account(w, r, signin.Step{FlowID: flow, Accounts: accounts})
 		}
 	}
+	places := func(accounts []signin.Account) http.HandlerFunc {
+		var list []signin.Place
+		for i, c := range accounts {
+			list = append(list, signin.Place{Account: c, Open: i%2 == 0})
+		}
+		return func(w http.ResponseWriter, r *http.Request) { h.places(w, r, list) }
+	}
 	second := func(status int, env tenants.Environment, flow, kind, problem string, kinds ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			h.second(w, r, status, env, signin.Step{FlowID: flow, Stage: signin.StageSecond, Kinds: kinds}, kind, problem)
@@ -115,6 +122,10 @@ func (h *Handler) localFixtures() []fixture {
 		{"account empty", "account", ok, true, "Choose an organization", account("", nil)},
 		{"account", "account", ok, true, "Choose an organization", account("flw_01", severalAccounts)},
 		{"account hostile", "account", ok, true, "Choose an organization", account(injection, hostileAccounts)},
+
+		{"switch empty", "switch", ok, true, "Change the organization", places(nil)},
+		{"switch", "switch", ok, true, "Change the organization", places(severalAccounts)},
+		{"switch hostile", "switch", ok, true, "Change the organization", places(hostileAccounts)},
 
 		{"second empty", "second", ok, true, "One more step", second(ok, tenants.Environment{}, "", "", "", factor.TOTP)},
 		{"second app", "second", ok, true, "One more step", second(ok, rememberDevice, "flw_01", "", "", all...)},
