@@ -172,6 +172,7 @@ func (h *Handler) register() {
 	h.registerUserFactors()
 	h.registerOwn()
 	h.registerEnvironmentUsers()
+	h.registerSocial()
 	h.registerImpersonation()
 	h.registerInvitations()
 	h.registerGroups()
@@ -254,6 +255,7 @@ func (r route) needs() string {
 
 func (r route) tag() string {
 	for _, t := range []struct{ part, tag string }{
+		{"/social-", "Social sign-in"},
 		{"/scim-", "SCIM"},
 		{"/sso-", "SSO"},
 		{"/domains", "Domains"},
