@@ -632,7 +632,7 @@ CREATE TABLE jwt_templates (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
   name text COLLATE "C" NOT NULL,
-  priority integer NOT NULL,
+  priority bigint NOT NULL,
   settings text COLLATE "C" NOT NULL,
   version bigint NOT NULL DEFAULT 1,
   created_at bigint NOT NULL,
