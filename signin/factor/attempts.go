@@ -28,7 +28,8 @@ const (
 )
 
 // Account is whose tries are counted: by the address that was typed, whether or
-// not there is such a person, so that counting tells nobody.
+// not there is such a person, so that counting tells nobody. Of the zero value only
+// the network address is counted.
 type Account struct{ key string }
 
 // Typed is the account of an address.
@@ -64,7 +65,9 @@ type Try struct {
 //
 // Fault: SIGNIN_TOO_MANY_ATTEMPTS of kind limited, with the time to wait.
 func (s *Service) Count(ctx context.Context, environment string, account Account, ip netip.Addr, lock Lock) (Try, error) {
-	account.key = s.of.accounts + account.key
+	if account.key != "" {
+		account.key = s.of.accounts + account.key
+	}
 	t := Try{environment: environment, account: account, address: addressKey(ip)}
 	now := s.clock.Now()
 	var refused error

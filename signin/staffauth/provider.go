@@ -164,6 +164,16 @@ func (s *Service) enforced(ctx context.Context, q db.Queryer) (bool, error) {
 	return p.Enforced, err
 }
 
+// opens refuses with ErrProviderOnly what the operator did not give, where the
+// vendor's provider is required.
+func (s *Service) opens(ctx context.Context, q db.Queryer, breakGlass bool) error {
+	required, err := s.enforced(ctx, q)
+	if err == nil && required && !breakGlass {
+		err = ErrProviderOnly
+	}
+	return err
+}
+
 // CallbackPath is where the provider sends the browser back to.
 const CallbackPath = Home + "/sso/callback"
 
@@ -228,8 +238,14 @@ func (s *Service) TakeQuestion(ctx context.Context, in Browser) ([]byte, error) 
 	return s.vault.Open("staff_flows", "question", hash, sealed)
 }
 
-// Refused records an answer of the provider that did not hold, and gives the refusal.
+// Refused records an answer of the provider that did not hold, and gives the
+// refusal. They are counted by address, so that nobody fills the audit log.
+//
+// Fault: SIGNIN_TOO_MANY_ATTEMPTS in the place of the refusal.
 func (s *Service) Refused(ctx context.Context, a actor.Actor, refusal error) error {
+	if _, err := s.factors.Count(ctx, s.main.ID, factor.Account{}, a.IP, factor.Lock{}); err != nil {
+		return err
+	}
 	return s.failed(ctx, a, staff.Person{}, MethodProvider, factor.Try{}, refusal)
 }
 
@@ -258,7 +274,7 @@ func (s *Service) FromProvider(ctx context.Context, a actor.Actor, in Browser, a
 		return nil
 	})
 	if k := fault.KindOf(err); k == fault.Forbidden || k == fault.Invalid {
-		return step, s.failed(ctx, a, staff.Person{}, MethodProvider, factor.Try{}, err)
+		return step, s.Refused(ctx, a, err)
 	}
 	return step, err
 }
