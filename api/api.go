@@ -169,7 +169,10 @@ func (h *Handler) register() {
 	h.registerUsers()
 	h.registerUserAccess()
 	h.registerUserSessions()
+	h.registerUserFactors()
+	h.registerOwn()
 	h.registerEnvironmentUsers()
+	h.registerSocial()
 	h.registerImpersonation()
 	h.registerInvitations()
 	h.registerGroups()
@@ -252,6 +255,7 @@ func (r route) needs() string {
 
 func (r route) tag() string {
 	for _, t := range []struct{ part, tag string }{
+		{"/social-", "Social sign-in"},
 		{"/scim-", "SCIM"},
 		{"/sso-", "SSO"},
 		{"/domains", "Domains"},
@@ -264,6 +268,7 @@ func (r route) tag() string {
 		{"/entitlements", "Entitlements"},
 		{"/sections", "Entitlements"},
 		{"/users", "Users"},
+		{"/me", "Own account"},
 		{"/invitations", "Users"},
 		{"/invite-links", "Users"},
 		{"/groups", "Groups"},

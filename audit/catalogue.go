@@ -190,6 +190,8 @@ var catalogue = map[string]Severity{
 	"logout.failed":            Medium,
 	"session.created":          Info,
 	"session.satisfied":        Info,
+	"session.stepped_up":       Info,
+	"session.switched":         Info,
 	"device.approved":          Info,
 	"device.denied":            Info,
 	"session.ended":            Info,

@@ -632,7 +632,7 @@ CREATE TABLE jwt_templates (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
   name text COLLATE "C" NOT NULL,
-  priority integer NOT NULL,
+  priority bigint NOT NULL,
   settings text COLLATE "C" NOT NULL,
   version bigint NOT NULL DEFAULT 1,
   created_at bigint NOT NULL,
@@ -938,10 +938,12 @@ CREATE TABLE refresh_families (
   revoked_at bigint,
   revoke_reason text COLLATE "C" NOT NULL DEFAULT ''::text,
   jkt text COLLATE "C" NOT NULL DEFAULT ''::text,
+  root_id text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT refresh_families_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT refresh_families_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );
 CREATE INDEX refresh_families_expiry ON refresh_families USING btree (expires_at);
+CREATE INDEX refresh_families_root ON refresh_families USING btree (environment_id, root_id) WHERE (root_id <> ''::text);
 CREATE INDEX refresh_families_session ON refresh_families USING btree (environment_id, session_id);
 CREATE INDEX refresh_families_user ON refresh_families USING btree (environment_id, user_id, tenant_id);
 
@@ -1594,6 +1596,19 @@ CREATE INDEX tombstones_external ON tombstones USING btree (tenant_id, external_
 CREATE INDEX tombstones_user ON tombstones USING btree (user_id, tenant_id);
 CREATE INDEX tombstones_user_name ON tombstones USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
 
+CREATE TABLE unlock_links (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT unlock_links_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT unlock_links_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX unlock_links_expiry ON unlock_links USING btree (expires_at);
+CREATE INDEX unlock_links_user ON unlock_links USING btree (environment_id, user_id, created_at);
+
 CREATE TABLE users (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -1609,6 +1624,7 @@ CREATE TABLE users (
   version bigint NOT NULL DEFAULT 1,
   created_at bigint NOT NULL,
   updated_at bigint NOT NULL,
+  time_zone text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT users_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT users_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );

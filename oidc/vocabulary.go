@@ -26,6 +26,8 @@ const (
 	ServerError             = "server_error"
 	TemporarilyUnavailable  = "temporarily_unavailable"
 	LoginRequired           = "login_required"
+	InteractionRequired     = "interaction_required"
+	AccountSelection        = "account_selection_required"
 	InsufficientScope       = "insufficient_scope"
 	RequestNotSupported     = "request_not_supported"
 	RequestURINotSupported  = "request_uri_not_supported"
@@ -37,6 +39,8 @@ const (
 	AuthorizationPending    = "authorization_pending" // RFC 8628 §3.5
 	SlowDown                = "slow_down"
 	ExpiredToken            = "expired_token"
+	// OpenID Connect Core Error Code unmet_authentication_requirements 1.0.
+	UnmetAuthentication = "unmet_authentication_requirements"
 )
 
 // Values of prompt (OpenID Connect Core §3.1.2.1).

@@ -198,7 +198,7 @@ func (s *Service) invite(ctx context.Context, a actor.Actor, q db.Queryer, env t
 	inv.Membership, inv.UserID = p.Membership.ID, p.Membership.UserID
 	token := secret.New(secret.Invitation, inv.ID)
 	inv.hash, inv.ExpiresAt = secret.Hash(token), inv.SentAt.Add(time.Duration(inv.lifetime)*time.Second)
-	mail, err := s.letterStmt(env, t, *inv, token)
+	mail, err := s.letterStmt(ctx, q, env, t, *inv, token)
 	if err != nil {
 		return err
 	}
@@ -262,7 +262,7 @@ func (s *Service) resend(ctx context.Context, a actor.Actor, q db.Queryer, env t
 	}
 	token := secret.New(secret.Invitation, inv.ID)
 	inv.hash, inv.SentAt, inv.Sends, inv.ExpiresAt = secret.Hash(token), now, inv.Sends+1, now.Add(time.Duration(inv.lifetime)*time.Second)
-	mail, err := s.letterStmt(env, t, inv, token)
+	mail, err := s.letterStmt(ctx, q, env, t, inv, token)
 	if err != nil {
 		return inv, err
 	}

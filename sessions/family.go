@@ -25,6 +25,7 @@ type Family struct {
 	Scope          string
 	Nonce          string
 	Idle, Absolute time.Duration // 0: the defaults
+	Root           string        // the family that it came from by a switch; empty: from none
 	JKT            string        // thumbprint of the key that the tokens are bound to (RFC 9449 §5); empty: to none
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
@@ -57,7 +58,7 @@ func (s *Service) StartFamily(ctx context.Context, q db.Queryer, f Family) (stri
 	}
 	f.seq = 1
 	made, err := q.Exec(ctx, sqlInsertFamily+q.Dialect().ForUpdate, f.Tenant, f.ID, f.Environment, f.Session, f.UserID, f.ClientID,
-		f.Scope, f.Nonce, db.At(now), db.At(now.Add(f.Idle)), db.At(now.Add(f.Absolute)), f.JKT)
+		f.Scope, f.Nonce, db.At(now), db.At(now.Add(f.Idle)), db.At(now.Add(f.Absolute)), f.JKT, f.Root)
 	if err == nil && made == 0 {
 		err = ErrInvalidGrant
 	}
@@ -180,7 +181,20 @@ func (s *Service) reuse(ctx context.Context, a actor.Actor, q db.Queryer, f Fami
 	if err != nil {
 		return err
 	}
-	return q.Batch(ctx, append(stmts, db.Stmt{SQL: sqlRevokeFamily, Args: []any{f.Environment, f.ID, db.At(now), "reused"}}))
+	return q.Batch(ctx, append(stmts, f.revokeStmts(now, "reused")...))
+}
+
+// revokeStmts ends a family with all that came from the same grant by switches: who
+// holds a copy of one token may have been there.
+func (f Family) revokeStmts(now time.Time, reason string) []db.Stmt {
+	root := f.Root
+	if root == "" {
+		root = f.ID
+	}
+	return []db.Stmt{
+		{SQL: sqlRevokeFamily, Args: []any{f.Environment, root, db.At(now), reason}},
+		{SQL: sqlRevokeLine, Args: []any{f.Environment, root, db.At(now), reason}},
+	}
 }
 
 // Revoke ends the family of any genuine token of the client, old ones included
@@ -211,12 +225,30 @@ func (s *Service) Revoke(ctx context.Context, a actor.Actor, q db.Queryer, envir
 	if err != nil {
 		return false, err
 	}
-	return true, q.Batch(ctx, append(stmts, db.Stmt{SQL: sqlRevokeFamily, Args: []any{environment, familyID, db.At(now), "revoked"}}))
+	f.Environment = environment
+	return true, q.Batch(ctx, append(stmts, f.revokeStmts(now, "revoked")...))
+}
+
+// SwitchFamily begins the family of another tenant that the person of a family goes
+// to by its token. The application is told of the end of the session there too.
+//
+// Faults: as StartFamily.
+func (s *Service) SwitchFamily(ctx context.Context, q db.Queryer, from, to Family) (string, error) {
+	to.ID, to.Root = "", from.Root
+	if to.Root == "" {
+		to.Root = from.ID
+	}
+	token, err := s.StartFamily(ctx, q, to)
+	if err != nil {
+		return "", err
+	}
+	_, err = q.Exec(ctx, sqlInsertClient, to.Tenant, to.Environment, to.Session, to.ClientID, to.UserID, db.At(s.clock.Now()))
+	return token, err
 }
 
 func (f *Family) scan(rows db.Rows) error {
 	var rotated, created, idle, expires, revoked db.Time
-	err := rows.Scan(&f.ID, &f.Tenant, &f.Session, &f.UserID, &f.ClientID, &f.Scope, &f.Nonce, &f.seq, &rotated, &created, &idle, &expires, &revoked, &f.JKT)
+	err := rows.Scan(&f.ID, &f.Tenant, &f.Session, &f.UserID, &f.ClientID, &f.Scope, &f.Nonce, &f.seq, &rotated, &created, &idle, &expires, &revoked, &f.JKT, &f.Root)
 	f.rotated, f.CreatedAt, f.idleEnd, f.ExpiresAt, f.revoked = rotated.Time, created.Time, idle.Time, expires.Time, revoked.Time
 	return err
 }

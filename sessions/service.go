@@ -55,16 +55,32 @@ func (s *Service) Create(ctx context.Context, a actor.Actor, q db.Queryer, n Log
 //
 // Faults: session_other_user; no_session when the session has ended meanwhile.
 func (s *Service) Satisfy(ctx context.Context, a actor.Actor, q db.Queryer, ses Session, n Login) (Session, string, error) {
+	cookie := secret.Random()
+	ses, err := s.renew(ctx, a, q, ses, n, secret.Hash(cookie))
+	if err != nil {
+		return Session{}, "", err
+	}
+	return ses, cookie, nil
+}
+
+// Widen adds a tenant to a live session whose browser is not here: it keeps its
+// cookie, and has not been used.
+//
+// Faults: as Satisfy.
+func (s *Service) Widen(ctx context.Context, a actor.Actor, q db.Queryer, ses Session, n Login) (Session, error) {
+	return s.renew(ctx, a, q, ses, n, "")
+}
+
+func (s *Service) renew(ctx context.Context, a actor.Actor, q db.Queryer, ses Session, n Login, hash string) (Session, error) {
 	if ses.UserID != n.UserID || ses.Environment != n.Environment {
-		return Session{}, "", ErrOtherUser
+		return Session{}, ErrOtherUser
 	}
 	now := s.clock.Now()
 	n = n.withDefaults()
 	n.Proof.SatisfiedAt = now
-	cookie := secret.Random()
 	amr, err := amrText(n.Proof.AMR)
 	if err != nil {
-		return Session{}, "", err
+		return Session{}, err
 	}
 	ses.AMR, ses.ACR, ses.AuthTime, ses.LastSeenAt = n.Proof.AMR, n.Proof.ACR, n.Proof.AuthTime, now
 	ses.Idle = min(ses.Idle, n.Idle)
@@ -81,12 +97,12 @@ func (s *Service) Satisfy(ctx context.Context, a actor.Actor, q db.Queryer, ses 
 	ses.Tenants = append(tenants, n.Proof)
 	var renewed int64
 	renew := db.Stmt{SQL: sqlRenewSession, Affected: &renewed, Args: []any{
-		ses.Environment, ses.ID, secret.Hash(cookie), amr, ses.ACR, db.At(ses.AuthTime), db.At(now), seconds(n.Idle), n.Absolute.Microseconds(), ses.UserID,
+		ses.Environment, ses.ID, hash, amr, ses.ACR, db.At(ses.AuthTime), db.At(now), seconds(n.Idle), n.Absolute.Microseconds(), ses.UserID,
 	}}
 	if err := s.satisfy(ctx, a, q, ses, n, "session.satisfied", []db.Stmt{renew}, &renewed); err != nil {
-		return Session{}, "", err
+		return Session{}, err
 	}
-	return ses, cookie, nil
+	return ses, nil
 }
 
 // satisfy writes the tenant's part of the session behind the given statements,
@@ -145,8 +161,29 @@ func (s *Service) Find(ctx context.Context, q db.Queryer, environment, cookie st
 	if cookie == "" {
 		return Session{}, ErrNoSession
 	}
-	now := s.clock.Now()
-	rows, err := q.Query(ctx, sqlFindSession, environment, secret.Hash(cookie), db.At(now))
+	ses, err := s.live(ctx, q, sqlFindSession, environment, secret.Hash(cookie))
+	if err != nil {
+		return Session{}, err
+	}
+	if now := s.clock.Now(); now.Sub(ses.LastSeenAt) >= touchEvery {
+		if _, err := q.Exec(ctx, sqlTouchSession, environment, ses.ID, db.At(now)); err != nil {
+			return Session{}, err
+		}
+		ses.LastSeenAt = now
+	}
+	return ses, nil
+}
+
+// Live gives a live session by its id, for who holds tokens of it. It does not count
+// as used.
+//
+// Faults: no_session.
+func (s *Service) Live(ctx context.Context, q db.Queryer, environment, sessionID string) (Session, error) {
+	return s.live(ctx, q, sqlLiveSession, environment, sessionID)
+}
+
+func (s *Service) live(ctx context.Context, q db.Queryer, text, environment, key string) (Session, error) {
+	rows, err := q.Query(ctx, text, environment, key, db.At(s.clock.Now()))
 	if err != nil {
 		return Session{}, err
 	}
@@ -164,17 +201,10 @@ func (s *Service) Find(ctx context.Context, q db.Queryer, environment, cookie st
 	if err := rows.Err(); err != nil {
 		return Session{}, err
 	}
-	rows.Close()
 	if ses.ID == "" {
 		return Session{}, ErrNoSession
 	}
 	ses.Environment = environment
-	if now.Sub(ses.LastSeenAt) >= touchEvery {
-		if _, err := q.Exec(ctx, sqlTouchSession, environment, ses.ID, db.At(now)); err != nil {
-			return Session{}, err
-		}
-		ses.LastSeenAt = now
-	}
 	return ses, nil
 }
 

@@ -16,8 +16,10 @@ ON CONFLICT (tenant_id, session_id) DO UPDATE SET membership_id = excluded.membe
  satisfied_at = excluded.satisfied_at, not_after = excluded.not_after,
  upstream_subject = excluded.upstream_subject, social_connection_id = excluded.social_connection_id, ended_at = NULL`
 
-// sqlRenewSession gives a live session a new cookie and the strictest times.
-const sqlRenewSession = `UPDATE sessions SET hash = $3, amr = $4, acr = $5, auth_time = $6, last_seen_at = $7,
+// sqlRenewSession gives a live session a new cookie, unless it is empty, and the
+// strictest times.
+const sqlRenewSession = `UPDATE sessions SET hash = CASE WHEN $3 = '' THEN hash ELSE $3 END, amr = $4, acr = $5, auth_time = $6,
+ last_seen_at = CASE WHEN $3 = '' THEN last_seen_at ELSE $7 END,
  idle_seconds = CASE WHEN idle_seconds < $8 THEN idle_seconds ELSE $8 END,
  expires_at = CASE WHEN expires_at < created_at + $9 THEN expires_at ELSE created_at + $9 END
 WHERE environment_id = $1 AND id = $2 AND user_id = $10 AND ended_at IS NULL AND expires_at > $7
@@ -35,6 +37,15 @@ const sqlFindSession = `SELECT ` + sessionColumns + `, ` + proofColumns + `
 FROM sessions s LEFT JOIN session_tenants t ON t.environment_id = s.environment_id AND t.session_id = s.id
  AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $3)
 WHERE s.environment_id = $1 AND s.hash = $2 AND s.ended_at IS NULL AND s.expires_at > $3
+ AND s.last_seen_at + s.idle_seconds * 1000000 > $3 AND EXISTS (
+  SELECT 1 FROM session_tenants l WHERE l.environment_id = s.environment_id AND l.session_id = s.id AND l.ended_at IS NULL)
+ORDER BY t.satisfied_at, t.tenant_id`
+
+// sqlLiveSession is sqlFindSession by the session's id.
+const sqlLiveSession = `SELECT ` + sessionColumns + `, ` + proofColumns + `
+FROM sessions s LEFT JOIN session_tenants t ON t.environment_id = s.environment_id AND t.session_id = s.id
+ AND t.ended_at IS NULL AND (t.not_after IS NULL OR t.not_after > $3)
+WHERE s.environment_id = $1 AND s.id = $2 AND s.ended_at IS NULL AND s.expires_at > $3
  AND s.last_seen_at + s.idle_seconds * 1000000 > $3 AND EXISTS (
   SELECT 1 FROM session_tenants l WHERE l.environment_id = s.environment_id AND l.session_id = s.id AND l.ended_at IS NULL)
 ORDER BY t.satisfied_at, t.tenant_id`
@@ -155,9 +166,10 @@ WHERE c.environment_id = $1 AND c.hash = $2 AND c.client_id = $3 AND c.used_at =
 ON CONFLICT (environment_id, session_id, tenant_id, client_id) DO UPDATE SET ended_at = NULL`
 )
 
-// sqlInsertClient notes an application that gets a token of a new session.
+// sqlInsertClient notes an application that gets a token without a code.
 const sqlInsertClient = `INSERT INTO session_clients (tenant_id, environment_id, session_id, client_id, user_id, created_at)
-VALUES ($1, $2, $3, $4, $5, $6)`
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (environment_id, session_id, tenant_id, client_id) DO UPDATE SET ended_at = NULL`
 
 const sqlInsertCode = `INSERT INTO auth_codes
 (environment_id, hash, client_id, session_id, tenant_id, user_id, request, created_at, expires_at, family_id)
@@ -171,14 +183,14 @@ RETURNING session_id, tenant_id, user_id, request, created_at, expires_at, famil
 WHERE environment_id = $1 AND hash = $2 AND client_id = $3 AND used_at IS NOT NULL`
 )
 
-const familyColumns = `id, tenant_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, revoked_at, jkt`
+const familyColumns = `id, tenant_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, revoked_at, jkt, root_id`
 
 const (
 	// sqlInsertFamily locks the part of the session: its end waits for the family
 	// and revokes it, or has happened and no family is made.
 	sqlInsertFamily = `INSERT INTO refresh_families
-(tenant_id, id, environment_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, jkt)
-SELECT t.tenant_id, $2, t.environment_id, t.session_id, $5, $6, $7, $8, 1, CAST($9 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($11 AS BIGINT), $12
+(tenant_id, id, environment_id, session_id, user_id, client_id, scope, nonce, seq, rotated_at, created_at, idle_expires_at, expires_at, jkt, root_id)
+SELECT t.tenant_id, $2, t.environment_id, t.session_id, $5, $6, $7, $8, 1, CAST($9 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($11 AS BIGINT), $12, $13
 FROM session_tenants t JOIN sessions s ON s.environment_id = t.environment_id AND s.id = t.session_id
 WHERE t.tenant_id = $1 AND t.session_id = $4 AND t.environment_id = $3 AND t.ended_at IS NULL AND s.ended_at IS NULL`
 	sqlRotateFamily = `UPDATE refresh_families SET seq = seq + 1, rotated_at = $5, idle_expires_at = $6
@@ -187,6 +199,8 @@ RETURNING ` + familyColumns
 	sqlFamily       = `SELECT ` + familyColumns + ` FROM refresh_families WHERE environment_id = $1 AND id = $2`
 	sqlRevokeFamily = `UPDATE refresh_families SET revoked_at = $3, revoke_reason = $4
 WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL`
+	sqlRevokeLine = `UPDATE refresh_families SET revoked_at = $3, revoke_reason = $4
+WHERE environment_id = $1 AND root_id = $2 AND root_id <> '' AND revoked_at IS NULL`
 )
 
 // What has run out, of all environments. A session stays while a family of it

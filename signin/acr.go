@@ -73,6 +73,33 @@ func methods(a, b []string) []string {
 
 // Demand is what an application asks a sign-in to prove beyond what policies want.
 type Demand struct {
-	// ACR is the class to reach where the person can; empty: any.
-	ACR string `json:"acr,omitempty"`
+	// ACRs are classes of which one is to be reached where the person can, the
+	// preferred first; empty: any will do.
+	ACRs []string `json:"acr_values,omitempty"`
+	// Choose: the person says for which organization, though he has only one.
+	Choose bool `json:"choose,omitempty"`
+}
+
+// ACRMet gives the asked class that somebody met who reached one; empty: none.
+func ACRMet(reached string, asked []string) string {
+	for _, a := range asked {
+		if ACRReaches(reached, a) {
+			return a
+		}
+	}
+	return ""
+}
+
+// unmet reports whether a second factor would help to meet the demand; asked are the
+// classes that the person can reach by one.
+func (d Demand) unmet(reached string, asked []string) bool {
+	return len(asked) > 0 && ACRMet(reached, d.ACRs) == ""
+}
+
+// stronger is the higher of two classes of ours, or the first of equal ones.
+func stronger(a, b string) string {
+	if level(b) > max(level(a), 1) {
+		return b
+	}
+	return a
 }

@@ -285,13 +285,13 @@ func (s *Service) judge(ctx context.Context, a actor.Actor, q db.Queryer, f Flow
 	if v.refusal != nil {
 		return v, nil
 	}
-	if f.demand.ACR == "" || err != nil {
+	if len(f.demand.ACRs) == 0 || err != nil {
 		return v, err
 	}
 	whose := f
 	whose.UserID, whose.Tenant, whose.proof.Connection = v.person(), identity.Tenant, identity.Connection
 	asked, err := s.reachable(ctx, q, whose)
-	v.second = !ACRReaches(acrOfIdentity(identity, v.connection.TrustIdPMFA, f.proof.AMR), asked)
+	v.second = f.demand.unmet(acrOfIdentity(identity, v.connection.TrustIdPMFA, f.proof.AMR), asked)
 	return v, err
 }
 

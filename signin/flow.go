@@ -79,6 +79,7 @@ type Start struct {
 	Locales      string // ui_locales: language tags with spaces between, the preferred first; empty: not said
 	ForceAuthn   bool   // prompt=login, or max_age passed
 	Request      json.RawMessage
+	Demand       Demand
 }
 
 // Next says where the browser goes from here.
@@ -102,7 +103,7 @@ func (s *Service) Begin(ctx context.Context, _ actor.Actor, q db.Queryer, in Sta
 	f := Flow{
 		Environment: in.Environment.ID, ID: id.New(id.Flow), Purpose: PurposeAuthorize, Request: in.Request,
 		LoginHint: clip(in.LoginHint, MaxEmail), ForceAuthn: in.ForceAuthn, CreatedAt: now, ExpiresAt: now.Add(FlowLifetime),
-		browserHash: secret.Hash(in.BrowserID), locales: clip(in.Locales, maxLocales),
+		browserHash: secret.Hash(in.BrowserID), locales: clip(in.Locales, maxLocales), demand: in.Demand,
 	}
 	chosen, err := s.chooseAtStart(ctx, q, in, &f)
 	if err != nil {

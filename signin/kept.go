@@ -116,25 +116,33 @@ func (s *Service) nextKept(ctx context.Context, a actor.Actor, q db.Queryer, in 
 	return step, v, nil
 }
 
-// reachable gives the class that a person is asked to reach: a key that is bound to
-// this address cannot be asked of who has none.
-func (s *Service) reachable(ctx context.Context, q db.Queryer, f Flow) (string, error) {
-	if f.demand.ACR != ACRPhishingResistant {
-		return f.demand.ACR, nil
+// reachable gives the asked classes to which a second factor leads: a key that is
+// bound to this address cannot be asked of who has none.
+func (s *Service) reachable(ctx context.Context, q db.Queryer, f Flow) ([]string, error) {
+	var asked []string
+	for _, class := range f.demand.ACRs {
+		switch class {
+		case ACRMultiFactor:
+			asked = append(asked, class)
+		case ACRPhishingResistant:
+			kinds, err := s.kinds(ctx, q, f)
+			if err != nil {
+				return nil, err
+			}
+			if slices.Contains(kinds, factor.WebAuthn) {
+				asked = append(asked, class)
+			}
+		}
 	}
-	kinds, err := s.kinds(ctx, q, f)
-	if err != nil || slices.Contains(kinds, factor.WebAuthn) {
-		return f.demand.ACR, err
-	}
-	return ACRMultiFactor, nil
+	return asked, nil
 }
 
 // askSecond tells which second factors the person of a flow is asked for, or that he
 // has to set one up.
 func (s *Service) askSecond(ctx context.Context, q db.Queryer, f Flow, step *Step) error {
 	kinds, err := s.kinds(ctx, q, f)
-	if f.demand.ACR == ACRPhishingResistant && slices.Contains(kinds, factor.WebAuthn) {
-		kinds = []string{factor.WebAuthn}
+	if f.proof.Second && len(f.proof.AMR) == 0 && slices.Contains(kinds, factor.WebAuthn) {
+		kinds = []string{factor.WebAuthn} // two factors are behind him: only a stronger one helps
 	}
 	step.Stage, step.Kinds = StageSecond, kinds
 	if len(kinds) == 0 {

@@ -90,6 +90,13 @@ type proof struct {
 	Identity string `json:"identity,omitempty"`
 	// Entered: he became a member when it arrived, and his invitation is used up.
 	Entered bool `json:"entered,omitempty"`
+	// Session is the one that the sign-in goes on from, and From the tenant of which
+	// it carries the proof; AMR then holds only what was proved since, Before what the
+	// session had proved, and ACR the class that it had reached.
+	Session string   `json:"session,omitempty"`
+	From    string   `json:"from,omitempty"`
+	Before  []string `json:"before,omitempty"`
+	ACR     string   `json:"acr,omitempty"`
 }
 
 // latest is when the person last proved something: here, or at his identity provider.
@@ -102,7 +109,7 @@ func (p proof) latest(upstream time.Time) time.Time {
 
 // stale reports whether the password that was given is no longer the person's.
 func (p proof) stale(who directory.PasswordLogin) bool {
-	return p.Method == MethodPassword && !secret.Equal(p.Of, who.PasswordHash)
+	return p.Method == MethodPassword && p.Session == "" && !secret.Equal(p.Of, who.PasswordHash)
 }
 
 var (
@@ -160,9 +167,9 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 	if err != nil {
 		return Step{}, err
 	}
-	try, fresh, err := s.factors.CheckPassword(ctx, at, env, email, who.PasswordHash, password, a.IP, factor.LockOf(rules.Lockout))
+	try, fresh, err := s.factors.CheckPassword(ctx, at, env, email, who.PasswordHash, password, from(a, in), factor.LockOf(rules.Lockout))
 	if err != nil {
-		return Step{}, s.failed(ctx, a, env, who, MethodPassword, try, err)
+		return Step{}, s.failed(ctx, a, in.Environment, who, MethodPassword, try, err)
 	}
 	return s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
 		stmts := s.factors.HeldStmts(try)
@@ -234,7 +241,7 @@ func (s *Service) ChooseAccount(ctx context.Context, a actor.Actor, in Local, te
 			return errAccountChoice
 		}
 		f.Tenant = tenant
-		return nil
+		return s.prefer(ctx, q, in, f)
 	})
 }
 
@@ -245,7 +252,7 @@ func (s *Service) Stands(ctx context.Context, a actor.Actor, in Local) (Step, er
 		return Step{}, err
 	}
 	step, _, err := s.next(ctx, a, s.db, in, &f)
-	step.Purpose = f.Purpose
+	step.Purpose, step.FlowID = f.Purpose, f.ID
 	return step, err
 }
 
@@ -300,6 +307,7 @@ type localVerdict struct {
 	// Of an identity that waited for a second factor.
 	identity *Identity
 	judged   verdict
+	carried  sessions.Session // that the sign-in goes on from; empty: from none
 }
 
 // next finds the next question of a sign-in. With StageDone it has decided.
@@ -321,8 +329,15 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 		return step, v, err
 	}
 	if f.proof.stale(who) {
-		f.UserID, f.proof = "", proof{}
-		return Step{FlowID: f.ID, Stage: StageFirst}, v, nil
+		return f.anew(), v, nil
+	}
+	if f.proof.Session != "" {
+		if v.carried, err = s.carried(ctx, q, in, *f); err != nil {
+			return step, v, err
+		}
+		if v.carried.ID == "" {
+			return f.anew(), v, nil
+		}
 	}
 	gone, err := s.socialHolds(ctx, q, in.Environment, *f)
 	step.Email, step.Stage = who.Email, StageDone
@@ -333,8 +348,7 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 		return step, v, err
 	}
 	if gone {
-		f.UserID, f.proof = "", proof{}
-		return Step{FlowID: f.ID, Stage: StageFirst}, v, nil
+		return f.anew(), v, nil
 	}
 	if who.Locked {
 		v.refusal = errUserLocked
@@ -351,7 +365,7 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 		case len(accounts) == 0:
 			v.refusal = errNoAccount
 			return step, v, nil
-		case len(accounts) > 1:
+		case len(accounts) > 1 || f.demand.Choose:
 			step.Stage, step.Accounts = StageAccount, accounts
 			return step, v, nil
 		}
@@ -359,7 +373,8 @@ func (s *Service) next(ctx context.Context, a actor.Actor, q db.Queryer, in Loca
 	}
 	step.Tenant = f.Tenant
 	// The lifecycle first (identity rule 9), on locked rows where a session is to follow.
-	v.person, err = s.Check(ctx, q, f.Environment, f.Tenant, f.UserID, "")
+	step.SSO = f.proof.Connection != ""
+	v.person, err = s.Check(ctx, q, f.Environment, f.Tenant, f.UserID, f.proof.Connection)
 	if v.refusal, _ = fault.From(err); v.refusal != nil {
 		return step, v, nil
 	}
@@ -399,11 +414,25 @@ func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, i
 		}
 		v.refusal = refused
 		return step, v, nil
+	case v.carried.ID != "" && (v.decision.Code == policy.CodeSocial || !s.clock.Now().Before(v.carried.CreatedAt.Add(v.decision.Absolute))):
+		return f.anew(), v, nil // another way may be open, and a session does not outlive its tenant's limit
 	case refused != nil && v.decision.Outcome != policy.OutcomeNeedMFA:
 		v.refusal = refused
 		return step, v, nil
-	case f.proof.Second || v.decision.Remembered:
+	}
+	asked, err := s.reachable(ctx, q, *f)
+	if err != nil {
+		return step, v, err
+	}
+	unmet := f.demand.unmet(f.reached(), asked) && !hasMFA(f.proof.AMR) // who proved two factors here has no more to prove
+	if (f.proof.Second || v.decision.Remembered) && !unmet || step.SSO && v.decision.Outcome == policy.OutcomeAllow && !unmet {
 		return step, v, nil
+	}
+	if step.SSO || f.proof.Second || unmet {
+		if err := s.askSecond(ctx, q, *f, &step); err != nil || step.Stage != StageEnrol {
+			return step, v, err
+		}
+		return s.enrolFresh(f, step), v, nil
 	}
 	kinds, err := s.kinds(ctx, q, *f)
 	switch {
@@ -413,6 +442,7 @@ func (s *Service) nextFactor(ctx context.Context, a actor.Actor, q db.Queryer, i
 		step.Stage, step.Kinds = StageSecond, kinds
 	case v.decision.Outcome == policy.OutcomeNeedMFA:
 		step.Stage, step.Kinds = StageEnrol, []string{KindMail}
+		step = s.enrolFresh(f, step)
 	}
 	return step, v, nil
 }
@@ -453,7 +483,7 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 		return s.closeLocal(ctx, q, f, "", event)
 	}
 	// Once more, on locked rows: whoever switches the person off now waits.
-	person, err := s.checkLocked(ctx, q, f.Environment, f.Tenant, f.UserID, "")
+	person, err := s.checkLocked(ctx, q, f.Environment, f.Tenant, f.UserID, f.proof.Connection)
 	if err != nil {
 		return err
 	}
@@ -474,14 +504,24 @@ func (s *Service) enter(ctx context.Context, a actor.Actor, q db.Queryer, in Loc
 	if err := s.linkPending(ctx, a, q, in.Environment, f); err != nil {
 		return err
 	}
-	now := s.clock.Now()
-	step.Session, step.Cookie, err = s.startSession(ctx, a, q, f, v.decision, f.UserID, sessions.Proof{
-		Tenant: f.Tenant, Membership: person.Membership, Method: f.proof.Method, AMR: f.proof.AMR, ACR: acrOf(f.proof.AMR), AuthTime: time.UnixMicro(f.proof.At), SatisfiedAt: now, Social: f.proof.Social,
-	}, in.SessionCookie)
+	p := sessions.Proof{
+		Tenant: f.Tenant, Membership: person.Membership, Connection: f.proof.Connection, Method: f.proof.Method, Social: f.proof.Social,
+		AMR: methods(f.proof.Before, f.proof.AMR), ACR: f.reached(), AuthTime: time.UnixMicro(f.proof.At), SatisfiedAt: s.clock.Now(),
+	}
+	if old, ok := v.carried.Proof(f.Tenant); ok && f.proof.From == f.Tenant {
+		p.NotAfter, p.Upstream, p.UpstreamSubject = old.NotAfter, old.Upstream, old.UpstreamSubject
+	}
+	if v.carried.ID != "" {
+		event.Action = "session.stepped_up"
+		if f.proof.From != f.Tenant {
+			event.Action = "session.switched"
+		}
+	}
+	step.Session, step.Cookie, err = s.startSession(ctx, a, q, f, v.decision, f.UserID, p, in.SessionCookie)
 	if err != nil {
 		return err
 	}
-	if in.Remember && f.proof.Second && f.proof.Method == MethodPassword && in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice) {
+	if in.Remember && hasMFA(f.proof.AMR) && f.proof.Method == MethodPassword && in.Environment.Settings.FeatureOn(tenants.FeatureRememberDevice) {
 		if step.Device, err = s.factors.Remember(ctx, q, f.Environment, f.UserID); err != nil {
 			return err
 		}
@@ -498,18 +538,18 @@ func (s *Service) closeLocal(ctx context.Context, q db.Queryer, f Flow, session 
 	if err != nil {
 		return err
 	}
-	return s.close(ctx, q, f, Identity{Tenant: f.Tenant}, session, stmts)
+	return s.close(ctx, q, f, Identity{Tenant: f.Tenant, Connection: f.proof.Connection}, session, stmts)
 }
 
 // failed records a try that did not hold, and the lock that it led to; it gives
 // the refusal.
-func (s *Service) failed(ctx context.Context, a actor.Actor, environment string, who directory.PasswordLogin, method string, try factor.Try, refusal error) error {
+func (s *Service) failed(ctx context.Context, a actor.Actor, env tenants.Environment, who directory.PasswordLogin, method string, try factor.Try, refusal error) error {
 	f, ok := fault.From(refusal)
 	if !ok || f.Kind == fault.Unavailable {
 		return refusal
 	}
 	tenant := ""
-	accounts, err := s.accounts(ctx, s.db, Flow{Environment: environment, UserID: who.UserID})
+	accounts, err := s.accounts(ctx, s.db, Flow{Environment: env.ID, UserID: who.UserID})
 	if err != nil {
 		return err
 	}
@@ -517,7 +557,7 @@ func (s *Service) failed(ctx context.Context, a actor.Actor, environment string,
 		tenant = accounts[0].Tenant // whose log it stands in; those of several tell nobody of the others
 	}
 	event := audit.Event{
-		Environment: environment, Tenant: tenant, Action: "login.failed", Outcome: audit.Failure, Actor: a,
+		Environment: env.ID, Tenant: tenant, Action: "login.failed", Outcome: audit.Failure, Actor: a,
 		Metadata: map[string]any{"code": f.Code, "method": method},
 	}
 	if who.UserID != "" {
@@ -532,7 +572,7 @@ func (s *Service) failed(ctx context.Context, a actor.Actor, environment string,
 		if err := audit.Record(ctx, q, locked); err != nil {
 			return err
 		}
-		return s.mailLocked(ctx, q, environment, who)
+		return s.mailLocked(ctx, q, env, who)
 	})
 	return errors.Join(err, refusal)
 }

@@ -3,9 +3,10 @@ package signin
 import (
 	"context"
 	"errors"
-	"time"
+	"fmt"
 
 	"github.com/gatehouse-id/gatehouse/audit"
+	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
@@ -81,7 +82,7 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 		return Step{}, errStage
 	}
 	user := f.UserID
-	try, err := s.factors.Count(ctx, f.Environment, factor.Known(user), a.IP, factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(user), from(a, in), factor.SecondLock)
 	if err != nil {
 		return Step{}, err
 	}
@@ -97,7 +98,7 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 		return q.Batch(ctx, s.factors.HeldStmts(try))
 	})
 	if fault.KindOf(err) == fault.Invalid && fault.CodeOf(err) != errStage.Code {
-		return step, s.failed(ctx, a, in.Environment.ID, directoryLogin(user), kind, factor.Try{}, err)
+		return step, s.failed(ctx, a, in.Environment, directoryLogin(user), kind, factor.Try{}, err)
 	}
 	return step, err
 }
@@ -164,7 +165,7 @@ func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name
 	if f.UserID == "" {
 		return nil, errStage
 	}
-	try, err := s.factors.Count(ctx, f.Environment, factor.Known(f.UserID), a.IP, factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(f.UserID), from(a, in), factor.SecondLock)
 	if err != nil {
 		return nil, err
 	}
@@ -220,14 +221,25 @@ func (s *Service) Resume(ctx context.Context, a actor.Actor, in Local) (Step, er
 // mailCode sends a code to the person's own address.
 func (s *Service) mailCode(ctx context.Context, q db.Queryer, f Flow, email, code string) error {
 	return s.mail(ctx, q, f.Environment, email, mail.Letter{
-		Subject:    code[:4] + " " + code[4:] + " is your sign-in code",
+		Args:       []string{"code", code[:4] + " " + code[4:]},
+		Subject:    "{code} is your sign-in code",
 		Paragraphs: []string{"Enter this code on the page where you are signing in."},
-		Facts:      []mail.Fact{{Label: "Code", Value: code[:4] + " " + code[4:]}, {Label: "Good for", Value: minutes(factor.MailLife)}},
+		Facts:      []mail.Fact{{Label: "Code", Value: code[:4] + " " + code[4:]}, {Label: "Good for", Value: fmt.Sprintf("%d min", int(factor.MailLife.Minutes()))}},
 		Closing:    "Somebody entered your password. If it was not you, change it now, and give the code to nobody.",
 	})
 }
 
 func (s *Service) mail(ctx context.Context, q db.Queryer, environment, email string, l mail.Letter) error {
+	own := ""
+	err := q.QueryRow(ctx, sqlLocaleByEmail, environment, directory.EmailKey(email)).Scan(&own)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	b, err := s.tenants.Branding(ctx, q, environment, "")
+	if err != nil {
+		return err
+	}
+	l.Lang = joinNames(own, b.Locale)
 	sent, err := jobs.Mail(environment, "", l, mail.Address{Email: email}, s.clock.Now())
 	if err != nil {
 		return err
@@ -235,4 +247,7 @@ func (s *Service) mail(ctx context.Context, q db.Queryer, environment, email str
 	return q.Batch(ctx, []db.Stmt{sent})
 }
 
-func minutes(d time.Duration) string { return d.Truncate(time.Minute).String()[:len(d.String())-2] }
+// from is where an answer comes from.
+func from(a actor.Actor, in Local) factor.Origin {
+	return factor.Origin{IP: a.IP, Browser: in.BrowserID}
+}

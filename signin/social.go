@@ -118,6 +118,7 @@ func (s *Service) arriveSocial(ctx context.Context, a actor.Actor, q db.Queryer,
 	if f.ForceAuthn && identity.At.Before(f.CreatedAt.Add(-tenants.MaxClockSkew)) {
 		return rule, errOldLogin
 	}
+	f.forget()
 	f.UserID, f.proof = "", proof{} // what arrives replaces what waited
 	known, err := s.directory.SocialUser(ctx, q, env.ID, c.ID, identity.SubjectKey())
 	if err != nil {
@@ -187,6 +188,9 @@ func (s *Service) socialHolds(ctx context.Context, q db.Queryer, env tenants.Env
 	}
 	if err != nil {
 		return false, err
+	}
+	if f.proof.Session != "" { // which ends with the identity
+		return false, nil
 	}
 	known, err := s.directory.SocialUser(ctx, q, env.ID, f.proof.Social, f.proof.Of)
 	return known.UserID != f.UserID, err

@@ -150,9 +150,10 @@ func (s *Service) linkPending(ctx context.Context, a actor.Actor, q db.Queryer, 
 		facts = append(facts, mail.Fact{Label: "Account", Value: p.Email})
 	}
 	return s.mail(ctx, q, env.ID, who.Email, mail.Letter{
-		Subject:    "You can now sign in with " + c.Name,
-		Paragraphs: []string{"An account at " + c.Name + " was connected to yours just now. Whoever is signed in to it can sign in as you."},
-		Facts:      append(facts, mail.Fact{Label: "When", Value: s.clock.Now().UTC().Format("2 January 2006 15:04 MST")}),
+		Args:       []string{"provider", c.Name},
+		Subject:    "You can now sign in with {provider}",
+		Paragraphs: []string{"An account at {provider} was connected to yours just now. Whoever is signed in to it can sign in as you."},
+		Facts:      append(facts, mail.Fact{Label: "When", At: s.clock.Now()}),
 		Closing:    "If it was not you, change your password now and tell your administrator, who can disconnect it.",
 	})
 }
@@ -166,10 +167,4 @@ type SocialJoining struct {
 	UserID      string          // who has the identity already; empty: nobody
 	Email       string
 	Verified    bool // the provider says that the address is the person's
-}
-
-var socialExplanations = map[string]explained{
-	directory.ErrSocialTaken.Code: {"The account at the social provider is connected to another person of the environment already.", WhoPerson, nowhere, "Sign in as that person and disconnect it there, or have the vendor disconnect it; an account is of one person."},
-	"OIDC_KEY_ISSUER":             {"The token is signed with a key that the provider publishes for another directory.", WhoVendor, nowhere, "If it is not an attack, report it to the provider with the time of this sign-in."},
-	"SIGNIN_SOCIAL_LIMIT":         {"Twenty social accounts are connected to the person already.", WhoPerson, nowhere, "Disconnect one that is not needed."},
 }

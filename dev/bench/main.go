@@ -8,6 +8,7 @@
 //	go run ./dev/bench                              SQLite in a temporary directory
 //	go run ./dev/bench -database-url postgres://…   an empty database
 //	go run ./dev/bench -users 1000 -members 1000    a quick look
+//	go run ./dev/bench -only tokens                 the OpenID provider alone
 //	go run ./dev/bench -save base.json; go run ./dev/bench -baseline base.json
 package main
 
@@ -50,6 +51,7 @@ type options struct {
 	users, members   int
 	operations, c    int
 	save, baseline   string
+	only             string
 	keepServerOutput bool
 }
 
@@ -62,6 +64,7 @@ func main() {
 	flag.IntVar(&o.c, "c", 8, "concurrent clients")
 	flag.StringVar(&o.save, "save", "", "file to write the report to, as a baseline")
 	flag.StringVar(&o.baseline, "baseline", "", "report to compare with")
+	flag.StringVar(&o.only, "only", "", "measure \"scim\" or \"tokens\" alone")
 	flag.BoolVar(&o.keepServerOutput, "v", false, "show what the server says")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -83,8 +86,15 @@ func run(ctx context.Context, o options) error {
 	if o.databaseURL != "" {
 		r.Store = "postgres"
 	}
-	if err := measureSCIM(ctx, s, o, &r); err != nil {
-		return err
+	if o.only != "tokens" {
+		if err := measureSCIM(ctx, s, o, &r); err != nil {
+			return err
+		}
+	}
+	if o.only != "scim" {
+		if err := measureTokens(ctx, s, o, &r); err != nil {
+			return err
+		}
 	}
 	if o.baseline != "" {
 		if err := compare(o.baseline, &r); err != nil {
@@ -137,8 +147,7 @@ func measureSCIM(ctx context.Context, s *server, o options, r *report) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		r.Results[name] = m
-		fmt.Fprintf(os.Stderr, "%-28s %8.0f/s  p50 %7.2f ms  p99 %7.2f ms  CPU %6.3f ms\n", name, m.PerSecond, m.P50, m.P99, m.CPU)
+		r.add(name, m)
 		return nil
 	}
 	small, large, err := "", "", error(nil)

@@ -56,7 +56,7 @@ func startServer(ctx context.Context, o options) (*server, error) {
 		}
 		store = append(store, "--database-url", o.databaseURL, "--master-key-file", key)
 	}
-	s.cmd = exec.Command(binary, append([]string{"serve", "--listen", address, "--log-level", "error", "--scim-rate-limit", "0"}, store...)...)
+	s.cmd = exec.Command(binary, append([]string{"serve", "--listen", address, "--log-level", "error", "--scim-rate-limit", "0", "--trusted-proxies", "127.0.0.0/8", "--allow-private-networks"}, store...)...)
 	if o.keepServerOutput {
 		s.cmd.Stderr = os.Stderr
 	}

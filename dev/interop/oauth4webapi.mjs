@@ -15,8 +15,15 @@ let asked, tokens;
 
 const introspect = async (token) =>
   oauth.processIntrospectionResponse(as, client, await oauth.introspectionRequest(as, client, auth, token, loopback));
-const refresh = async (token) =>
-  oauth.processRefreshTokenResponse(as, client, await oauth.refreshTokenGrantRequest(as, client, auth, token, options));
+// again repeats what the server wanted a nonce of its own for (RFC 9449 §8).
+let nonces = 0;
+const again = (f) => f().catch((e) => {
+  if (!strict || !oauth.isDPoPNonceError(e)) throw e;
+  nonces++;
+  return f();
+});
+const refresh = (token) =>
+  again(async () => oauth.processRefreshTokenResponse(as, client, await oauth.refreshTokenGrantRequest(as, client, auth, token, options)));
 
 serve({
   async login() {
@@ -30,14 +37,18 @@ serve({
       url.search = parameters;
       return url;
     }
-    const pushed = await oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, auth, parameters, options));
+    const pushed = await again(async () =>
+      oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, auth, parameters, options)));
     url.search = new URLSearchParams({ client_id, request_uri: pushed.request_uri });
     return url;
   },
   async callback(url) {
     const parameters = oauth.validateAuthResponse(as, client, url, asked.state); // also of iss
-    const response = await oauth.authorizationCodeGrantRequest(as, client, auth, parameters, redirect_uri, asked.verifier, options);
-    const first = await oauth.processAuthorizationCodeResponse(as, client, response, { expectedNonce: asked.nonce, maxAge: 600, requireIdToken: true });
+    let response;
+    const first = await again(async () => {
+      response = await oauth.authorizationCodeGrantRequest(as, client, auth, parameters, redirect_uri, asked.verifier, options);
+      return oauth.processAuthorizationCodeResponse(as, client, response, { expectedNonce: asked.nonce, maxAge: 600, requireIdToken: true });
+    });
     await oauth.validateApplicationLevelSignature(as, response, loopback);
     const claims = oauth.getValidatedIdTokenClaims(first);
     tokens = await refresh(first.refresh_token);
@@ -46,8 +57,8 @@ serve({
     const request = new Request(`${base}/resource`, { headers: { authorization: `${strict ? 'DPoP' : 'Bearer'} ${tokens.access_token}`, ...(proof && { dpop: proof }) } });
     const access = await oauth.validateJwtAccessToken(as, request, client_id, { ...loopback, requireDPoP: strict });
     return {
-      claims, refreshed: oauth.getValidatedIdTokenClaims(tokens), rotated: tokens.refresh_token !== first.refresh_token, token_type: tokens.token_type, access,
-      userinfo: await oauth.processUserInfoResponse(as, client, claims.sub, await oauth.userInfoRequest(as, client, tokens.access_token, options)),
+      claims, refreshed: oauth.getValidatedIdTokenClaims(tokens), rotated: tokens.refresh_token !== first.refresh_token, token_type: tokens.token_type, access, nonces,
+      userinfo: await again(async () => oauth.processUserInfoResponse(as, client, claims.sub, await oauth.userInfoRequest(as, client, tokens.access_token, options))),
       introspected: await introspect(tokens.access_token),
     };
   },
@@ -61,7 +72,8 @@ serve({
     return oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, tokens.refresh_token, loopback));
   },
   async service() {
-    const got = await oauth.processClientCredentialsResponse(as, client, await oauth.clientCredentialsGrantRequest(as, client, auth, {}, options));
+    const got = await again(async () =>
+      oauth.processClientCredentialsResponse(as, client, await oauth.clientCredentialsGrantRequest(as, client, auth, {}, options)));
     return { token_type: got.token_type, introspected: await introspect(got.access_token) };
   },
 });

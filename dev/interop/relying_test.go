@@ -57,6 +57,7 @@ func withPassword(t *testing.T, tab tabContext, at, email, then string) {
 type reported struct {
 	Claims, Refreshed, UserInfo, Introspected map[string]any
 	Rotated                                   bool
+	Nonces                                    int
 	TokenType                                 string `json:"token_type"`
 	Error, State                              string
 }
@@ -84,7 +85,7 @@ func application(t *testing.T, g *gateway, browser tabContext, library string) {
 				}
 				if strict {
 					body["token_endpoint_auth_method"], body["jwks_uri"], body["require_dpop"] = "private_key_jwt", base+"/jwks", true
-					body["require_par"] = kind == "web"
+					body["require_par"], body["tokens"] = kind == "web", map[string]any{"require_dpop_nonce": true}
 				}
 				id, secret := g.register(t, body)
 				settings, err := json.Marshal(map[string]any{"port": json.Number(port), "issuer": g.url, "client_id": id, "client_secret": secret})
@@ -100,6 +101,9 @@ func application(t *testing.T, g *gateway, browser tabContext, library string) {
 				t.Helper()
 				if r.Claims["sub"] != user || r.Refreshed["sub"] != user || r.UserInfo["email"] != email || r.UserInfo["name"] != "Ada Lovelace" || !r.Rotated || r.TokenType != wantType {
 					t.Errorf("%+v", r)
+				}
+				if strict && library == "oauth4webapi" && r.Nonces == 0 { // the other library asks again by itself
+					t.Error("no proof had to carry a nonce")
 				}
 				if r.Introspected["active"] != true || r.Introspected["sub"] != user {
 					t.Errorf("introspected: %v", r.Introspected)

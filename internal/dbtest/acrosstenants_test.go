@@ -55,6 +55,7 @@ var acrossTenants = map[string]string{
 	"sessions.sqlDropTenantSessions":        "a session without tenants ends, so the others of the session are asked for",
 	"sessions.sqlEndSessionsByUser":         "a session without tenants ends, so the others of the session are asked for",
 	"sessions.sqlFindSession":               "a session is found by its hash and has satisfied several tenants",
+	"sessions.sqlLiveSession":               "the same by its id, for who holds tokens of it",
 	"sessions.sqlGrantCode":                 "a code is found by its hash; the tenant is the code's",
 	"sessions.sqlGrantFamily":               "a family is found by its id; the tenant is the family's",
 

@@ -60,7 +60,7 @@ func TestLetter(t *testing.T) {
 	m, err := Letter{
 		Subject:    "Approve\r\nBcc: eve@evil.example",
 		Paragraphs: []string{"One <script>alert(1)</script> & more.", "Two."},
-		Facts:      []Fact{{"Connection", "Okta (sso_1)"}, {"Key", "ab12"}},
+		Facts:      []Fact{{Label: "Connection", Value: "Okta (sso_1)"}, {Label: "Key", Value: "ab12"}},
 		Steps:      []string{"Look.", "Approve."},
 		Closing:    "You are an admin.",
 	}.To(Address{Email: "ada@example.com", Name: "Ada\n Byron"})

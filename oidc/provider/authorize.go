@@ -53,6 +53,13 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 		return h.answerError(w, r, env, req, err)
 	}
 	ses, proof, err := h.satisfied(r.Context(), env, app, req, httpx.SessionCookie(r))
+	if errors.Is(err, errMore) {
+		done, failed := h.carry(w, r, env, a, app, req, ses, proof)
+		if done || failed != nil {
+			return failed
+		}
+		err = errLogin
+	}
 	switch {
 	case err == nil:
 		return h.issue(w, r, env, a, app, req, ses, proof)
@@ -61,6 +68,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	case req.none:
 		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The person has to sign in."))
 	}
+	req.Login = req.Login || req.choose
 	kept, err := json.Marshal(req)
 	if err != nil {
 		return err
@@ -71,6 +79,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 		next, err = h.signin.Begin(r.Context(), a, q, signin.Start{
 			Environment: env, BrowserID: browser, Organization: req.organization, Connection: req.Connection,
 			LoginHint: req.loginHint, DomainHint: req.domainHint, Locales: req.locales, ForceAuthn: req.Login || req.MaxAge != nil, Request: kept,
+			Demand: signin.Demand{ACRs: req.ACRs},
 		})
 		return err
 	})
@@ -82,13 +91,19 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	return nil
 }
 
-// errLogin: the session does not suffice.
-var errLogin = errors.New("a sign-in is needed")
+var (
+	// errLogin: the session does not suffice.
+	errLogin = errors.New("a sign-in is needed")
+	// errMore: the session is the right person's, and does not suffice as it is.
+	errMore = errors.New("more than the session proves is needed")
+)
 
 // satisfied finds the browser's session and the tenant that it may answer for:
 // the named one, or else the one that it satisfied last (identity rule 6), of
 // several one where the application is open to the person. It fails with errLogin
-// when a sign-in may help.
+// when a sign-in may help, and with errMore when the session may be gone on from;
+// the proof then names the tenant that is asked for, and none where the person is to
+// choose.
 func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, app tenants.Application, req authRequest, cookie string) (sessions.Session, sessions.Proof, error) {
 	none := func(err error) (sessions.Session, sessions.Proof, error) {
 		return sessions.Session{}, sessions.Proof{}, err
@@ -108,6 +123,9 @@ func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, app te
 		tenant = t.ID
 	}
 	ses, err := h.sessions.Find(ctx, h.db, env.ID, cookie)
+	if err == nil && req.choose && (req.Subject == "" || req.Subject == ses.UserID) {
+		return ses, sessions.Proof{Tenant: tenant}, errMore
+	}
 	if errors.Is(err, sessions.ErrNoSession) || err == nil && req.Subject != "" && req.Subject != ses.UserID {
 		return none(errLogin)
 	}
@@ -130,14 +148,80 @@ func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, app te
 			break
 		}
 	}
-	if proof.Tenant == "" || !req.recent(proof, h.clock.Now()) {
+	switch {
+	case proof.Tenant == "" && tenant == "" || proof.Tenant != "" && !req.recent(proof, h.clock.Now()):
 		return none(errLogin)
+	case proof.Tenant == "":
+		return ses, sessions.Proof{Tenant: tenant}, errMore
 	}
 	_, err = h.signin.Check(ctx, h.db, env.ID, proof.Tenant, ses.UserID, proof.Connection)
 	if fault.KindOf(err) == fault.Forbidden {
 		return none(errLogin) // which tells the person why not
 	}
+	if err == nil && len(req.ACRs) > 0 && signin.ACRMet(proof.ACR, req.ACRs) == "" {
+		err = errMore
+	}
 	return ses, proof, err
+}
+
+// carry goes on from the session: to one more factor, or to another tenant. done is
+// false when only a new sign-in helps.
+func (h *Handler) carry(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, app tenants.Application, req authRequest, ses sessions.Session, proof sessions.Proof) (done bool, err error) {
+	kept, err := json.Marshal(req)
+	if err != nil {
+		return false, err
+	}
+	in := signin.Carry{
+		Local:  signin.Local{Environment: env, SessionCookie: httpx.SessionCookie(r), DeviceCookie: httpx.Device(r)},
+		Tenant: proof.Tenant, Connection: req.Connection, MaxAge: req.MaxAge, Demand: signin.Demand{ACRs: req.ACRs, Choose: req.choose}, LoginHint: req.loginHint, Locales: req.locales,
+		Request: kept, Silent: req.none,
+	}
+	if !req.none {
+		in.BrowserID = httpx.BrowserID(w, r)
+	}
+	out, err := h.signin.Carry(r.Context(), a, in)
+	switch {
+	case err != nil:
+		return true, h.answerError(w, r, env, req, err)
+	case out.Refusal != nil && req.none:
+		return true, h.answerError(w, r, env, req, out.Refusal)
+	case out.Refusal != nil:
+		return true, out.Refusal // the person reads why
+	case out.Enough && req.Essential:
+		return true, h.answerError(w, r, env, req, errUnmet)
+	case out.Enough:
+		return true, h.issue(w, r, env, a, app, req, ses, proof)
+	case out.Stage == signin.StageFirst:
+		return false, nil
+	case out.Stage == signin.StageDone:
+		httpx.SetSessionCookie(w, out.Cookie)
+		proof, _ := out.Session.Proof(out.Tenant)
+		return true, h.conclude(w, r, env, a, app, req, out.Session, proof)
+	case !req.none:
+		pageHeaders(w)
+		http.Redirect(w, r, out.Path(), http.StatusSeeOther)
+		return true, nil
+	}
+	why := map[signin.Stage]*wireError{
+		signin.StageSSO:     {code: oidc.LoginRequired, description: "The person has to sign in through the organization's identity provider."},
+		signin.StageAccount: {code: oidc.AccountSelection, description: "The person has to choose an organization."},
+	}[out.Stage]
+	if why == nil {
+		why = &wireError{code: oidc.InteractionRequired, description: "The person has to give a second factor."}
+	}
+	return true, h.answerError(w, r, env, req, why)
+}
+
+// errUnmet: an essential authentication context was not reached.
+var errUnmet = refuse(oidc.UnmetAuthentication, "The person cannot sign in as strongly as the application requires.")
+
+// conclude answers after a sign-in: it holds an essential authentication context
+// to what was reached.
+func (h *Handler) conclude(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, app tenants.Application, req authRequest, ses sessions.Session, proof sessions.Proof) error {
+	if req.Essential && signin.ACRMet(proof.ACR, req.ACRs) == "" {
+		return h.answerError(w, r, env, req, errUnmet)
+	}
+	return h.issue(w, r, env, a, app, req, ses, proof)
 }
 
 // recent reports whether the authentication is young enough for max_age
@@ -189,7 +273,7 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, env tenants.Env
 	case req.MaxAge != nil && began.Sub(proof.AuthTime) > time.Duration(*req.MaxAge)*time.Second+loginSlack:
 		return h.answerError(w, r, env, req, refuse(oidc.LoginRequired, "The identity provider did not ask the person anew."))
 	}
-	return h.issue(w, r, env, a, app, req, ses, proof)
+	return h.conclude(w, r, env, a, app, req, ses, proof)
 }
 
 // cancel tells the application that the person would not sign in (RFC 6749
@@ -231,7 +315,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, env tenants.Envi
 	if err != nil {
 		return h.answerError(w, r, env, req, err)
 	}
-	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge, JKT: req.JKT})
+	carried, err := json.Marshal(codeRequest{RedirectURI: req.RedirectURI, Scope: req.Scope, Nonce: req.Nonce, Challenge: req.Challenge, JKT: req.JKT, ACR: signin.ACRMet(proof.ACR, req.ACRs)})
 	if err != nil {
 		return err
 	}

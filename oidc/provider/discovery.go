@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/keys"
 	"github.com/gatehouse-id/gatehouse/oidc"
+	"github.com/gatehouse-id/gatehouse/signin"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -38,6 +39,7 @@ type metadata struct {
 	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
 	Claims                []string `json:"claims_supported"`
+	ACRs                  []string `json:"acr_values_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
@@ -65,7 +67,7 @@ func describe(env tenants.Environment) metadata {
 			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "acr", "amr", "sid", "session_expiry",
 			"tenantId", "tenantIds", "email", "email_verified", "name", "given_name", "family_name", "locale", "picture",
 		},
-		IssParameter: true, BackchannelLogout: true, BackchannelSession: true,
+		ACRs: signin.ACRs(), IssParameter: true, BackchannelLogout: true, BackchannelSession: true,
 	}
 }
 

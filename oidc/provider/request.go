@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -36,6 +37,10 @@ type authRequest struct {
 	Login bool `json:"login,omitempty"`
 	// MaxAge in seconds; nil: any.
 	MaxAge *int64 `json:"max_age,omitempty"`
+	// ACRs are the authentication context classes that are asked for, the preferred
+	// first; with Essential, one of them must be reached.
+	ACRs      []string `json:"acr_values,omitempty"`
+	Essential bool     `json:"acr_essential,omitempty"`
 	// Subject of the id_token_hint; empty: anybody.
 	Subject string `json:"subject,omitempty"`
 	// Connection that the application named; the sign-in must end through it.
@@ -47,6 +52,7 @@ type authRequest struct {
 	At int64 `json:"at"`
 
 	none         bool   // prompt=none
+	choose       bool   // prompt=select_account
 	hintTenant   string // of the id_token_hint: an answer without a sign-in stays there
 	organization string
 	loginHint    string
@@ -61,6 +67,8 @@ type codeRequest struct {
 	Nonce       string `json:"nonce,omitempty"`
 	Challenge   string `json:"code_challenge,omitempty"`
 	JKT         string `json:"dpop_jkt,omitempty"`
+	// ACR is the asked class that the person met; empty: the one that he reached.
+	ACR string `json:"acr,omitempty"`
 }
 
 // target checks what must hold before anything may be sent to the client: who
@@ -136,6 +144,9 @@ func (h *Handler) request(ctx context.Context, env tenants.Environment, app tena
 		}
 		req.MaxAge = &n
 	}
+	if err := req.classes(p["acr_values"], p["claims"]); err != nil {
+		return req, err
+	}
 	if hint := p["id_token_hint"]; hint != "" {
 		claims, err := h.idTokenHint(ctx, env, hint)
 		if err != nil {
@@ -194,12 +205,55 @@ func (req *authRequest) prompt(prompt string) error {
 				return refuse(oidc.InvalidRequest, "prompt=none cannot be combined.")
 			}
 			req.none = true
-		case oidc.PromptLogin, oidc.PromptSelectAccount:
+		case oidc.PromptLogin:
 			req.Login = true
+		case oidc.PromptSelectAccount:
+			req.choose = true
 		case oidc.PromptConsent: // applications are the vendor's own; there is nothing to consent to
 		default:
 			return refuse(oidc.InvalidRequest, "prompt has an unknown value.")
 		}
+	}
+	return nil
+}
+
+// Limits of what an application may ask for of authentication contexts.
+const (
+	maxClasses = 10
+	maxClass   = 255     // bytes
+	maxClaims  = 4 << 10 // bytes
+)
+
+// classes reads which authentication context is asked for: acr_values, which is a
+// wish, or acr among the claims of the ID token, which may be essential (OpenID
+// Connect Core §3.1.2.1, §5.5.1.1). The other claims that can be asked for one by one
+// are those that tokens carry anyway.
+func (req *authRequest) classes(values, claims string) error {
+	req.ACRs = strings.Fields(values)
+	if claims != "" {
+		var asked struct {
+			IDToken struct {
+				ACR *struct {
+					Essential bool     `json:"essential"`
+					Value     string   `json:"value"`
+					Values    []string `json:"values"`
+				} `json:"acr"`
+			} `json:"id_token"`
+		}
+		if len(claims) > maxClaims || json.Unmarshal([]byte(claims), &asked) != nil {
+			return refuse(oidc.InvalidRequest, "claims is not the JSON object of claims that it must be.")
+		}
+		if acr := asked.IDToken.ACR; acr != nil {
+			if acr.Value != "" {
+				acr.Values = append(acr.Values, acr.Value)
+			}
+			if len(acr.Values) > 0 {
+				req.ACRs, req.Essential = acr.Values, acr.Essential
+			}
+		}
+	}
+	if len(req.ACRs) > maxClasses || slices.ContainsFunc(req.ACRs, func(c string) bool { return c == "" || len(c) > maxClass }) {
+		return refuse(oidc.InvalidRequest, "acr_values asks for too much.")
 	}
 	return nil
 }

@@ -155,6 +155,9 @@ func (h *Handler) redeem(ctx context.Context, env tenants.Environment, a actor.A
 		return refused, nil
 	}
 	g.session, g.proof, g.scope, g.nonce = redeemed.Session, redeemed.Proof, asked.Scope, asked.Nonce
+	if asked.ACR != "" {
+		g.proof.ACR = asked.ACR
+	}
 	if err := h.resolve(ctx, env, q, g); err != nil {
 		if fault.KindOf(err) == fault.Forbidden {
 			return err, nil
@@ -223,12 +226,46 @@ func (h *Handler) refreshGrant(ctx context.Context, env tenants.Environment, a a
 		if end := g.proof.NotAfter; !end.IsZero() && !h.clock.Now().Before(end) {
 			return sessions.ErrInvalidGrant
 		}
+		if p["organization"] != "" {
+			if err := h.goTo(ctx, env, a, q, &g, r.Family, p["organization"]); err != nil {
+				return err
+			}
+		}
 		return h.resolve(ctx, env, q, &g)
 	})
 	if err == nil {
 		err = refused
 	}
 	return g, err
+}
+
+// goTo has the grant be of another tenant of the person's: a refresh token of one
+// opens a family for the other where nothing has to be asked of him (product 2.2,
+// identity rule 6). A refusal uses nothing up.
+func (h *Handler) goTo(ctx context.Context, env tenants.Environment, a actor.Actor, q db.Queryer, g *grant, from sessions.Family, organization string) error {
+	if len(organization) > maxHint {
+		return refuse(oidc.InvalidRequest, "A parameter is too long.")
+	}
+	tenant, err := h.signin.TenantOf(ctx, q, env, organization)
+	if fault.KindOf(err) == fault.NotFound {
+		return refuse(oidc.InvalidRequest, "organization names none that exists here.")
+	}
+	if err != nil || tenant == g.proof.Tenant {
+		return err
+	}
+	g.session, g.proof, err = h.signin.Switch(ctx, a, q, env, g.session.ID, tenant)
+	if errors.Is(err, signin.ErrInteraction) {
+		return refuse(oidc.InteractionRequired, signin.ErrInteraction.Message)
+	}
+	if err != nil {
+		return err
+	}
+	set := g.app.Over(env.Settings.TokenSettings)
+	g.refresh, err = h.sessions.SwitchFamily(ctx, q, from, sessions.Family{
+		Idle: time.Duration(set.RefreshIdleSeconds) * time.Second, Absolute: time.Duration(set.RefreshAbsoluteSeconds) * time.Second,
+		Environment: env.ID, Tenant: tenant, Session: g.session.ID, UserID: g.session.UserID, ClientID: g.app.ID, Scope: from.Scope, Nonce: from.Nonce, JKT: from.JKT,
+	})
+	return err
 }
 
 // narrowed gives the part of the scope that the client still wants; more than
@@ -249,13 +286,21 @@ func narrowed(granted, wanted string) (string, error) {
 // resolve runs the lifecycle check, asks whether the application is open to the
 // person, and computes the roles.
 func (h *Handler) resolve(ctx context.Context, env tenants.Environment, q db.Queryer, g *grant) (err error) {
-	if g.person, err = h.signin.Check(ctx, q, env.ID, g.proof.Tenant, g.session.UserID, g.proof.Connection); err != nil {
+	// The roles of the membership that the session knows come along. The person may
+	// have another by now.
+	var with []db.Stmt
+	if g.proof.Membership != "" {
+		with = append(with, rbac.EffectiveStmt(g.proof.Tenant, g.proof.Membership, &g.roles))
+	}
+	if g.person, err = h.signin.CheckWith(ctx, q, env.ID, g.proof.Tenant, g.session.UserID, g.proof.Connection, with...); err != nil {
 		return err
 	}
 	if err = h.tenants.CheckApplication(ctx, q, g.app, g.proof.Tenant, g.session.UserID); err != nil {
 		return err
 	}
-	g.roles, err = h.rbac.Effective(ctx, q, g.proof.Tenant, g.person.Membership)
+	if g.person.Membership != g.proof.Membership {
+		g.roles, err = h.rbac.Effective(ctx, q, g.proof.Tenant, g.person.Membership)
+	}
 	return err
 }
 

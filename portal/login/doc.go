@@ -15,6 +15,7 @@
 //	POST /invitations                begins the sign-in that accepts it, or accepts it for who is signed in
 //	GET, POST /login/password        e-mail and password
 //	POST /login/passkey              a passkey, which says itself who it is
+//	GET, POST /login/switch          the organizations of who is signed in; leads to the application
 //	GET  /signin/social/{handle}     goes on with what a connection of the environment verified
 //	GET, POST /login/connect         an account of such a connection that nobody has: shall it be connected?
 //	GET, POST /login/account         somebody of several organizations chooses

@@ -65,6 +65,8 @@ func (h *Handler) Mount(r chi.Router) {
 		r.Get("/join/{token}", h.public(h.openInvitation))
 		r.Get(invitationPath, h.public(h.showInvitation))
 		r.Post(invitationPath, h.public(h.postInvitation))
+		r.Get("/login/switch", h.public(h.showSwitch))
+		r.Post("/login/switch", h.public(h.postSwitch))
 		h.mountLocal(r)
 		h.mountSocial(r)
 		r.Get("/logout", h.public(h.showLogout))

@@ -73,6 +73,13 @@ func (h *Handler) localFixtures() []fixture {
 			h.account(w, r, signin.Step{FlowID: flow, Accounts: accounts})
 		}
 	}
+	places := func(accounts []signin.Account) http.HandlerFunc {
+		var list []signin.Place
+		for i, c := range accounts {
+			list = append(list, signin.Place{Account: c, Open: i%2 == 0})
+		}
+		return func(w http.ResponseWriter, r *http.Request) { h.places(w, r, list) }
+	}
 	second := func(status int, env tenants.Environment, flow, kind, problem string, kinds ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			h.second(w, r, status, env, signin.Step{FlowID: flow, Stage: signin.StageSecond, Kinds: kinds}, kind, problem)
@@ -116,6 +123,10 @@ func (h *Handler) localFixtures() []fixture {
 		{"account", "account", ok, true, "Choose an organization", account("flw_01", severalAccounts)},
 		{"account hostile", "account", ok, true, "Choose an organization", account(injection, hostileAccounts)},
 
+		{"switch empty", "switch", ok, true, "Change the organization", places(nil)},
+		{"switch", "switch", ok, true, "Change the organization", places(severalAccounts)},
+		{"switch hostile", "switch", ok, true, "Change the organization", places(hostileAccounts)},
+
 		{"second empty", "second", ok, true, "One more step", second(ok, tenants.Environment{}, "", "", "", factor.TOTP)},
 		{"second app", "second", ok, true, "One more step", second(ok, rememberDevice, "flw_01", "", "", all...)},
 		{"second wrong", "second", unprocessable, true, "One more step", second(unprocessable, rememberDevice, "flw_01", factor.TOTP, factor.ErrWrong.Message, all...)},
@@ -152,6 +163,14 @@ func (h *Handler) localFixtures() []fixture {
 		{"reset", "reset", ok, false, "Choose a new password", reset(ok, resetPage{Action: "/login/reset/t1", Email: "ada@acme.example", MinLength: 15})},
 		{"reset weak", "reset", unprocessable, false, "Choose a new password", reset(unprocessable, resetPage{Action: "/login/reset/t1", Email: "ada@acme.example", MinLength: 15, Error: "This password is among those that attackers try first. Choose another one."})},
 		{"reset done", "reset", ok, false, "Your password is set", reset(ok, resetPage{Done: true})},
+		{"unlock empty", "unlock", ok, false, "Unlock your account", func(w http.ResponseWriter, r *http.Request) { h.unlock(w, r, unlockPage{}) }},
+		{"unlock", "unlock", ok, false, "Unlock your account", func(w http.ResponseWriter, r *http.Request) {
+			h.unlock(w, r, unlockPage{Action: "/login/unlock/t1", Email: "ada@acme.example"})
+		}},
+		{"unlock done", "unlock", ok, false, "Your account is unlocked", func(w http.ResponseWriter, r *http.Request) { h.unlock(w, r, unlockPage{Done: true}) }},
+		{"unlock hostile", "unlock", ok, false, "Unlock your account", func(w http.ResponseWriter, r *http.Request) {
+			h.unlock(w, r, unlockPage{Action: "/login/unlock/" + injection, Email: longEmail + rtl})
+		}},
 		{"reset hostile", "reset", unprocessable, false, "Choose a new password", reset(unprocessable, resetPage{Action: "/login/reset/" + injection, Email: longEmail + rtl, MinLength: 256, Error: injection + unbroken})},
 	}
 }

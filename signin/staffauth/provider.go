@@ -88,13 +88,16 @@ func (s *Service) Provider(ctx context.Context, q db.Queryer) (Provider, error) 
 }
 
 // PutProvider sets the vendor's provider; only in the default environment, by who
-// administers all of them. The caller has checked issuer and client
-// (tenants.Service.CheckOIDC).
+// administers all of them and could become everybody on the staff. The caller has
+// checked issuer and client (tenants.Service.CheckOIDC).
 //
-// Faults: default_environment_only, staff_of_other_environments, invalid_domain,
-// invalid_second_factor, invalid_client_secret.
+// Faults: default_environment_only, staff_of_other_environments, role_exceeds_own,
+// invalid_domain, invalid_second_factor, invalid_client_secret.
 func (s *Service) PutProvider(ctx context.Context, a actor.Actor, q db.Queryer, p Provider) (Provider, error) {
 	if err := s.mayProvide(ctx, a, q); err != nil {
+		return Provider{}, err
+	}
+	if err := s.staff.CommandsAll(ctx, a, q); err != nil {
 		return Provider{}, err
 	}
 	if !slices.Contains([]string{SecondHere, SecondEvidence, SecondProvider}, p.SecondFactor) {
