@@ -170,6 +170,7 @@ func (h *Handler) register() {
 	h.registerUserAccess()
 	h.registerUserSessions()
 	h.registerEnvironmentUsers()
+	h.registerSocial()
 	h.registerImpersonation()
 	h.registerInvitations()
 	h.registerGroups()
@@ -252,6 +253,7 @@ func (r route) needs() string {
 
 func (r route) tag() string {
 	for _, t := range []struct{ part, tag string }{
+		{"/social-", "Social sign-in"},
 		{"/scim-", "SCIM"},
 		{"/sso-", "SSO"},
 		{"/domains", "Domains"},

@@ -16,7 +16,7 @@ import (
 // here fails the test: somebody must decide.
 var backOffice = map[string]string{
 	"accounts R": `listTenants getTenant getAccount getBranding listModules listSubaccounts getSubaccount getUserSubaccountAccess
-		listUsers getUser getEffectiveRoles listUserSessions findEnvironmentUsers getEnvironmentUser
+		listUsers getUser getEffectiveRoles listUserSessions findEnvironmentUsers getEnvironmentUser listSocialIdentities
 		listInvitations getInvitation listInviteLinks getInviteLink listGroups getGroup listGroupMembers
 		listTenantApplications getTenantApplication listUserApplications`,
 	"accounts W": `createTenant updateTenant putAccount putBranding deleteBranding putBrandingLogo deleteBrandingLogo moveTenant createSubaccount updateSubaccount moveSubaccount deleteSubaccount putSubaccountMode putUserSubaccountAccess
@@ -25,7 +25,7 @@ var backOffice = map[string]string{
 		createGroup updateGroup deleteGroup putGroupRoles addGroupMembers removeGroupMembers
 		assignTenantApplication unassignTenantApplication assignUserApplication unassignUserApplication`,
 	"blocking W": `deleteTenant deleteUser disableUser enableUser logoutUser deleteUserSessions deleteUserSession
-		deleteEnvironmentUser lockUser unlockUser deleteInvitation deleteInviteLink`,
+		deleteEnvironmentUser deleteSocialIdentity lockUser unlockUser deleteInvitation deleteInviteLink`,
 	"logs R": `listAuditEvents getAuditEvent getAuditStats exportAuditEvents
 		listEnvironmentAuditEvents getEnvironmentAuditEvent exportEnvironmentAuditEvents listAuditActions listAuditColumns`,
 	"logs W": `createAuditEvent createAuditEvents`,
@@ -43,7 +43,7 @@ var backOffice = map[string]string{
 		listSSOConnections getSSOConnection listSPKeys listSSOPresets listLogins getSSOTest getGroupRoleMappings previewGroupRoleMappings getSsoPolicy
 		getMfaPolicy getIpPolicy getDomainsPolicy getSessionsPolicy getLockoutPolicy getPasswordPolicy getSocialPolicy verifyIpPolicy verifyEnvironmentIpPolicy
 		getEnvironmentMfaPolicy getEnvironmentIpPolicy getEnvironmentDomainsPolicy getEnvironmentSessionsPolicy getEnvironmentLockoutPolicy getEnvironmentPasswordPolicy getEnvironmentSocialPolicy
-		listApplications getApplication listJWTTemplates getJWTTemplate
+		listApplications getApplication listJWTTemplates getJWTTemplate listSocialConnections getSocialConnection
 		listEventTypes getEventType listOfferedEventTypes listWebhooks getWebhook listWebhookDeliveries getWebhookDelivery`,
 	"security W": `createDomain verifyDomain deleteDomain createSCIMConnection updateSCIMConnection deleteSCIMConnection createSCIMToken deleteSCIMToken
 		replaySCIMRequest putSCIMSchema deleteSCIMSchema createSCIMClient deleteSCIMClient
@@ -51,6 +51,7 @@ var backOffice = map[string]string{
 		testSSOConnection putGroupRoleMappings putSsoPolicy
 		putMfaPolicy putIpPolicy putDomainsPolicy putSessionsPolicy putLockoutPolicy putPasswordPolicy putSocialPolicy
 		putEnvironmentMfaPolicy putEnvironmentIpPolicy putEnvironmentDomainsPolicy putEnvironmentSessionsPolicy putEnvironmentLockoutPolicy putEnvironmentPasswordPolicy putEnvironmentSocialPolicy
+		createSocialConnection updateSocialConnection deleteSocialConnection
 		createApplication updateApplication rotateApplicationSecret deleteApplication createJWTTemplate updateJWTTemplate deleteJWTTemplate
 		createEventType updateEventType deleteEventType triggerEvent
 		createWebhook updateWebhook deleteWebhook rotateWebhookSecret testWebhook replayWebhookDelivery replayWebhookDeliveries

@@ -49,6 +49,8 @@ type Ring struct {
 
 	mu   sync.Mutex
 	sets map[string]*keySet
+
+	verified verified
 }
 
 // keySet is what a process knows of an environment's keys; it does not change.
@@ -168,34 +170,50 @@ func (r *Ring) JWKS(ctx context.Context, environment string) (body []byte, etag 
 // fills claims. Issuer, audience and times are the caller's to check. It fails
 // with ErrInvalidToken.
 func (r *Ring) Verify(ctx context.Context, environment, token, typ string, claims any) error {
-	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
-		return ErrInvalidToken
-	}
-	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA})
-	if err != nil {
-		return ErrInvalidToken.Because(err)
-	}
-	header := jws.Signatures[0].Protected
-	// The type keeps one kind of token from standing for another (RFC 8725 §3.11).
-	if got, _ := header.ExtraHeaders[jose.HeaderType].(string); got != typ {
-		return ErrInvalidToken.Because(fmt.Errorf("typ %q instead of %q", got, typ))
-	}
-	key, err := r.find(ctx, environment, header.KeyID)
+	payload, err := r.Payload(ctx, environment, token, typ)
 	if err != nil {
 		return err
-	}
-	// The key decides the algorithm, not the header (RFC 8725 §3.1).
-	if key.Algorithm != header.Algorithm {
-		return ErrInvalidToken.Because(fmt.Errorf("alg %s with a key for %s", header.Algorithm, key.Algorithm))
-	}
-	payload, err := jws.Verify(key)
-	if err != nil {
-		return ErrInvalidToken.Because(err)
 	}
 	if err := json.Unmarshal(payload, claims); err != nil {
 		return ErrInvalidToken.Because(err)
 	}
 	return nil
+}
+
+// Payload is Verify for whoever reads the claims himself. The bytes are shared: do
+// not change them.
+func (r *Ring) Payload(ctx context.Context, environment, token, typ string) ([]byte, error) {
+	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
+		return nil, ErrInvalidToken
+	}
+	known := tokenKey(environment, typ, token)
+	if t, ok := r.verified.find(known); ok {
+		_, err := r.find(ctx, environment, t.kid)
+		return t.payload, err
+	}
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA})
+	if err != nil {
+		return nil, ErrInvalidToken.Because(err)
+	}
+	header := jws.Signatures[0].Protected
+	// The type keeps one kind of token from standing for another (RFC 8725 §3.11).
+	if got, _ := header.ExtraHeaders[jose.HeaderType].(string); got != typ {
+		return nil, ErrInvalidToken.Because(fmt.Errorf("typ %q instead of %q", got, typ))
+	}
+	key, err := r.find(ctx, environment, header.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	// The key decides the algorithm, not the header (RFC 8725 §3.1).
+	if key.Algorithm != header.Algorithm {
+		return nil, ErrInvalidToken.Because(fmt.Errorf("alg %s with a key for %s", header.Algorithm, key.Algorithm))
+	}
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return nil, ErrInvalidToken.Because(err)
+	}
+	r.verified.add(known, verifiedToken{header.KeyID, payload})
+	return payload, nil
 }
 
 func (r *Ring) find(ctx context.Context, environment, kid string) (jose.JSONWebKey, error) {

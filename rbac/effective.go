@@ -17,6 +17,15 @@ func (s *Service) Effective(ctx context.Context, q db.Queryer, tenant, membershi
 	return scanEffective(q.Query(ctx, sqlEffective, tenant, membership))
 }
 
+// EffectiveStmt is Effective as a statement that runs with others in one round trip;
+// into is filled when it has run without a fault.
+func EffectiveStmt(tenant, membership string, into *Effective) db.Stmt {
+	return db.Stmt{SQL: sqlEffective, Args: []any{tenant, membership}, Scan: func(rows db.Rows) (err error) {
+		*into, err = scanEffective(rows, nil)
+		return err
+	}}
+}
+
 // Preview is what a login would bring somebody.
 type Preview struct {
 	Environment string

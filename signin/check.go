@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/db"
@@ -55,6 +56,11 @@ func (s *Service) Check(ctx context.Context, q db.Queryer, environment, tenant, 
 	return s.check(ctx, q, environment, tenant, userID, connection, nil)
 }
 
+// CheckWith is Check with further statements in the same round trip.
+func (s *Service) CheckWith(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string, with ...db.Stmt) (Person, error) {
+	return s.check(ctx, q, environment, tenant, userID, connection, with)
+}
+
 // checkLocked is Check for a transaction that goes on to make a session.
 func (s *Service) checkLocked(ctx context.Context, q db.Queryer, environment, tenant, userID, connection string) (Person, error) {
 	var locked []string
@@ -92,17 +98,7 @@ func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, 
 		return p, err
 	}
 	m.DisabledAt, m.HiddenAt, m.ExpiresAt = disabled.Time, hidden.Time, expires.Time
-	switch {
-	case !found:
-		return p, errNotMember
-	case *tenantStatus != tenants.StatusActive:
-		return p, errTenantSuspended
-	case !l.IsZero():
-		return p, errUserLocked
-	case connection != "" && (connStatus == nil || *connStatus != tenants.SSOActive):
-		return p, ErrConnectionDisabled
-	}
-	if err := m.Usable(now); err != nil {
+	if err := mayEnter(found, tenantStatus, connection, connStatus, l, m, now); err != nil {
 		return p, err
 	}
 	p.Name = firstOf(p.Name, joinNames(p.FirstName, p.LastName), ownName)
@@ -110,6 +106,21 @@ func (s *Service) check(ctx context.Context, q db.Queryer, environment, tenant, 
 	p.DomainHeld = holdsDomain(domains, p.Email)
 	p.EmailVerified = ownVerified && key == ownEmail || p.DomainHeld
 	return p, nil
+}
+
+// mayEnter says of what the store holds whether somebody may come in or stay.
+func mayEnter(found bool, tenantStatus *string, connection string, connStatus *string, locked db.Time, m directory.Membership, now time.Time) error {
+	switch {
+	case !found:
+		return errNotMember
+	case *tenantStatus != tenants.StatusActive:
+		return errTenantSuspended
+	case !locked.IsZero():
+		return errUserLocked
+	case connection != "" && (connStatus == nil || *connStatus != tenants.SSOActive):
+		return ErrConnectionDisabled
+	}
+	return m.Usable(now)
 }
 
 // connectionState is a connection with its tenant, as a login needs them.

@@ -118,6 +118,7 @@ func (s *Service) arriveSocial(ctx context.Context, a actor.Actor, q db.Queryer,
 	if f.ForceAuthn && identity.At.Before(f.CreatedAt.Add(-tenants.MaxClockSkew)) {
 		return rule, errOldLogin
 	}
+	f.forget()
 	f.UserID, f.proof = "", proof{} // what arrives replaces what waited
 	known, err := s.directory.SocialUser(ctx, q, env.ID, c.ID, identity.SubjectKey())
 	if err != nil {

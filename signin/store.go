@@ -108,6 +108,16 @@ const (
 		LEFT JOIN sso_connections c ON c.tenant_id = m.tenant_id AND c.id = $4
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.environment_id = $3`
 
+	// What TokenStands asks: sqlPerson's conditions and the session's, and no more.
+	sqlTokenStands = `SELECT t.status, m.status, m.disabled_at, m.hidden_at, m.expires_at, m.scim_resources, m.scim_active, u.locked_at, st.connection_id, c.status
+		FROM session_tenants st
+		JOIN sessions s ON s.environment_id = st.environment_id AND s.id = st.session_id AND s.ended_at IS NULL
+		JOIN memberships m ON m.tenant_id = st.tenant_id AND m.user_id = s.user_id AND m.environment_id = st.environment_id
+		JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id
+		JOIN tenants t ON t.id = m.tenant_id AND t.environment_id = m.environment_id AND t.deleted_at IS NULL
+		LEFT JOIN sso_connections c ON c.tenant_id = st.tenant_id AND c.id = st.connection_id
+		WHERE st.tenant_id = $1 AND st.session_id = $2 AND st.environment_id = $3 AND s.user_id = $4 AND st.ended_at IS NULL`
+
 	// A login makes whoever switches a person off wait, so that its session ends
 	// with the others, or finds that it was done.
 	sqlLockPerson = `SELECT m.id FROM memberships m JOIN users u ON u.environment_id = m.environment_id AND u.id = m.user_id

@@ -82,6 +82,22 @@ func (s *Service) Application(ctx context.Context, q db.Queryer, environment, cl
 	return scanApplication(q.QueryRow(ctx, sqlApplication, environment, clientID))
 }
 
+// ApplicationStmt is Application as a statement that runs with others in one round
+// trip; into is filled, or its zero value left.
+func ApplicationStmt(environment, clientID string, into *Application) db.Stmt {
+	if !id.Valid(id.Application, clientID) {
+		clientID = "" // nobody's, and text that every store takes
+	}
+	return db.Stmt{SQL: sqlApplication, Args: []any{environment, clientID}, Scan: func(rows db.Rows) (err error) {
+		for rows.Next() {
+			if *into, err = scanApplication(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}}
+}
+
 // DefaultApplication finds where a login ends that no application began.
 func (s *Service) DefaultApplication(ctx context.Context, q db.Queryer, environment string) (Application, error) {
 	return scanApplication(q.QueryRow(ctx, sqlDefaultApplication, environment))

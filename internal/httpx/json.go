@@ -40,6 +40,12 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
+	WriteRawJSON(w, status, b)
+	return nil
+}
+
+// WriteRawJSON is WriteJSON of what is JSON already.
+func WriteRawJSON(w http.ResponseWriter, status int, b []byte) {
 	h := w.Header()
 	if h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")
@@ -50,5 +56,4 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // the client is gone: nobody to tell
-	return nil
 }

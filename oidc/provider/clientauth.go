@@ -27,27 +27,34 @@ func (h *Handler) client(ctx context.Context, r *http.Request, env tenants.Envir
 	if err != nil {
 		return tenants.Application{}, err
 	}
-	deny := func(description string) (tenants.Application, error) {
-		return tenants.Application{}, &wireError{code: oidc.InvalidClient, description: description, basic: c.basic}
-	}
 	app, err := h.tenants.Application(ctx, h.db, env.ID, c.id)
-	switch {
-	case errors.Is(err, tenants.ErrApplicationNotFound):
-		return deny("The client is unknown or did not authenticate.")
-	case err != nil:
+	if err != nil && !errors.Is(err, tenants.ErrApplicationNotFound) {
 		return tenants.Application{}, err
+	}
+	return app, h.authenticate(ctx, env, app, c)
+}
+
+// authenticate compares what a client showed with what it registered; the zero
+// application is one that there is not.
+func (h *Handler) authenticate(ctx context.Context, env tenants.Environment, app tenants.Application, c credentials) error {
+	deny := func(description string) error {
+		return &wireError{code: oidc.InvalidClient, description: description, basic: c.basic}
+	}
+	switch {
+	case app.ID == "":
+		return deny("The client is unknown or did not authenticate.")
 	case app.AuthMethod == tenants.AuthPrivateKeyJWT && c.assertion != "":
-		return app, h.assertion(ctx, env, app, c.assertion)
+		return h.assertion(ctx, env, app, c.assertion)
 	case app.AuthMethod == tenants.AuthPrivateKeyJWT, c.assertion != "":
 		return deny("The client is unknown or did not authenticate.")
 	case app.AuthMethod == tenants.AuthNone && c.given:
 		return deny("This client is public and must not send a secret.")
 	case app.AuthMethod == tenants.AuthNone:
-		return app, nil
+		return nil
 	case !app.CheckSecret(c.secret):
 		return deny("The client is unknown or did not authenticate.")
 	}
-	return app, nil
+	return nil
 }
 
 func shown(r *http.Request, p params) (credentials, error) {

@@ -37,12 +37,12 @@ func (h *Handler) UserToken(ctx context.Context, env tenants.Environment, token 
 // only while session, tenant and person hold, or the API token that it was exchanged
 // for. Faults: those of an invalid token.
 func (h *Handler) UserActor(ctx context.Context, env tenants.Environment, token string) (actor.Actor, error) {
-	kind, payload, err := h.verified(ctx, env, token)
+	c, payload, err := h.verified(ctx, env, token)
 	if err != nil {
 		return actor.Actor{}, err
 	}
 	// A token that is bound to a key is refused: nobody proves the key there (RFC 9449 §7.2).
-	if isExchanged(kind) {
+	if isExchanged(c.Type) {
 		c, now, err := h.exchanged(ctx, env, payload)
 		if err == nil && c.Confirmation.thumbprint() != "" {
 			err = errToken
@@ -52,7 +52,7 @@ func (h *Handler) UserActor(ctx context.Context, env tenants.Environment, token 
 		}
 		return now.Actor(), nil
 	}
-	c, person, err := h.personal(ctx, env, payload)
+	c, person, err := h.personal(ctx, env, c)
 	if err == nil && c.jkt() != "" {
 		err = errToken
 	}

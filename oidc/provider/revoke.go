@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/httpx"
 	"github.com/gatehouse-id/gatehouse/oidc"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
@@ -73,51 +75,77 @@ func (h *Handler) introspect(w http.ResponseWriter, r *http.Request, env tenants
 	if err != nil {
 		return err
 	}
-	app, err := h.client(r.Context(), r, env, p)
+	c, err := shown(r, p)
 	if err != nil {
+		return err
+	}
+	ctx, token := r.Context(), p["token"]
+	var claims accessClaims
+	var payload []byte
+	if token != "" && !opaque(token) {
+		claims, payload, err = h.verified(ctx, env, token)
+		if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+			return err
+		}
+	}
+	// Client and person are asked for in one round trip. What is known of the token is
+	// of no account until the client has proved itself.
+	var app tenants.Application
+	find, standing := tenants.ApplicationStmt(env.ID, c.id, &app), error(errToken)
+	if claims.Type == userToken && claims.Issuer == env.BaseURL && h.clock.Now().Unix() < claims.Expires {
+		standing = h.signin.TokenStands(ctx, h.db, env.ID, claims.TenantID, claims.Subject, claims.SessionID, find)
+	} else if err := h.db.Batch(ctx, []db.Stmt{find}); err != nil {
+		return err
+	}
+	if kind := fault.KindOf(standing); standing != nil && kind != fault.Forbidden && kind != fault.Unauthenticated {
+		return standing
+	}
+	if err := h.authenticate(ctx, env, app, c); err != nil {
 		return err
 	}
 	if app.AuthMethod == tenants.AuthNone {
 		return &wireError{code: oidc.InvalidClient, description: "Public clients cannot introspect tokens."}
 	}
-	if p["token"] == "" {
+	if token == "" {
 		return refuse(oidc.InvalidRequest, "token is missing.")
 	}
-	body, err := h.introspection(r, env, app, p["token"])
+	var body any = inactive{}
+	switch {
+	case opaque(token):
+		body, err = h.introspectOpaque(ctx, r, env, token)
+	case claims.Type == serviceToken:
+		body, err = h.introspectService(env, app, payload)
+	case isExchanged(claims.Type):
+		body, err = h.introspectExchanged(ctx, env, app, payload)
+	case standing == nil && claims.ClientID == app.ID:
+		body, err = h.introspectPerson(ctx, env, app, claims, payload)
+	default:
+		err = nil
+	}
 	if err != nil {
 		return err
 	}
 	noStore(w)
+	if text, ready := body.(json.RawMessage); ready {
+		httpx.WriteRawJSON(w, http.StatusOK, text)
+		return nil
+	}
 	h.json(w, r, http.StatusOK, body)
 	return nil
 }
 
-// introspection asks whoever knows the kind of the token.
-func (h *Handler) introspection(r *http.Request, env tenants.Environment, app tenants.Application, token string) (any, error) {
-	ctx := r.Context()
-	if opaque(token) {
-		return h.introspectOpaque(ctx, r, env, token)
-	}
-	kind, payload, err := h.verified(ctx, env, token)
-	switch {
-	case fault.KindOf(err) == fault.Unauthenticated:
+// introspectPerson asks, of a person's token that stands, whether its application is
+// still open to him, as a refresh would, and whether who impersonates him still may.
+func (h *Handler) introspectPerson(ctx context.Context, env tenants.Environment, app tenants.Application, c accessClaims, payload []byte) (any, error) {
+	err := h.tenants.CheckApplication(ctx, h.db, app, c.TenantID, c.Subject)
+	if errors.Is(err, tenants.ErrNotAssigned) {
 		return inactive{}, nil
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
-	case kind == serviceToken:
-		return h.introspectService(env, app, payload)
-	case isExchanged(kind):
-		return h.introspectExchanged(ctx, env, app, payload)
 	}
-	claims, _, err := h.personal(ctx, env, payload)
-	if err == nil && claims.ClientID == app.ID {
-		err = h.tenants.CheckApplication(ctx, h.db, app, claims.TenantID, claims.Subject)
+	if holds, err := h.impersonates(ctx, env, c); err != nil || !holds {
+		return inactive{}, err
 	}
-	switch {
-	case err == nil && claims.ClientID == app.ID:
-		return active(payload, tokenType(claims.jkt())), nil
-	case err == nil, fault.KindOf(err) == fault.Unauthenticated, errors.Is(err, tenants.ErrNotAssigned): // the last as a refresh would find
-		return inactive{}, nil
-	}
-	return nil, err
+	return active(payload, tokenType(c.jkt())), nil
 }

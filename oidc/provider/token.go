@@ -286,13 +286,21 @@ func narrowed(granted, wanted string) (string, error) {
 // resolve runs the lifecycle check, asks whether the application is open to the
 // person, and computes the roles.
 func (h *Handler) resolve(ctx context.Context, env tenants.Environment, q db.Queryer, g *grant) (err error) {
-	if g.person, err = h.signin.Check(ctx, q, env.ID, g.proof.Tenant, g.session.UserID, g.proof.Connection); err != nil {
+	// The roles of the membership that the session knows come along. The person may
+	// have another by now.
+	var with []db.Stmt
+	if g.proof.Membership != "" {
+		with = append(with, rbac.EffectiveStmt(g.proof.Tenant, g.proof.Membership, &g.roles))
+	}
+	if g.person, err = h.signin.CheckWith(ctx, q, env.ID, g.proof.Tenant, g.session.UserID, g.proof.Connection, with...); err != nil {
 		return err
 	}
 	if err = h.tenants.CheckApplication(ctx, q, g.app, g.proof.Tenant, g.session.UserID); err != nil {
 		return err
 	}
-	g.roles, err = h.rbac.Effective(ctx, q, g.proof.Tenant, g.person.Membership)
+	if g.person.Membership != g.proof.Membership {
+		g.roles, err = h.rbac.Effective(ctx, q, g.proof.Tenant, g.person.Membership)
+	}
 	return err
 }
 

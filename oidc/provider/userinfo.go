@@ -133,34 +133,27 @@ var errToken = fault.New(fault.Unauthenticated, "invalid_token", "The access tok
 // the session was not ended and the person may still come in. An ID token is
 // refused by its type.
 func (h *Handler) accessToken(ctx context.Context, env tenants.Environment, token string) (accessClaims, signin.Person, error) {
-	_, payload, err := h.verified(ctx, env, token)
+	c, _, err := h.verified(ctx, env, token)
 	if err != nil {
 		return accessClaims{}, signin.Person{}, err
 	}
-	return h.personal(ctx, env, payload)
+	return h.personal(ctx, env, c)
 }
 
-// verified checks that an access token is ours and gives its type claim and its
-// payload. Whether it still holds is asked by who knows the type.
-func (h *Handler) verified(ctx context.Context, env tenants.Environment, token string) (kind string, payload json.RawMessage, err error) {
-	if err := h.ring.Verify(ctx, env.ID, token, oidc.TypeAccessToken, &payload); err != nil {
-		return "", nil, err
-	}
-	var c struct {
-		Type string `json:"type"`
+// verified checks that an access token is ours and gives its claims and its payload,
+// which is shared. Whether it still holds is asked by who knows its type.
+func (h *Handler) verified(ctx context.Context, env tenants.Environment, token string) (c accessClaims, payload []byte, err error) {
+	if payload, err = h.ring.Payload(ctx, env.ID, token, oidc.TypeAccessToken); err != nil {
+		return c, nil, err
 	}
 	if err := json.Unmarshal(payload, &c); err != nil {
-		return "", nil, errToken.Because(err)
+		return c, nil, errToken.Because(err)
 	}
-	return c.Type, payload, nil
+	return c, payload, nil
 }
 
-// personal is accessToken for a payload that is verified.
-func (h *Handler) personal(ctx context.Context, env tenants.Environment, payload []byte) (accessClaims, signin.Person, error) {
-	var c accessClaims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return c, signin.Person{}, errToken.Because(err)
-	}
+// personal is accessToken for claims that are verified.
+func (h *Handler) personal(ctx context.Context, env tenants.Environment, c accessClaims) (accessClaims, signin.Person, error) {
 	if c.Issuer != env.BaseURL || c.Type != userToken || h.clock.Now().Unix() >= c.Expires {
 		return c, signin.Person{}, errToken
 	}

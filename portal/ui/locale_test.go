@@ -38,7 +38,7 @@ func TestEveryTextIsTranslated(t *testing.T) {
 	texts.fromTemplates(t)
 	texts.fromGo(t, "portal", isText, true)
 
-	texts.fromFaults(t, "signin", "onboarding", "sessions", "oidc/client", "saml")
+	texts.fromFaults(t, "signin", "onboarding", "sessions", "directory", "policy", "oidc/client", "saml")
 	texts.fromCalls(t, "oidc", "saml", "internal/gateway")
 	if len(texts) < 150 {
 		t.Fatalf("only %d texts were found", len(texts))
@@ -78,7 +78,7 @@ func load(t *testing.T, dir string) *i18n.Catalogue {
 func TestNoTranslationIsLeftOver(t *testing.T) {
 	texts := said{}
 	texts.fromTemplates(t)
-	for _, dir := range []string{"portal", "signin", "onboarding", "sessions", "oidc", "saml", "internal/gateway", "policy", "tenants"} {
+	for _, dir := range []string{"portal", "signin", "onboarding", "sessions", "oidc", "saml", "internal/gateway", "policy", "directory", "tenants"} {
 		texts.fromGo(t, dir, func(string) bool { return true }, false)
 	}
 	files, err := filepath.Glob("locale/*/*.json")

@@ -12,6 +12,8 @@ const (
 	DeleteRoles       = "bo.delete.roles"
 	ReadApplications  = "bo.read.applications"
 	WriteApplications = "bo.write.applications"
+	ReadSocial        = "bo.read.socialConnections"
+	WriteSocial       = "bo.write.socialConnections"
 	ReadTemplates     = "bo.read.jwtTemplates"
 	WriteTemplates    = "bo.write.jwtTemplates"
 	DeleteTemplates   = "bo.delete.jwtTemplates"
@@ -87,6 +89,7 @@ var nouns = map[string]area{
 	"tenantApiTokens":       apiAccess,
 	"userApiTokens":         apiAccess,
 
+	"socialConnections":         security,
 	"securityPolicy":            security,
 	"emailDomainRestrictions":   security,
 	"ipRestrictions":            security,
