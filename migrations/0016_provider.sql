@@ -4,7 +4,7 @@ CREATE TABLE jwt_templates (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   id             TEXT NOT NULL,
   name           TEXT NOT NULL,
-  priority       INTEGER NOT NULL,          -- the lowest is asked first
+  priority       BIGINT NOT NULL,           -- the lowest is asked first
   settings       TEXT NOT NULL,             -- condition, claims, lifetime, algorithm
   version        BIGINT NOT NULL DEFAULT 1,
   created_at     BIGINT NOT NULL,

@@ -373,14 +373,14 @@ func TestStatementsOfGrants(t *testing.T) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		if n, trips := counter.Statements(), counter.RoundTrips(); n != 8 || trips != 5 {
+		if n, trips := counter.Statements(), counter.RoundTrips(); n != 8 || trips != 4 {
 			w.Errorf("code: %d statements, %d round trips", n, trips)
 		}
 		ctx, counter = db.Count(w.ctx())
 		if _, err := w.h.refreshGrant(ctx, w.env, w.admin, w.app, "", params{"refresh_token": g.refresh}); err != nil {
 			w.Fatal(err)
 		}
-		if n, trips := counter.Statements(), counter.RoundTrips(); n != 6 || trips != 4 {
+		if n, trips := counter.Statements(), counter.RoundTrips(); n != 6 || trips != 3 {
 			w.Errorf("refresh: %d statements, %d round trips", n, trips)
 		}
 	})

@@ -88,7 +88,7 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Browser, email
 	if err != nil {
 		return Step{}, err
 	}
-	try, fresh, err := s.factors.CheckPassword(ctx, at, s.main.ID, email, hash, password, a.IP, passwordLock)
+	try, fresh, err := s.factors.CheckPassword(ctx, at, s.main.ID, email, hash, password, factor.Origin{IP: a.IP}, passwordLock)
 	if err != nil {
 		return Step{}, s.failed(ctx, a, p, MethodPassword, try, err)
 	}
