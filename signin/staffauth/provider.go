@@ -88,13 +88,16 @@ func (s *Service) Provider(ctx context.Context, q db.Queryer) (Provider, error) 
 }
 
 // PutProvider sets the vendor's provider; only in the default environment, by who
-// administers all of them. The caller has checked issuer and client
-// (tenants.Service.CheckOIDC).
+// administers all of them and could become everybody on the staff. The caller has
+// checked issuer and client (tenants.Service.CheckOIDC).
 //
-// Faults: default_environment_only, staff_of_other_environments, invalid_domain,
-// invalid_second_factor, invalid_client_secret.
+// Faults: default_environment_only, staff_of_other_environments, role_exceeds_own,
+// invalid_domain, invalid_second_factor, invalid_client_secret.
 func (s *Service) PutProvider(ctx context.Context, a actor.Actor, q db.Queryer, p Provider) (Provider, error) {
 	if err := s.mayProvide(ctx, a, q); err != nil {
+		return Provider{}, err
+	}
+	if err := s.staff.CommandsAll(ctx, a, q); err != nil {
 		return Provider{}, err
 	}
 	if !slices.Contains([]string{SecondHere, SecondEvidence, SecondProvider}, p.SecondFactor) {
@@ -164,6 +167,16 @@ func (s *Service) enforced(ctx context.Context, q db.Queryer) (bool, error) {
 	return p.Enforced, err
 }
 
+// opens refuses with ErrProviderOnly what the operator did not give, where the
+// vendor's provider is required.
+func (s *Service) opens(ctx context.Context, q db.Queryer, breakGlass bool) error {
+	required, err := s.enforced(ctx, q)
+	if err == nil && required && !breakGlass {
+		err = ErrProviderOnly
+	}
+	return err
+}
+
 // CallbackPath is where the provider sends the browser back to.
 const CallbackPath = Home + "/sso/callback"
 
@@ -228,8 +241,14 @@ func (s *Service) TakeQuestion(ctx context.Context, in Browser) ([]byte, error) 
 	return s.vault.Open("staff_flows", "question", hash, sealed)
 }
 
-// Refused records an answer of the provider that did not hold, and gives the refusal.
+// Refused records an answer of the provider that did not hold, and gives the
+// refusal. They are counted by address, so that nobody fills the audit log.
+//
+// Fault: SIGNIN_TOO_MANY_ATTEMPTS in the place of the refusal.
 func (s *Service) Refused(ctx context.Context, a actor.Actor, refusal error) error {
+	if _, err := s.factors.Count(ctx, s.main.ID, factor.Account{}, a.IP, factor.Lock{}); err != nil {
+		return err
+	}
 	return s.failed(ctx, a, staff.Person{}, MethodProvider, factor.Try{}, refusal)
 }
 
@@ -258,7 +277,7 @@ func (s *Service) FromProvider(ctx context.Context, a actor.Actor, in Browser, a
 		return nil
 	})
 	if k := fault.KindOf(err); k == fault.Forbidden || k == fault.Invalid {
-		return step, s.failed(ctx, a, staff.Person{}, MethodProvider, factor.Try{}, err)
+		return step, s.Refused(ctx, a, err)
 	}
 	return step, err
 }
