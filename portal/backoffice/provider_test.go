@@ -316,3 +316,24 @@ func TestVendorsProviderIsNotTriedForEver(t *testing.T) {
 		}
 	})
 }
+
+// What a provider said is nothing once it was taken away or set anew: whoever came
+// through one that is not trusted any more sets up no factor.
+func TestProviderThatIsGoneVouchesForNobody(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		here := func(p *staffauth.Provider) { p.SecondFactor = staffauth.SecondHere }
+		i := w.provide(here)
+		w.person(boss.Email)
+		b := browser.New(t)
+		shows(t, w.through(b, boss), "Set up a second factor")
+		w.tx(func(q db.Queryer) error { return w.StaffAuth.DeleteProvider(t.Context(), w.operator(), q) })
+		shows(t, b.Get(w.URL+"/backoffice/enrol?kind=totp"), "Sign in to the back office")
+		w.clock.Advance(1e9)
+		w.setProvider(i, here)
+		shows(t, b.Get(w.URL+"/backoffice/enrol?kind=totp"), "Sign in to the back office")
+		shows(t, w.through(b, boss), "Set up a second factor")
+		w.setProvider(i, here)
+		shows(t, w.post(b, "/backoffice/enrol/key"), "Sign in to the back office")
+		w.signedOut(b)
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,11 @@ type Provider struct {
 // Settings are it as the relying party takes them.
 func (p Provider) Settings() *tenants.OIDCSettings {
 	return &tenants.OIDCSettings{Issuer: p.Issuer, ClientID: p.ClientID, Scopes: []string{"openid", "profile", "email"}}
+}
+
+// mark tells these settings from all others that were or will be.
+func (p Provider) mark() string {
+	return strconv.FormatInt(p.Version, 10) + "@" + strconv.FormatInt(p.UpdatedAt.UnixMicro(), 10)
 }
 
 // Identity is what the provider said of somebody.
@@ -177,6 +183,19 @@ func (s *Service) opens(ctx context.Context, q db.Queryer, breakGlass bool) erro
 	return err
 }
 
+// vouches refuses with ErrFlow what the provider said before its settings changed, or
+// before it was taken away.
+func (s *Service) vouches(ctx context.Context, q db.Queryer, mark string) error {
+	p, _, _, err := scanSSO(q.QueryRow(ctx, sqlSSO))
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	if err != nil || p.mark() != mark {
+		return ErrFlow
+	}
+	return nil
+}
+
 // CallbackPath is where the provider sends the browser back to.
 const CallbackPath = Home + "/sso/callback"
 
@@ -264,7 +283,7 @@ func (s *Service) FromProvider(ctx context.Context, a actor.Actor, in Browser, a
 		if err != nil {
 			return err
 		}
-		if now.Version != asked.Version { // its settings changed under way
+		if now.mark() != asked.mark() { // its settings changed under way
 			return ErrFlow
 		}
 		p, err := s.known(ctx, a, q, now, identity)
@@ -272,7 +291,7 @@ func (s *Service) FromProvider(ctx context.Context, a actor.Actor, in Browser, a
 			return err
 		}
 		f.StaffID = p.ID
-		f.proof = proof{Method: MethodProvider, AMR: clipAMR(identity.AMR), Next: f.Next}
+		f.proof = proof{Method: MethodProvider, AMR: clipAMR(identity.AMR), Of: now.mark(), Next: f.Next}
 		f.Second = now.SecondFactor == SecondProvider || now.SecondFactor == SecondEvidence && slices.Contains(identity.AMR, "mfa")
 		return nil
 	})

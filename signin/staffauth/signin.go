@@ -259,6 +259,11 @@ func (s *Service) next(ctx context.Context, q db.Queryer, f *flow) (Step, staff.
 			return step, p, err
 		}
 	}
+	if f.Method == MethodProvider {
+		if err := s.vouches(ctx, q, f.Of); err != nil {
+			return step, p, err
+		}
+	}
 	if f.Method == MethodLink {
 		if err := s.opens(ctx, q, f.BreakGlass); err != nil {
 			return step, p, err

@@ -78,8 +78,8 @@ type proof struct {
 	Method string   `json:"method,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	Second bool     `json:"second,omitempty"`
-	// Of is the fingerprint of the password that was given: when another one was set
-	// meanwhile, nothing was proved.
+	// Of is the fingerprint of the password that was given, or the mark of the provider
+	// that was believed: when another one was set meanwhile, nothing was proved.
 	Of string `json:"of,omitempty"`
 	// Password is the hash of the one that somebody with a link chose. It becomes his
 	// with the second factor.
