@@ -16,6 +16,7 @@ import (
 
 // Product 40, 127, 128; identity rule 11: environment × tenant × login.
 func TestMFAMatrix(t *testing.T) {
+	past := Settings{SSO: SSORules{Enforced: true, ExcludedEmails: []string{"a@acme.com"}}}
 	logins := []struct {
 		name string
 		in   Input
@@ -27,12 +28,20 @@ func TestMFAMatrix(t *testing.T) {
 		{"sso trusted, no evidence", Input{Method: MethodSAML, TrustIdPMFA: true}},
 		{"password and factor", Input{Method: "password", SecondFactor: true}},
 		{"password with foreign evidence", Input{Method: "password", MFAEvidence: true, TrustIdPMFA: true}},
+		{"social", Input{Method: MethodSocial, MFAEvidence: true, TrustIdPMFA: true}},
+		{"passkey", Input{Method: "passkey", SecondFactor: true}},
+		{"break-glass link", Input{Method: MethodBreakGlass}},
+		{"excluded e-mail", Input{Method: "password", Email: "a@acme.com", Tenant: past}},
+		{"excluded e-mail, remembered browser", Input{Method: "password", Email: "a@acme.com", Tenant: past, RememberedAt: time.Unix(1, 0), Now: time.Unix(2, 0)}},
+		{"excluded e-mail and factor", Input{Method: "password", Email: "a@acme.com", Tenant: past, SecondFactor: true}},
+		{"excluded e-mail, social", Input{Method: MethodSocial, Email: "a@acme.com", Tenant: past}},
+		{"break-glass link past enforcement", Input{Method: MethodBreakGlass, Tenant: past}},
 	}
 	// Which logins pass at each effective value.
 	passes := map[string][]bool{
-		MFAOff:       {true, true, true, true, true, true, true},
-		MFAUnlessSSO: {false, true, true, true, true, true, false},
-		MFAOn:        {false, false, false, true, false, true, false},
+		MFAOff:       {true, true, true, true, true, true, true, true, true, true, false, false, true, false, true},
+		MFAUnlessSSO: {false, true, true, true, true, true, false, false, true, true, false, false, true, false, true},
+		MFAOn:        {false, false, false, true, false, true, false, false, true, true, false, false, true, false, true},
 	}
 	values := []string{MFAOff, MFAUnlessSSO, MFAOn}
 	for e, env := range values {
