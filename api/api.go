@@ -169,6 +169,8 @@ func (h *Handler) register() {
 	h.registerUsers()
 	h.registerUserAccess()
 	h.registerUserSessions()
+	h.registerUserFactors()
+	h.registerOwn()
 	h.registerEnvironmentUsers()
 	h.registerSocial()
 	h.registerImpersonation()
@@ -266,6 +268,7 @@ func (r route) tag() string {
 		{"/entitlements", "Entitlements"},
 		{"/sections", "Entitlements"},
 		{"/users", "Users"},
+		{"/me", "Own account"},
 		{"/invitations", "Users"},
 		{"/invite-links", "Users"},
 		{"/groups", "Groups"},

@@ -106,8 +106,12 @@ func (h *Handler) registerEnvironmentUsers() {
 		{"lock", "lockUser", "Keep a user out of all his tenants; ends his sessions", func(ctx context.Context, s scope, q db.Queryer, user string) (directory.User, error) {
 			return h.Directory.Lock(ctx, s.actor, q, user)
 		}},
-		{"unlock", "unlockUser", "Let a locked user in again", func(ctx context.Context, s scope, q db.Queryer, user string) (directory.User, error) {
-			return h.Directory.Unlock(ctx, s.actor, q, user)
+		{"unlock", "unlockUser", "Let a locked user in again, whether somebody locked him or wrong passwords did", func(ctx context.Context, s scope, q db.Queryer, user string) (directory.User, error) {
+			u, err := h.Directory.Unlock(ctx, s.actor, q, user)
+			if err != nil {
+				return u, err
+			}
+			return u, h.Signin.LiftLock(ctx, s.actor, q, s.environment.ID, user, "vendor")
 		}},
 	} {
 		write(h, route{method: http.MethodPost, path: one + ":" + op.verb, id: op.id, summary: op.summary, permission: staff.WriteUsers},

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/httpx"
+	"github.com/gatehouse-id/gatehouse/signin"
 )
 
 // problem is an error as the wire shows it (RFC 9457 §3). It never repeats a
@@ -30,6 +31,7 @@ type problem struct {
 	Errors   []fieldDetail `json:"errors,omitempty" doc:"The inputs that were refused"`
 
 	retryAfter time.Duration
+	challenge  string // more of WWW-Authenticate
 }
 
 type fieldDetail struct {
@@ -51,7 +53,7 @@ func (p *problem) ContentType(string) string { return problemType }
 func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`) // RFC 6750 §3
+		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`+p.challenge) // RFC 6750 §3
 	}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((p.retryAfter+time.Second-1)/time.Second), 10))
@@ -117,6 +119,9 @@ func (h *Handler) problem(ctx context.Context, err error, instance string) *prob
 	}
 	p := newProblem(status, f.Code, f.Message, instance)
 	p.retryAfter = f.RetryAfter
+	if f.Code == signin.ErrStepUp.Code {
+		p.challenge = stepUp(f == signin.ErrStepUpSecond)
+	}
 	if f.Field != "" {
 		location := "body." + f.Field
 		if f.Field == "cursor" {
@@ -125,6 +130,16 @@ func (h *Handler) problem(ctx context.Context, err error, instance string) *prob
 		p.Errors = []fieldDetail{{Location: location, Message: f.Message, Code: f.Code}}
 	}
 	return p
+}
+
+// stepUp tells the application what to ask for at the authorization endpoint
+// (RFC 9470 §3).
+func stepUp(second bool) string {
+	c := `, error="insufficient_user_authentication", error_description="A fresh sign-in is needed", max_age="` + strconv.Itoa(int(signin.FreshFor.Seconds())) + `"`
+	if second {
+		c += `, acr_values="` + signin.ACRMultiFactor + `"`
+	}
+	return c
 }
 
 func writeProblem(w http.ResponseWriter, p *problem) {

@@ -32,12 +32,12 @@ func (d timeDest) Scan(src any) error {
 
 func at(t *time.Time) timeDest { return timeDest{t} }
 
-const userColumns = `u.id, u.environment_id, u.email, u.email_verified, u.local_login, u.password_hash, u.name, u.locale, u.picture,
+const userColumns = `u.id, u.environment_id, u.email, u.email_verified, u.local_login, u.password_hash, u.name, u.locale, u.time_zone, u.picture,
  u.locked_at, u.version, u.created_at, u.updated_at`
 
 func userDest(u *User) []any {
 	return []any{
-		&u.ID, &u.Environment, &u.Email, &u.EmailVerified, &u.LocalLogin, &u.PasswordHash, &u.Name, &u.Locale, &u.Picture,
+		&u.ID, &u.Environment, &u.Email, &u.EmailVerified, &u.LocalLogin, &u.PasswordHash, &u.Name, &u.Locale, &u.TimeZone, &u.Picture,
 		at(&u.LockedAt), &u.Version, at(&u.CreatedAt), at(&u.UpdatedAt),
 	}
 }

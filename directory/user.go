@@ -15,6 +15,7 @@ type User struct {
 	LocalLogin           bool // he may have a password of ours
 	PasswordHash         string
 	Name, Locale         string
+	TimeZone             string // of the tz database; empty: not chosen
 	Picture              string
 	LockedAt             time.Time
 	Version              int64

@@ -1596,6 +1596,19 @@ CREATE INDEX tombstones_external ON tombstones USING btree (tenant_id, external_
 CREATE INDEX tombstones_user ON tombstones USING btree (user_id, tenant_id);
 CREATE INDEX tombstones_user_name ON tombstones USING btree (tenant_id, user_name_key) WHERE (user_name_key <> ''::text);
 
+CREATE TABLE unlock_links (
+  environment_id text COLLATE "C" NOT NULL,
+  hash text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  used_at bigint,
+  CONSTRAINT unlock_links_pkey PRIMARY KEY (environment_id, hash),
+  CONSTRAINT unlock_links_environment_id_user_id_fkey FOREIGN KEY (environment_id, user_id) REFERENCES users(environment_id, id) ON DELETE CASCADE
+);
+CREATE INDEX unlock_links_expiry ON unlock_links USING btree (expires_at);
+CREATE INDEX unlock_links_user ON unlock_links USING btree (environment_id, user_id, created_at);
+
 CREATE TABLE users (
   environment_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -1611,6 +1624,7 @@ CREATE TABLE users (
   version bigint NOT NULL DEFAULT 1,
   created_at bigint NOT NULL,
   updated_at bigint NOT NULL,
+  time_zone text COLLATE "C" NOT NULL DEFAULT ''::text,
   CONSTRAINT users_pkey PRIMARY KEY (environment_id, id),
   CONSTRAINT users_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id)
 );

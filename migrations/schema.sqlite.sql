@@ -1570,6 +1570,21 @@ CREATE INDEX tombstones_user ON tombstones (user_id, tenant_id);
 
 CREATE INDEX tombstones_user_name ON tombstones (tenant_id, user_name_key) WHERE user_name_key <> '';
 
+CREATE TABLE unlock_links (
+  environment_id TEXT NOT NULL,
+  hash           TEXT NOT NULL,            -- of the mailed token
+  user_id        TEXT NOT NULL,
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  used_at        BIGINT,
+  PRIMARY KEY (environment_id, hash),
+  FOREIGN KEY (environment_id, user_id) REFERENCES users (environment_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX unlock_links_expiry ON unlock_links (expires_at);
+
+CREATE INDEX unlock_links_user ON unlock_links (environment_id, user_id, created_at);
+
 CREATE TABLE users (
   environment_id TEXT NOT NULL REFERENCES environments (id),
   id             TEXT NOT NULL,
@@ -1584,7 +1599,7 @@ CREATE TABLE users (
   locked_at      BIGINT,
   version        BIGINT NOT NULL DEFAULT 1,
   created_at     BIGINT NOT NULL,
-  updated_at     BIGINT NOT NULL,
+  updated_at     BIGINT NOT NULL, time_zone TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment_id, id)
 );
 

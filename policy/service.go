@@ -6,13 +6,31 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/clock"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/fault"
+	"github.com/gatehouse-id/gatehouse/internal/jobs"
 )
+
+// JobChanged is the kind of the job that judges open sessions by a policy that
+// changed: of the job's tenant, or of all tenants of its environment. Its handler
+// belongs to signing in.
+const JobChanged = "policy.changed"
+
+// ChangedStmt asks for that job, once for any number of changes that wait.
+func ChangedStmt(environment, tenant string, now time.Time) db.Stmt {
+	return jobs.Stmt(jobs.Job{Environment: environment, Tenant: tenant, Kind: JobChanged, Key: "sessions", RunAt: now})
+}
+
+// bindsSessions reports whether a kind of policy says who may be signed in, and for
+// how long; the others are asked about new people and passwords only.
+func bindsSessions(kind string) bool {
+	return kind != Domains && kind != Lockout && kind != Password
+}
 
 // Service holds the operations of the package. It is safe for concurrent use.
 type Service struct{ clock clock.Clock }
@@ -101,6 +119,9 @@ func (s *Service) Put(ctx context.Context, a actor.Actor, q db.Queryer, environm
 		return Settings{}, err
 	}
 	stmts := []db.Stmt{{SQL: sqlPut, Args: []any{environment, tenant, kind, string(text), db.At(s.clock.Now())}}}
+	if bindsSessions(kind) {
+		stmts = append(stmts, ChangedStmt(environment, tenant, s.clock.Now()))
+	}
 	return after, q.Batch(ctx, append(stmts, event...))
 }
 

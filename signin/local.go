@@ -167,9 +167,9 @@ func (s *Service) Password(ctx context.Context, a actor.Actor, in Local, email, 
 	if err != nil {
 		return Step{}, err
 	}
-	try, fresh, err := s.factors.CheckPassword(ctx, at, env, email, who.PasswordHash, password, a.IP, factor.LockOf(rules.Lockout))
+	try, fresh, err := s.factors.CheckPassword(ctx, at, env, email, who.PasswordHash, password, from(a, in), factor.LockOf(rules.Lockout))
 	if err != nil {
-		return Step{}, s.failed(ctx, a, env, who, MethodPassword, try, err)
+		return Step{}, s.failed(ctx, a, in.Environment, who, MethodPassword, try, err)
 	}
 	return s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
 		stmts := s.factors.HeldStmts(try)
@@ -543,13 +543,13 @@ func (s *Service) closeLocal(ctx context.Context, q db.Queryer, f Flow, session 
 
 // failed records a try that did not hold, and the lock that it led to; it gives
 // the refusal.
-func (s *Service) failed(ctx context.Context, a actor.Actor, environment string, who directory.PasswordLogin, method string, try factor.Try, refusal error) error {
+func (s *Service) failed(ctx context.Context, a actor.Actor, env tenants.Environment, who directory.PasswordLogin, method string, try factor.Try, refusal error) error {
 	f, ok := fault.From(refusal)
 	if !ok || f.Kind == fault.Unavailable {
 		return refusal
 	}
 	tenant := ""
-	accounts, err := s.accounts(ctx, s.db, Flow{Environment: environment, UserID: who.UserID})
+	accounts, err := s.accounts(ctx, s.db, Flow{Environment: env.ID, UserID: who.UserID})
 	if err != nil {
 		return err
 	}
@@ -557,7 +557,7 @@ func (s *Service) failed(ctx context.Context, a actor.Actor, environment string,
 		tenant = accounts[0].Tenant // whose log it stands in; those of several tell nobody of the others
 	}
 	event := audit.Event{
-		Environment: environment, Tenant: tenant, Action: "login.failed", Outcome: audit.Failure, Actor: a,
+		Environment: env.ID, Tenant: tenant, Action: "login.failed", Outcome: audit.Failure, Actor: a,
 		Metadata: map[string]any{"code": f.Code, "method": method},
 	}
 	if who.UserID != "" {
@@ -572,7 +572,7 @@ func (s *Service) failed(ctx context.Context, a actor.Actor, environment string,
 		if err := audit.Record(ctx, q, locked); err != nil {
 			return err
 		}
-		return s.mailLocked(ctx, q, environment, who)
+		return s.mailLocked(ctx, q, env, who)
 	})
 	return errors.Join(err, refusal)
 }

@@ -82,7 +82,7 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 		return Step{}, errStage
 	}
 	user := f.UserID
-	try, err := s.factors.Count(ctx, f.Environment, factor.Known(user), a.IP, factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(user), from(a, in), factor.SecondLock)
 	if err != nil {
 		return Step{}, err
 	}
@@ -98,7 +98,7 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 		return q.Batch(ctx, s.factors.HeldStmts(try))
 	})
 	if fault.KindOf(err) == fault.Invalid && fault.CodeOf(err) != errStage.Code {
-		return step, s.failed(ctx, a, in.Environment.ID, directoryLogin(user), kind, factor.Try{}, err)
+		return step, s.failed(ctx, a, in.Environment, directoryLogin(user), kind, factor.Try{}, err)
 	}
 	return step, err
 }
@@ -165,7 +165,7 @@ func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name
 	if f.UserID == "" {
 		return nil, errStage
 	}
-	try, err := s.factors.Count(ctx, f.Environment, factor.Known(f.UserID), a.IP, factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(f.UserID), from(a, in), factor.SecondLock)
 	if err != nil {
 		return nil, err
 	}
@@ -245,4 +245,9 @@ func (s *Service) mail(ctx context.Context, q db.Queryer, environment, email str
 		return err
 	}
 	return q.Batch(ctx, []db.Stmt{sent})
+}
+
+// from is where an answer comes from.
+func from(a actor.Actor, in Local) factor.Origin {
+	return factor.Origin{IP: a.IP, Browser: in.BrowserID}
 }

@@ -2,14 +2,12 @@ package signin
 
 import (
 	"context"
-	"errors"
 	"net/url"
 
 	"github.com/gatehouse-id/gatehouse/audit"
 	"github.com/gatehouse-id/gatehouse/directory"
 	"github.com/gatehouse-id/gatehouse/internal/actor"
 	"github.com/gatehouse-id/gatehouse/internal/db"
-	"github.com/gatehouse-id/gatehouse/internal/fault"
 	"github.com/gatehouse-id/gatehouse/internal/mail"
 	"github.com/gatehouse-id/gatehouse/sessions"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
@@ -106,40 +104,6 @@ func (s *Service) Reset(ctx context.Context, a actor.Actor, env tenants.Environm
 	})
 }
 
-// ChangePassword is a person's own change, in a session: he knows the password
-// that he has. His other sessions end.
-//
-// Faults: SIGNIN_WRONG_PASSWORD in the field current_password,
-// SIGNIN_TOO_MANY_ATTEMPTS, and those of Reset.
-func (s *Service) ChangePassword(ctx context.Context, a actor.Actor, env tenants.Environment, current, password string) error {
-	who, err := s.directory.LocalByID(ctx, s.db, env.ID, a.Subject)
-	if err != nil {
-		return err
-	}
-	at, err := s.factors.Hasher.Enter()
-	if err != nil {
-		return err
-	}
-	try, _, err := s.factors.CheckPassword(ctx, at, env.ID, who.Email, who.PasswordHash, current, a.IP, factor.Lock{})
-	at.Leave()
-	if errors.Is(err, factor.ErrPassword) {
-		return fault.New(fault.Invalid, factor.ErrPassword.Code, "This is not your password.").In("current_password")
-	}
-	if err != nil {
-		return err
-	}
-	hash, history, err := s.prepare(ctx, env, who, password)
-	if err != nil {
-		return err
-	}
-	return s.db.Tx(ctx, func(q db.Queryer) error {
-		if err := s.setPassword(ctx, a, q, env, who, hash, history, false); err != nil {
-			return err
-		}
-		return q.Batch(ctx, s.factors.HeldStmts(try))
-	})
-}
-
 // SetFirstPassword gives a password to somebody who proved the address to us in
 // another way, such as by an invitation. It runs in the caller's transaction;
 // hash comes from PreparePassword.
@@ -221,15 +185,5 @@ func (s *Service) setPassword(ctx context.Context, a actor.Actor, q db.Queryer, 
 		Paragraphs: []string{"The password of your account was changed just now."},
 		Facts:      []mail.Fact{{Label: "When", At: s.clock.Now()}},
 		Closing:    "If it was not you, reset the password on the sign-in page and tell your administrator.",
-	})
-}
-
-// mailLocked tells somebody that his account was locked, and how to go on.
-func (s *Service) mailLocked(ctx context.Context, q db.Queryer, environment string, who directory.PasswordLogin) error {
-	return s.mail(ctx, q, environment, who.Email, mail.Letter{
-		Subject:    "Your account was locked",
-		Paragraphs: []string{"Too many wrong passwords were entered for your account, so signing in with a password is locked. Sessions that are open go on."},
-		Steps:      []string{"If it was you: choose a new password with \"Forgot password?\" on the sign-in page, which unlocks the account.", "If it was not: your password was not guessed. Tell your administrator."},
-		Facts:      []mail.Fact{{Label: "When", At: s.clock.Now()}},
 	})
 }

@@ -21,6 +21,8 @@ VALUES ($1, $2, $3, $4, FALSE, $5, 1, $6, $6)`
 
 	sqlHasTenants = `SELECT COUNT(*) FROM (SELECT id FROM tenants WHERE environment_id = $1 AND deleted_at IS NULL LIMIT 1) t`
 
+	sqlActiveTenantIDs = `SELECT id FROM tenants WHERE environment_id = $1 AND id > $2 AND status = 'active' ORDER BY id LIMIT $3`
+
 	sqlDeleteEnvironment = `UPDATE environments SET deleted_at = $2, host = '', version = version + 1, updated_at = $2 WHERE id = $1`
 
 	sqlEnsureDefault = `INSERT INTO environments (id, name, base_url, is_default, settings, created_at, updated_at)

@@ -262,3 +262,22 @@ func scanTenant(r db.Row, more ...any) (Tenant, error) {
 	t.CreatedAt, t.UpdatedAt = created.Time, updated.Time
 	return t, json.Unmarshal([]byte(details), &t.Details)
 }
+
+// ActiveTenantIDs gives active tenants of an environment in the order of their ids
+// after the given one, at most limit: for work on each of them.
+func (s *Service) ActiveTenantIDs(ctx context.Context, q db.Queryer, environment, after string, limit int) ([]string, error) {
+	rows, err := q.Query(ctx, sqlActiveTenantIDs, environment, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var tenant string
+		if err := rows.Scan(&tenant); err != nil {
+			return nil, err
+		}
+		list = append(list, tenant)
+	}
+	return list, rows.Err()
+}

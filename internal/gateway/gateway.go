@@ -252,6 +252,7 @@ func New(ctx context.Context, c Config, d db.DB, v *keys.Vault, clk clock.Clock,
 		a.Jobs.Register(j.kind, func(ctx context.Context, _ jobs.Job) error { return j.run(ctx) })
 		a.Jobs.Every(j.kind, j.every)
 	}
+	a.Jobs.Register(policy.JobChanged, m.Signin.PolicyChanged)
 	op.RegisterJobs(a.Jobs)
 	if c.Mail == nil {
 		if c.Mail, err = mail.Open("", log); err != nil {

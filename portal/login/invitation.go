@@ -126,11 +126,12 @@ func (h *Handler) waiting(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) acceptWithPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, token string) error {
 	t, err := h.onboarding.AcceptWithPassword(r.Context(), a, env, token, r.PostForm.Get("password"))
 	if problem, ok := again(err); ok {
+		refusal := err
 		s, err := h.onboarding.Show(r.Context(), h.db, env, token, httpx.SessionCookie(r))
 		if err != nil {
 			return err
 		}
-		h.invitation(w, r, http.StatusUnprocessableEntity, s, problem)
+		h.invitation(w, r, statusOf(w, refusal), s, problem)
 		return nil
 	}
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"net/mail"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -32,6 +34,8 @@ func (h *Handler) mountLocal(r chi.Router) {
 	r.Post("/login/forgot", h.step(h.postForgot))
 	r.Get("/login/reset/{token}", h.public(h.showReset))
 	r.Post("/login/reset/{token}", h.public(h.postReset))
+	r.Get("/login/unlock/{token}", h.public(h.showUnlock))
+	r.Post("/login/unlock/{token}", h.public(h.postUnlock))
 	r.Get("/mfa", h.step(h.showSecond))
 	r.Post("/mfa", h.step(h.postSecond))
 	r.Post("/mfa/key", h.step(h.postKey))
@@ -121,6 +125,22 @@ func again(err error) (ui.Text, bool) {
 	return f.Text(), strings.HasPrefix(f.Code, "password_")
 }
 
+// statusOf is that of a page which shows a form again: what is wrong with the answer,
+// or that nothing could be judged now, and when it can be.
+func statusOf(w http.ResponseWriter, err error) int {
+	f, ok := fault.From(err)
+	if !ok || f.Kind != fault.Limited && f.Kind != fault.Unavailable {
+		return http.StatusUnprocessableEntity
+	}
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	if f.Kind == fault.Limited {
+		return http.StatusTooManyRequests
+	}
+	return http.StatusServiceUnavailable
+}
+
 func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	s, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
@@ -144,7 +164,7 @@ func (h *Handler) postPassword(w http.ResponseWriter, r *http.Request, env tenan
 	}
 	s, err := h.signin.Password(r.Context(), a, in, email, r.PostForm.Get("password"))
 	if problem, ok := again(err); ok {
-		return h.askPassword(w, r, env, http.StatusUnprocessableEntity, in.FlowID, email, problem)
+		return h.askPassword(w, r, env, statusOf(w, err), in.FlowID, email, problem)
 	}
 	if err != nil {
 		return err
@@ -285,7 +305,7 @@ func (h *Handler) second(w http.ResponseWriter, r *http.Request, status int, env
 
 func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	kind, answer := r.PostForm.Get("kind"), r.PostForm.Get("answer")
-	problem := nothing(kind)
+	problem, status := nothing(kind), http.StatusUnprocessableEntity
 	if answer != "" {
 		s, err := h.signin.Second(r.Context(), a, in, kind, []byte(answer))
 		if err == nil {
@@ -295,6 +315,7 @@ func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants
 		if problem, ok = again(err); !ok {
 			return err
 		}
+		status = statusOf(w, err)
 	}
 	stands, err := h.signin.Stands(r.Context(), a, in)
 	if err != nil {
@@ -306,7 +327,7 @@ func (h *Handler) postSecond(w http.ResponseWriter, r *http.Request, env tenants
 	if kind == factor.WebAuthn {
 		return h.askKey(w, r, env, a, in, problem)
 	}
-	h.second(w, r, http.StatusUnprocessableEntity, env, stands, kind, problem)
+	h.second(w, r, status, env, stands, kind, problem)
 	return nil
 }
 
@@ -417,7 +438,7 @@ func (h *Handler) app(w http.ResponseWriter, r *http.Request, status int, flow s
 
 func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, in signin.Local) error {
 	kind, answer := r.PostForm.Get("kind"), r.PostForm.Get("answer")
-	problem := nothing(kind)
+	problem, status := nothing(kind), http.StatusUnprocessableEntity
 	if answer != "" {
 		codes, err := h.signin.Enrol(r.Context(), a, in, kind, r.PostForm.Get("name"), []byte(answer))
 		if err == nil {
@@ -428,11 +449,12 @@ func (h *Handler) postEnrol(w http.ResponseWriter, r *http.Request, env tenants.
 		if problem, ok = again(err); !ok {
 			return err
 		}
+		status = statusOf(w, err)
 	}
 	if kind == factor.WebAuthn {
 		return h.newKey(w, r, a, in, problem)
 	}
-	return h.newApp(w, r, http.StatusUnprocessableEntity, a, in, problem)
+	return h.newApp(w, r, status, a, in, problem)
 }
 
 func (h *Handler) codes(w http.ResponseWriter, r *http.Request, flow string, codes []string) {
@@ -464,7 +486,7 @@ func (h *Handler) postForgot(w http.ResponseWriter, r *http.Request, env tenants
 	}
 	if err := h.signin.Forgot(r.Context(), a, env, address.Address); err != nil {
 		if problem, ok := again(err); ok {
-			h.forgot(w, r, http.StatusTooManyRequests, forgotPage{Flow: in.FlowID, Email: email, Error: problem})
+			h.forgot(w, r, statusOf(w, err), forgotPage{Flow: in.FlowID, Email: email, Error: problem})
 			return nil
 		}
 		return err
@@ -501,7 +523,7 @@ func (h *Handler) postReset(w http.ResponseWriter, r *http.Request, env tenants.
 	}
 	err := h.signin.Reset(r.Context(), a, env, chi.URLParam(r, "token"), r.PostForm.Get("password"))
 	if problem, ok := again(err); ok && !errors.Is(err, factor.ErrReset) {
-		return h.askReset(w, r, env, http.StatusUnprocessableEntity, problem)
+		return h.askReset(w, r, env, statusOf(w, err), problem)
 	}
 	if err != nil {
 		return err

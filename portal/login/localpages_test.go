@@ -163,6 +163,14 @@ func (h *Handler) localFixtures() []fixture {
 		{"reset", "reset", ok, false, "Choose a new password", reset(ok, resetPage{Action: "/login/reset/t1", Email: "ada@acme.example", MinLength: 15})},
 		{"reset weak", "reset", unprocessable, false, "Choose a new password", reset(unprocessable, resetPage{Action: "/login/reset/t1", Email: "ada@acme.example", MinLength: 15, Error: "This password is among those that attackers try first. Choose another one."})},
 		{"reset done", "reset", ok, false, "Your password is set", reset(ok, resetPage{Done: true})},
+		{"unlock empty", "unlock", ok, false, "Unlock your account", func(w http.ResponseWriter, r *http.Request) { h.unlock(w, r, unlockPage{}) }},
+		{"unlock", "unlock", ok, false, "Unlock your account", func(w http.ResponseWriter, r *http.Request) {
+			h.unlock(w, r, unlockPage{Action: "/login/unlock/t1", Email: "ada@acme.example"})
+		}},
+		{"unlock done", "unlock", ok, false, "Your account is unlocked", func(w http.ResponseWriter, r *http.Request) { h.unlock(w, r, unlockPage{Done: true}) }},
+		{"unlock hostile", "unlock", ok, false, "Unlock your account", func(w http.ResponseWriter, r *http.Request) {
+			h.unlock(w, r, unlockPage{Action: "/login/unlock/" + injection, Email: longEmail + rtl})
+		}},
 		{"reset hostile", "reset", unprocessable, false, "Choose a new password", reset(unprocessable, resetPage{Action: "/login/reset/" + injection, Email: longEmail + rtl, MinLength: 256, Error: injection + unbroken})},
 	}
 }

@@ -74,7 +74,7 @@ func TestSecondFactorAfterSSO(t *testing.T) {
 		}
 		b = browser.New(t)
 		p = form(t, b, b.LogIn(w.StartURL("connection", w.saml.ID), ada.ID), "/mfa", "kind", "recovery", "answer", codes[0])
-		shows(t, p, http.StatusUnprocessableEntity, "Too many attempts")
+		shows(t, p, http.StatusTooManyRequests, "Too many attempts")
 	})
 }
 

@@ -16,19 +16,25 @@ import (
 
 const (
 	// forget is after how long without a try the count of an account begins anew.
-	forget = 24 * time.Hour
-	// forgetAddress is the same for a network address.
-	forgetAddress = 10 * time.Minute
-	maxDelay      = 5 * time.Minute
+	forget   = 24 * time.Hour
+	maxDelay = 5 * time.Minute
 	// freeTries may fail before anybody has to wait: people mistype.
-	freeTries        = 3
+	freeTries = 3
+	// A network address has freeAddressTries, and gets one back in each addressPace:
+	// a whole office may mistype now and then for ever, and whoever tries one
+	// password with many accounts comes to three a minute.
 	freeAddressTries = 30
+	addressPace      = 20 * time.Second
+	maxAddressDelay  = time.Minute
+	// knownFor is how long a browser in which an account signed in is known for it.
+	knownFor = 90 * 24 * time.Hour
 	// until is a lock that somebody has to lift.
 	until = 100 * 365 * 24 * time.Hour
 )
 
 // Account is whose tries are counted: by the address that was typed, whether or
-// not there is such a person, so that counting tells nobody.
+// not there is such a person, so that counting tells nobody. Of the zero value only
+// the network address is counted.
 type Account struct{ key string }
 
 // Typed is the account of an address.
@@ -51,11 +57,21 @@ type Lock struct {
 // of six digits in five minutes (sso 6.2).
 var SecondLock = Lock{MaxAttempts: 5, For: 5 * time.Minute}
 
+// Origin is where a try comes from.
+type Origin struct {
+	IP netip.Addr
+	// Browser is the secret of the browser, see httpx.BrowserID; empty: none. Where an
+	// account has signed in in it before, the try is not held up by what others behind
+	// the same network address do; the account's own count holds it up as any other.
+	Browser string
+}
+
 // Try is a counted try, to be ended by Held when it held.
 type Try struct {
 	environment string
 	account     Account
-	address     string
+	address     string // empty: not counted
+	browser     string // key of account and browser; empty: none
 	// Locks: were this try to fail, the account would be locked.
 	Locks bool
 }
@@ -64,54 +80,98 @@ type Try struct {
 //
 // Fault: SIGNIN_TOO_MANY_ATTEMPTS of kind limited, with the time to wait.
 func (s *Service) Count(ctx context.Context, environment string, account Account, ip netip.Addr, lock Lock) (Try, error) {
-	account.key = s.of.accounts + account.key
-	t := Try{environment: environment, account: account, address: addressKey(ip)}
+	return s.CountFrom(ctx, environment, account, Origin{IP: ip}, lock)
+}
+
+// CountFrom is Count for a browser that may be known.
+func (s *Service) CountFrom(ctx context.Context, environment string, account Account, from Origin, lock Lock) (Try, error) {
+	if account.key != "" {
+		account.key = s.of.accounts + account.key
+	}
+	t := Try{environment: environment, account: account, browser: browserKey(account, from.Browser)}
 	now := s.clock.Now()
 	var refused error
 	err := s.db.Tx(ctx, func(q db.Queryer) error {
-		refused, t.Locks = nil, false
-		for _, k := range []struct {
-			key    string
-			window time.Duration
-			wait   func(failures int) time.Duration
-		}{
-			{t.address, forgetAddress, func(n int) time.Duration { return min(delay(n-freeAddressTries), time.Minute) }},
-			{account.key, forget, func(n int) time.Duration {
-				if lock.MaxAttempts == 0 || n < lock.MaxAttempts {
-					return delay(n - freeTries)
-				}
-				t.Locks = true
-				if lock.For == 0 {
-					return until
-				}
-				return lock.For
-			}},
-		} {
-			if k.key == "" {
-				continue
-			}
-			var failures int
-			err := q.QueryRow(ctx, sqlTry, environment, k.key, db.At(now), db.At(now.Add(-k.window))).Scan(&failures)
-			if errors.Is(err, db.ErrNotFound) {
-				var free db.Time
-				if err := q.QueryRow(ctx, sqlFreeAt, environment, k.key).Scan(&free); err != nil {
-					return err
-				}
-				refused = tooMany(free.Time.Sub(now))
-				return nil // what was counted of the address stays
-			}
-			if err != nil {
-				return err
-			}
-			if wait := k.wait(failures); wait > 0 {
-				if _, err := q.Exec(ctx, sqlWait, environment, k.key, db.At(now.Add(wait))); err != nil {
-					return err
-				}
-			}
+		refused, t.Locks, t.address = nil, false, addressKey(from.IP)
+		if known, err := s.known(ctx, q, t, now); err != nil {
+			return err
+		} else if known {
+			t.address = ""
 		}
-		return nil
+		var err error
+		if refused, err = s.countAddress(ctx, q, t, now); err != nil || refused != nil {
+			return err
+		}
+		if account.key != "" {
+			refused, err = s.countAccount(ctx, q, &t, lock, now) // what was counted of the address stays
+		}
+		return err
 	})
 	return t, errors.Join(err, refused)
+}
+
+func (s *Service) known(ctx context.Context, q db.Queryer, t Try, now time.Time) (bool, error) {
+	if t.browser == "" {
+		return false, nil
+	}
+	var end db.Time
+	err := q.QueryRow(ctx, sqlFreeAt, t.environment, t.browser).Scan(&end)
+	if errors.Is(err, db.ErrNotFound) {
+		return false, nil
+	}
+	return end.After(now), err
+}
+
+func (s *Service) countAddress(ctx context.Context, q db.Queryer, t Try, now time.Time) (refused, err error) {
+	if t.address == "" {
+		return nil, nil
+	}
+	var full db.Time
+	err = q.QueryRow(ctx, sqlTryAddress, t.environment, t.address, db.At(now), addressPace.Microseconds()).Scan(&full)
+	if errors.Is(err, db.ErrNotFound) {
+		return s.mustWait(ctx, q, t.environment, t.address, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	spent := int((full.Sub(now) + addressPace - 1) / addressPace)
+	return nil, s.wait(ctx, q, t.environment, t.address, now, min(delay(spent-freeAddressTries), maxAddressDelay))
+}
+
+func (s *Service) countAccount(ctx context.Context, q db.Queryer, t *Try, lock Lock, now time.Time) (refused, err error) {
+	var failures int
+	err = q.QueryRow(ctx, sqlTry, t.environment, t.account.key, db.At(now), db.At(now.Add(-forget))).Scan(&failures)
+	if errors.Is(err, db.ErrNotFound) {
+		return s.mustWait(ctx, q, t.environment, t.account.key, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	wait := delay(failures - freeTries)
+	if lock.MaxAttempts > 0 && failures >= lock.MaxAttempts {
+		t.Locks = true
+		if wait = lock.For; wait == 0 {
+			wait = until
+		}
+	}
+	return nil, s.wait(ctx, q, t.environment, t.account.key, now, wait)
+}
+
+// mustWait is the refusal of who comes before his time.
+func (s *Service) mustWait(ctx context.Context, q db.Queryer, environment, key string, now time.Time) (refused, err error) {
+	var free db.Time
+	if err := q.QueryRow(ctx, sqlFreeAt, environment, key).Scan(&free); err != nil {
+		return nil, err
+	}
+	return tooMany(free.Sub(now)), nil
+}
+
+func (s *Service) wait(ctx context.Context, q db.Queryer, environment, key string, now time.Time, wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	_, err := q.Exec(ctx, sqlWait, environment, key, db.At(now.Add(wait)))
+	return err
 }
 
 // delay doubles from a second on.
@@ -127,7 +187,7 @@ func tooMany(wait time.Duration) error {
 	var f *fault.Error
 	switch {
 	case wait > 24*time.Hour:
-		f = fault.New(fault.Limited, code, "Too many attempts failed. The account is locked. Reset the password, or ask your administrator.")
+		f = fault.New(fault.Limited, code, "Too many attempts failed. The account is locked. Open the link in the mail that we sent, reset the password, or ask your administrator.")
 	case wait > 2*time.Minute:
 		f = fault.Filled(fault.Limited, code, "Too many attempts failed. Try again in {n} minutes.", "n", strconv.Itoa(int(wait.Minutes())+1))
 	default:
@@ -138,24 +198,29 @@ func tooMany(wait time.Duration) error {
 }
 
 // HeldStmts take back a try that held: first of the address and then of the account,
-// as tries are counted, or two that meet would each wait for the other.
+// as tries are counted, or two that meet would each wait for the other. Its browser
+// is known for the account then.
 func (s *Service) HeldStmts(t Try) []db.Stmt {
+	now := s.clock.Now()
 	var stmts []db.Stmt
 	if t.address != "" {
-		stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, t.address, db.At(s.clock.Now())}})
+		stmts = append(stmts, db.Stmt{SQL: sqlGiveBack, Args: []any{t.environment, t.address, db.At(now), addressPace.Microseconds()}})
 	}
-	return append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{t.environment, t.account.key}})
+	stmts = append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{t.environment, t.account.key}})
+	if t.browser != "" {
+		stmts = append(stmts, db.Stmt{SQL: sqlKnow, Args: []any{t.environment, t.browser, db.At(now), db.At(now.Add(knownFor))}})
+	}
+	return stmts
 }
 
 // TakeBackStmts take back one try that was none; those before it stay counted.
 func (s *Service) TakeBackStmts(t Try) []db.Stmt {
+	now := db.At(s.clock.Now())
 	var stmts []db.Stmt
-	for _, key := range []string{t.address, t.account.key} { // in the order of HeldStmts
-		if key != "" {
-			stmts = append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, key, db.At(s.clock.Now())}})
-		}
+	if t.address != "" { // in the order of HeldStmts
+		stmts = append(stmts, db.Stmt{SQL: sqlGiveBack, Args: []any{t.environment, t.address, now, addressPace.Microseconds()}})
 	}
-	return stmts
+	return append(stmts, db.Stmt{SQL: sqlTakeBack, Args: []any{t.environment, t.account.key, now}})
 }
 
 // ForgiveStmts lift what stands against an account.
@@ -165,6 +230,15 @@ func (s *Service) ForgiveStmts(environment string, accounts ...Account) []db.Stm
 		stmts = append(stmts, db.Stmt{SQL: sqlForgive, Args: []any{environment, s.of.accounts + a.key}})
 	}
 	return stmts
+}
+
+// browserKey is the key of an account in a browser. Nothing tells whose it is.
+func browserKey(a Account, browser string) string {
+	if browser == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(browser + " " + a.key))
+	return "browser:" + hex.EncodeToString(sum[:])
 }
 
 // addressKey groups IPv6 addresses by the network that one subscriber has.

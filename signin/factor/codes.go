@@ -49,6 +49,12 @@ func (s *Service) recoveryHash(environment, user, code string) string {
 	return s.vault.MAC("recovery code", environment, user, code)
 }
 
+// EndRecoveryCodes takes away those that serve where the person stands.
+func (s *Service) EndRecoveryCodes(ctx context.Context, q db.Queryer, p Person) error {
+	_, err := q.Exec(ctx, s.of.deleteRecovery, p.Environment.ID, p.UserID, p.Tenant)
+	return err
+}
+
 // RecoveryCodes counts the codes that are left and serve.
 func (s *Service) RecoveryCodes(ctx context.Context, q db.Queryer, p Person) (left int, err error) {
 	err = q.QueryRow(ctx, s.of.countRecovery, p.Environment.ID, p.UserID, p.Tenant).Scan(&left)

@@ -375,7 +375,7 @@ func TestCheckPassword(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer at.Leave()
-			try, fresh, err := w.CheckPassword(w.ctx(), at, w.env.ID, email, hash, password, here, Lock{})
+			try, fresh, err := w.CheckPassword(w.ctx(), at, w.env.ID, email, hash, password, Origin{IP: here}, Lock{})
 			if fresh != "" {
 				t.Error("hashed anew")
 			}
@@ -414,7 +414,7 @@ func TestCheckPasswordGivenUp(t *testing.T) {
 				return err
 			}
 			defer at.Leave()
-			_, _, err = w.CheckPassword(ctx, at, w.env.ID, "ada@acme.example", hash, "wrong", here, Lock{MaxAttempts: 3})
+			_, _, err = w.CheckPassword(ctx, at, w.env.ID, "ada@acme.example", hash, "wrong", Origin{IP: here}, Lock{MaxAttempts: 3})
 			return err
 		}
 		if err := check(w.ctx(), hash); !errors.Is(err, ErrPassword) {

@@ -3,7 +3,6 @@ package factor
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +63,8 @@ func LockOf(r policy.LockoutRules) Lock {
 //
 // Faults: SIGNIN_WRONG_PASSWORD, SIGNIN_TOO_MANY_ATTEMPTS. The Try tells whether
 // this failure locked the account.
-func (s *Service) CheckPassword(ctx context.Context, at Place, environment, email, hash, password string, ip netip.Addr, lock Lock) (t Try, fresh string, err error) {
-	if t, err = s.Count(ctx, environment, Typed(email), ip, lock); err != nil {
+func (s *Service) CheckPassword(ctx context.Context, at Place, environment, email, hash, password string, from Origin, lock Lock) (t Try, fresh string, err error) {
+	if t, err = s.CountFrom(ctx, environment, Typed(email), from, lock); err != nil {
 		return t, "", err
 	}
 	if len(password) > 4*MaxPassword {

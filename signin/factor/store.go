@@ -15,6 +15,15 @@ WHERE attempts.free_at <= $3 RETURNING failures`
 	sqlWait     = `UPDATE attempts SET free_at = $3 WHERE environment_id = $1 AND key = $2 AND free_at < $3`
 	sqlForgive  = `DELETE FROM attempts WHERE environment_id = $1 AND key = $2`
 	sqlTakeBack = `UPDATE attempts SET failures = failures - 1, free_at = $3 WHERE environment_id = $1 AND key = $2 AND failures > 0`
+	// Of a network address last_at says until when it has tries to pay off: each costs
+	// $4 microseconds, and time alone pays.
+	sqlTryAddress = `INSERT INTO attempts (environment_id, key, failures, last_at, free_at) VALUES ($1, $2, 1, CAST($3 AS BIGINT) + CAST($4 AS BIGINT), $3)
+ON CONFLICT (environment_id, key) DO UPDATE SET failures = attempts.failures + 1,
+ last_at = CASE WHEN attempts.last_at > $3 THEN attempts.last_at ELSE CAST($3 AS BIGINT) END + CAST($4 AS BIGINT)
+WHERE attempts.free_at <= $3 RETURNING last_at`
+	sqlGiveBack = `UPDATE attempts SET failures = failures - 1, last_at = last_at - CAST($4 AS BIGINT), free_at = $3 WHERE environment_id = $1 AND key = $2 AND failures > 0`
+	sqlKnow     = `INSERT INTO attempts (environment_id, key, failures, last_at, free_at) VALUES ($1, $2, 0, $3, $4)
+ON CONFLICT (environment_id, key) DO UPDATE SET last_at = $3, free_at = $4`
 
 	factorColumns   = `id, kind, name, secret, last_step, created_at, last_used_at, confined_to`
 	sqlFactors      = `SELECT ` + factorColumns + ` FROM factors WHERE environment_id = $1 AND user_id = $2 ORDER BY created_at, id`
@@ -121,6 +130,7 @@ func (s *Service) Purge(ctx context.Context) error {
 			{SQL: sqlPurgeChallenges, Args: []any{at}},
 			{SQL: sqlPurgeResets, Args: []any{db.At(now.Add(-forget))}},
 			{SQL: sqlPurgeDevices, Args: []any{at}},
+			{SQL: sqlPurgeUnlocks, Args: []any{db.At(now.Add(-forget))}},
 		})
 	})
 }

@@ -149,6 +149,14 @@ func (s *Service) step(raw []byte, code string) (int64, bool) {
 	return found, ok
 }
 
+// Named is the name of a factor of the kind, as people may write it.
+func Named(kind, name string) string {
+	if kind == WebAuthn {
+		return named(name, "Security key")
+	}
+	return named(name, "Authenticator app")
+}
+
 // named is a factor's name, or what it is called without one.
 func named(name, otherwise string) string {
 	name = strings.TrimSpace(strings.ToValidUTF8(strings.Map(func(r rune) rune {
