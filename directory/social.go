@@ -53,13 +53,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 	sqlSocialSeen = `UPDATE social_identities SET email = $3, last_login_at = $4 WHERE environment_id = $1 AND id = $2`
 
+	sqlHoldSocialIdentity = `SELECT id FROM social_identities WHERE environment_id = $1 AND user_id = $2 AND id = $3`
+
 	sqlDeleteSocialIdentity = `DELETE FROM social_identities WHERE environment_id = $1 AND user_id = $2 AND id = $3`
 )
 
-// SocialUser finds who has an identity of the connection. UserID is empty when
-// nobody has it.
+// SocialUser finds who has an identity of the connection; in a transaction it stays
+// his until the end of that, see UnlinkSocial. UserID is empty when nobody has it.
 func (s *Service) SocialUser(ctx context.Context, q db.Queryer, environment, connection, subjectKey string) (SocialIdentity, error) {
-	i, err := scanSocialIdentity(environment, q.QueryRow(ctx, sqlSocialUser, environment, connection, subjectKey))
+	i, err := scanSocialIdentity(environment, q.QueryRow(ctx, sqlSocialUser+q.Dialect().ForKeyShare, environment, connection, subjectKey))
 	if errors.Is(err, db.ErrNotFound) {
 		return SocialIdentity{}, nil
 	}
@@ -122,7 +124,8 @@ func (s *Service) SocialSeenStmt(i SocialIdentity) db.Stmt {
 }
 
 // UnlinkSocial takes an identity from the person and ends the sessions that came
-// through its connection. He signs in otherwise then, or connects it again.
+// through its connection: a sign-in by it that is under way is waited for, and ends
+// too. He signs in otherwise then, or connects it again.
 //
 // Fault: identity_not_found.
 func (s *Service) UnlinkSocial(ctx context.Context, a actor.Actor, q db.Queryer, environment, user, identity string) error {
@@ -133,6 +136,14 @@ func (s *Service) UnlinkSocial(ctx context.Context, a actor.Actor, q db.Queryer,
 	for _, i := range his {
 		if i.ID != identity {
 			continue
+		}
+		var held string
+		err := q.QueryRow(ctx, sqlHoldSocialIdentity+q.Dialect().ForUpdate, environment, user, identity).Scan(&held)
+		if errors.Is(err, db.ErrNotFound) {
+			return errNoSocial
+		}
+		if err != nil {
+			return err
 		}
 		if _, err := s.sessions.End(ctx, a, q, sessions.Selector{Environment: environment, User: user, Social: i.Connection}, "identity_unlinked"); err != nil {
 			return err

@@ -240,6 +240,11 @@ func TestStepUp(t *testing.T) {
 				t.Errorf("%v: %v", pairs, got.ID["acr"])
 			}
 		}
+		// So it does for who is to choose, and has nothing to choose from.
+		tenant := first.Access["tenantId"].(string)
+		if got := s.tokens(s.ask("claims", essential(multiFactor), "prompt", "select_account", "organization", tenant)); got.ID["acr"] != multiFactor {
+			t.Errorf("chosen: %v", got.ID["acr"])
+		}
 		if got := s.tokens(s.ask("acr_values", "1")); got.ID["acr"] != "1" {
 			t.Errorf("the class that was asked for is not the one that shows: %v", got.ID["acr"])
 		}

@@ -119,6 +119,6 @@ func (s *Service) reusedCode(ctx context.Context, a actor.Actor, q db.Queryer, e
 	if err != nil {
 		return Redemption{}, err
 	}
-	stmts = append(stmts, Family{Environment: environment, ID: c.Family}.revokeStmts(now, "code_reused")...)
+	stmts = append(stmts, Family{Environment: environment, ID: c.Family}.revokeStmts(q.Dialect(), now, "code_reused")...)
 	return Redemption{Code: c, Refused: ErrCodeReused}, q.Batch(ctx, stmts)
 }

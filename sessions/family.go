@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -181,20 +182,24 @@ func (s *Service) reuse(ctx context.Context, a actor.Actor, q db.Queryer, f Fami
 	if err != nil {
 		return err
 	}
-	return q.Batch(ctx, append(stmts, f.revokeStmts(now, "reused")...))
+	return q.Batch(ctx, append(stmts, f.revokeStmts(q.Dialect(), now, "reused")...))
 }
 
 // revokeStmts ends a family with all that came from the same grant by switches: who
 // holds a copy of one token may have been there.
-func (f Family) revokeStmts(now time.Time, reason string) []db.Stmt {
-	root := f.Root
-	if root == "" {
-		root = f.ID
-	}
+func (f Family) revokeStmts(d db.Dialect, now time.Time, reason string) []db.Stmt {
+	root := cmp.Or(f.Root, f.ID)
 	return []db.Stmt{
+		f.holdRoot(d, root),
 		{SQL: sqlRevokeFamily, Args: []any{f.Environment, root, db.At(now), reason}},
 		{SQL: sqlRevokeLine, Args: []any{f.Environment, root, db.At(now), reason}},
 	}
+}
+
+// holdRoot has who ends a line wait for a family that is about to join it, and the
+// other way round.
+func (f Family) holdRoot(d db.Dialect, root string) db.Stmt {
+	return db.Stmt{SQL: sqlHoldRoot + d.ForUpdate, Args: []any{f.Environment, root}, Scan: drain}
 }
 
 // Revoke ends the family of any genuine token of the client, old ones included
@@ -226,17 +231,20 @@ func (s *Service) Revoke(ctx context.Context, a actor.Actor, q db.Queryer, envir
 		return false, err
 	}
 	f.Environment = environment
-	return true, q.Batch(ctx, append(stmts, f.revokeStmts(now, "revoked")...))
+	return true, q.Batch(ctx, append(stmts, f.revokeStmts(q.Dialect(), now, "revoked")...))
 }
 
 // SwitchFamily begins the family of another tenant that the person of a family goes
-// to by its token. The application is told of the end of the session there too.
+// to by its token. It ends with the line that it joins, and no later than from would:
+// going back and forth does not prolong a grant. The application is told of the end of
+// the session there too.
 //
 // Faults: as StartFamily.
 func (s *Service) SwitchFamily(ctx context.Context, q db.Queryer, from, to Family) (string, error) {
-	to.ID, to.Root = "", from.Root
-	if to.Root == "" {
-		to.Root = from.ID
+	to.ID, to.Root = "", cmp.Or(from.Root, from.ID)
+	to.Absolute = min(cmp.Or(to.Absolute, RefreshAbsolute), from.ExpiresAt.Sub(s.clock.Now()))
+	if err := q.Batch(ctx, []db.Stmt{to.holdRoot(q.Dialect(), to.Root)}); err != nil {
+		return "", err
 	}
 	token, err := s.StartFamily(ctx, q, to)
 	if err != nil {

@@ -199,6 +199,7 @@ RETURNING ` + familyColumns
 	sqlFamily       = `SELECT ` + familyColumns + ` FROM refresh_families WHERE environment_id = $1 AND id = $2`
 	sqlRevokeFamily = `UPDATE refresh_families SET revoked_at = $3, revoke_reason = $4
 WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL`
+	sqlHoldRoot   = `SELECT id FROM refresh_families WHERE environment_id = $1 AND id = $2`
 	sqlRevokeLine = `UPDATE refresh_families SET revoked_at = $3, revoke_reason = $4
 WHERE environment_id = $1 AND root_id = $2 AND root_id <> '' AND revoked_at IS NULL`
 )

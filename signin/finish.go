@@ -454,7 +454,10 @@ func (s *Service) startSession(ctx context.Context, a actor.Actor, q db.Queryer,
 	}
 	if cookie != "" {
 		old, err := s.sessions.Find(ctx, q, f.Environment, cookie)
+		_, carried := old.Proof(f.proof.From)
 		switch {
+		case f.proof.Session != "" && fault.KindOf(err) != 0, f.proof.Session != "" && err == nil && (old.ID != f.proof.Session || !carried):
+			return old, "", sessions.ErrNoSession // it ended meanwhile, and what it proved with it
 		case err == nil && old.UserID == userID && now.Before(old.CreatedAt.Add(decision.Absolute)):
 			return s.sessions.Satisfy(ctx, a, q, old, start)
 		case err == nil:

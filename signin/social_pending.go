@@ -113,19 +113,15 @@ func (s *Service) AgreeSocial(ctx context.Context, in Local) error {
 	})
 }
 
-// own are the methods by which a person proves himself for all of his tenants. Only
-// after one of them an identity is connected to him: it will prove him for all of
-// them too, and one tenant's identity provider must not come to others by it
-// (identity rule 6).
-var own = []string{MethodPassword, MethodPasskey, Social}
-
 // linkPending connects the identity that waits to the person who has signed in, as
-// he agreed to. He is told by mail.
+// he agreed to. He is told by mail. Only who proved himself to us gets it: it will prove
+// him for all of his tenants, and one tenant's identity provider must not come to others
+// by it (identity rule 6).
 //
 // Faults: SIGNIN_SOCIAL_TAKEN, SIGNIN_SOCIAL_LIMIT.
 func (s *Service) linkPending(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, f Flow) error {
 	p, ok, err := s.pending(f)
-	if err != nil || !ok || !p.Agreed || !slices.Contains(own, f.proof.Method) {
+	if err != nil || !ok || !p.Agreed || !slices.Contains(ownMethods, f.proof.Method) {
 		return err
 	}
 	c, err := s.tenants.HeldSocial(ctx, q, env.ID, p.Connection)

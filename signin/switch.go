@@ -26,7 +26,7 @@ var ErrInteraction = fault.New(fault.Forbidden, "interaction_required", "The per
 // The address from which such a request comes is the application's, so a tenant that
 // restricts addresses is entered by a browser only.
 //
-// Faults: interaction_required, and those of Check.
+// Faults: interaction_required, POLICY_CONNECTION_DISABLED, and those of Check.
 func (s *Service) Switch(ctx context.Context, a actor.Actor, q db.Queryer, env tenants.Environment, sessionID, tenant string) (sessions.Session, sessions.Proof, error) {
 	none := func(err error) (sessions.Session, sessions.Proof, error) {
 		return sessions.Session{}, sessions.Proof{}, err
@@ -47,6 +47,20 @@ func (s *Service) Switch(ctx context.Context, a actor.Actor, q db.Queryer, env t
 		return none(err)
 	}
 	if !ok {
+		return none(ErrInteraction)
+	}
+	// Whoever switches the connection off by which he came waits.
+	if _, err := s.socialHolds(ctx, q, env, Flow{Environment: env.ID, UserID: ses.UserID, proof: proof{Method: p.Method, Social: p.Social, Session: ses.ID}}); err != nil {
+		return none(err)
+	}
+	// Once more, on locked rows: what it goes on from may have ended.
+	if ses, err = s.sessions.Live(ctx, q, env.ID, sessionID); errors.Is(err, sessions.ErrNoSession) {
+		return none(ErrInteraction)
+	}
+	if err != nil {
+		return none(err)
+	}
+	if _, ok := ses.Proof(p.Tenant); !ok {
 		return none(ErrInteraction)
 	}
 	decision, err := s.switches(ctx, q, env, ses, p, person)

@@ -16,7 +16,15 @@ import (
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(lent{m}) }
+
+// lent are the tests, after which nothing is lent any more.
+type lent struct{ *testing.M }
+
+func (l lent) Run() int {
+	defer dbtest.Close()
+	return l.M.Run()
+}
 
 const (
 	createThings = `CREATE TABLE things (

@@ -74,6 +74,17 @@ var thePool = sync.OnceValues(func() (*pool, error) {
 	return p, err
 })
 
+// Close ends what this package keeps open beyond tests. Nothing can be borrowed
+// afterwards: for a TestMain that looks for what was left behind.
+func Close() {
+	if os.Getenv(urlVariable) == "" {
+		return
+	}
+	if p, err := thePool(); err == nil {
+		p.d.Close()
+	}
+}
+
 // borrow gives the address of an empty migrated database until the test ends. A fresh
 // one was never used before.
 func borrow(t testing.TB, fresh bool) (address string) {

@@ -54,7 +54,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, env tenants.
 	}
 	ses, proof, err := h.satisfied(r.Context(), env, app, req, httpx.SessionCookie(r))
 	if errors.Is(err, errMore) {
-		done, failed := h.carry(w, r, env, a, app, req, ses, proof)
+		done, failed := h.carry(w, r, env, a, app, req, proof)
 		if done || failed != nil {
 			return failed
 		}
@@ -166,7 +166,7 @@ func (h *Handler) satisfied(ctx context.Context, env tenants.Environment, app te
 
 // carry goes on from the session: to one more factor, or to another tenant. done is
 // false when only a new sign-in helps.
-func (h *Handler) carry(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, app tenants.Application, req authRequest, ses sessions.Session, proof sessions.Proof) (done bool, err error) {
+func (h *Handler) carry(w http.ResponseWriter, r *http.Request, env tenants.Environment, a actor.Actor, app tenants.Application, req authRequest, proof sessions.Proof) (done bool, err error) {
 	kept, err := json.Marshal(req)
 	if err != nil {
 		return false, err
@@ -187,10 +187,9 @@ func (h *Handler) carry(w http.ResponseWriter, r *http.Request, env tenants.Envi
 		return true, h.answerError(w, r, env, req, out.Refusal)
 	case out.Refusal != nil:
 		return true, out.Refusal // the person reads why
-	case out.Enough && req.Essential:
-		return true, h.answerError(w, r, env, req, errUnmet)
 	case out.Enough:
-		return true, h.issue(w, r, env, a, app, req, ses, proof)
+		proof, _ := out.Session.Proof(proof.Tenant)
+		return true, h.conclude(w, r, env, a, app, req, out.Session, proof)
 	case out.Stage == signin.StageFirst:
 		return false, nil
 	case out.Stage == signin.StageDone:

@@ -101,7 +101,7 @@ func TestTokenExchange(t *testing.T) {
 			t.Errorf("userinfo: %d %s", r.StatusCode, r.body)
 		}
 		as, err := w.h.UserActor(w.ctx(), w.env, got.Access)
-		if err != nil || as.Impersonator.ID != d.key || as.May("fe.secure.write.tenantApiTokens") || !as.May("fe.secure.write.users") {
+		if err != nil || as.Impersonator.ID != d.key || as.May("fe.secure.write.tenantApiTokens") || !as.May("fe.secure.read.users") || as.May("fe.secure.write.users") {
 			t.Errorf("at the API: %+v %v", as, err)
 		}
 		var metadata, actorID string

@@ -85,7 +85,7 @@ func TestImpersonate(t *testing.T) {
 
 		// The management API knows who is behind it and keeps him from credentials.
 		as, err := w.h.UserActor(w.ctx(), w.env, got.AccessToken)
-		if err != nil || as.Subject != user || as.Impersonator.ID != keyID || !as.May("fe.secure.write.users") || as.May("fe.secure.write.tenantApiTokens") || as.May("fe.secure.write.samlConfiguration") {
+		if err != nil || as.Subject != user || as.Impersonator.ID != keyID || !as.May("fe.secure.read.users") || as.May("fe.secure.write.users") || as.May("fe.secure.write.tenantApiTokens") || as.May("fe.secure.write.samlConfiguration") {
 			t.Errorf("actor %+v: %v", as, err)
 		}
 		if herself, err := w.h.UserActor(w.ctx(), w.env, own.Access); err != nil || herself.Impersonator.ID != "" || !herself.May("fe.secure.write.tenantApiTokens") {

@@ -42,10 +42,10 @@ func routes(t *testing.T, method string) []string {
 	return list
 }
 
-// ownSecret are routes that a secret in the address or nothing at all belongs to,
-// and no flow.
+// ownSecret are routes that a secret in the address, a session or nothing at all
+// belongs to, and no flow.
 func ownSecret(path string) bool {
-	return slices.ContainsFunc([]string{"/signin/continue/", "/login/break-glass/", "/login/reset/", "/login/unlock/", "/login/forgot", "/logout", "/invitations"}, func(p string) bool { return strings.HasPrefix(path, p) })
+	return slices.ContainsFunc([]string{"/signin/continue/", "/login/break-glass/", "/login/reset/", "/login/unlock/", "/login/forgot", "/login/switch", "/logout", "/invitations"}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
 // No form of another site is taken, and no answer of another browser than the one
