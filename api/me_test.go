@@ -33,6 +33,7 @@ func init() {
 	maps.Copy(bodies, map[string]object{
 		"updateOwnAccount": {"name": "x"}, "changeOwnPassword": {"password": "x"}, "renameOwnFactor": {"name": "x"}, "addOwnApp": {"code": "000000"},
 	})
+	worldSteps = append(worldSteps, func(_ func(string, object) object, _ string, w map[string]string) { w["fac"] = "fac_x" })
 	for id, path := range ownRoutes {
 		decidesItself[id] = true
 		byBody[id] = struct{ column, path string }{"nobody", path}

@@ -52,13 +52,17 @@ func TestStaffInvitedAndReset(t *testing.T) {
 			t.Errorf("a key of another environment resets: %d", res.StatusCode)
 		}
 		f.do(200, "POST", "/staff/"+text(ann, "id")+":reset", nil)
-		// An admin who may not impersonate cannot become one who may.
+		sso := object{"issuer": "https://id.vendor.example", "client_id": "backoffice"}
+		f.do(200, "PUT", "/staff-sso", sso)
+		// An admin who may not impersonate cannot become one who may, nor choose who
+		// vouches for him.
 		system := actor.Actor{Environment: f.envs[hostA], Kind: actor.System}
 		strong, err := f.h.Staff.CreatePerson(t.Context(), system, d, staff.NewPerson{Email: "strong@vendor.example", Environment: f.envs[hostA], Roles: []string{staff.Admin, staff.Impersonator}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.refused(403, "role_exceeds_own", "POST", "/staff/"+strong.ID+":reset", nil)
+		f.refused(403, "role_exceeds_own", "PUT", "/staff-sso", sso)
 	})
 }
 

@@ -216,7 +216,7 @@ func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Local, answer [
 	if err != nil {
 		return Step{}, err
 	}
-	return s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
+	step, err := s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
 		key, err := s.factors.CheckKey(ctx, q, factor.Person{Environment: in.Environment}, f.ID, answer)
 		if err != nil {
 			return err
@@ -225,6 +225,10 @@ func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Local, answer [
 		f.UserID, f.proof = key.UserID, proof{Method: MethodPasskey, AMR: []string{"swk", "user", "mfa"}, At: s.clock.Now().UnixMicro(), Second: true}
 		return q.Batch(ctx, s.factors.HeldStmts(try))
 	})
+	if copied := (factor.CopiedError{}); errors.As(err, &copied) {
+		return step, s.failed(ctx, a, in.Environment, directoryLogin(copied.UserID), MethodPasskey, factor.Try{}, err)
+	}
+	return step, err
 }
 
 // ChooseAccount is the step of somebody who belongs to several organizations.
@@ -559,6 +563,9 @@ func (s *Service) failed(ctx context.Context, a actor.Actor, env tenants.Environ
 	event := audit.Event{
 		Environment: env.ID, Tenant: tenant, Action: "login.failed", Outcome: audit.Failure, Actor: a,
 		Metadata: map[string]any{"code": f.Code, "method": method},
+	}
+	if errors.As(refusal, new(factor.CopiedError)) {
+		event.Severity, event.Metadata["suspected_copy"] = audit.High, true
 	}
 	if who.UserID != "" {
 		event.Targets = []audit.Target{{Type: "user", ID: who.UserID, Name: who.Email}}

@@ -36,6 +36,7 @@ var acrossTenants = map[string]string{
 	"scim.sqlPurgeLog": "retention",
 
 	"sessions.sqlAddClient":                 "a code is found by its hash; the tenant is the code's",
+	"sessions.sqlOwnSessions":               "a person's own list of all his sessions",
 	"sessions.sqlRenewSession":              "a session without tenants is none, so those of the session are asked for",
 	"sessions.sqlEndClientsByEverySession":  "sign-out of one session from all its tenants",
 	"sessions.sqlEndFamiliesByEverySession": "sign-out of one session from all its tenants",

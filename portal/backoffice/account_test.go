@@ -1,6 +1,7 @@
 package backoffice_test
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -8,7 +9,10 @@ import (
 	"time"
 
 	"github.com/gatehouse-id/gatehouse/gatewaytest/browser"
+	"github.com/gatehouse-id/gatehouse/internal/actor"
+	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/rbac/staff"
+	"github.com/gatehouse-id/gatehouse/signin/factor"
 )
 
 // Sessions are listed, ended one by one, and end by themselves.
@@ -153,5 +157,43 @@ func TestForgottenPassword(t *testing.T) {
 		late := ask()
 		w.clock.Advance(15 * time.Minute)
 		gone(late)
+	})
+}
+
+// What somebody began with a session that has ended meanwhile changes nothing: a
+// reset would not rid an account of who is changing it at that moment.
+func TestEndedSessionsChangeNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.person("admin@vendor.example")
+		p, link := w.person("boss@vendor.example", staff.BackofficeViewer)
+		b := browser.New(t)
+		w.settle(b, link)
+		v, err := w.StaffAuth.Visitor(t.Context(), b.Cookie(w.URL, "__Host-backoffice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		app, _, err := w.StaffAuth.BeginFactor(t.Context(), v, factor.TOTP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		factors, err := w.StaffAuth.Account(t.Context(), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tx(func(q db.Queryer) error { return w.Staff.EndSessions(t.Context(), q, p.ID, "") })
+		a := actor.Actor{Environment: w.Main.ID}
+		_, add := w.StaffAuth.AddFactor(t.Context(), a, v, factor.TOTP, "mine", []byte(w.code(app.Secret)))
+		_, codes := w.StaffAuth.RenewRecoveryCodes(t.Context(), a, v)
+		for what, err := range map[string]error{
+			"add": add, "codes": codes, "password": w.StaffAuth.ChangePassword(t.Context(), a, v, newPassword),
+			"remove": w.StaffAuth.RemoveFactor(t.Context(), a, v, factors.Factors[0].ID),
+		} {
+			if !errors.Is(err, staff.ErrSignedOut) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if n := w.count(`SELECT COUNT(*) FROM staff_factors WHERE staff_id = $1`, p.ID); n != 1 {
+			t.Errorf("%d factors", n)
+		}
 	})
 }

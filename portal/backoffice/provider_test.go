@@ -209,3 +209,131 @@ func TestSecondFactorBehindTheProvider(t *testing.T) {
 		}
 	})
 }
+
+// Where the provider is required, a link that the operator did not give opens
+// nothing, and an invitation carries none (product 14).
+func TestRequiredProviderShutsLinks(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		i := w.provide(nil)
+		w.person("admin@vendor.example")
+		reset := func(email string) string {
+			p, _ := w.person(email, staff.BackofficeViewer)
+			var l staffauth.Link
+			w.tx(func(q db.Queryer) (err error) {
+				l, err = w.StaffAuth.Reset(t.Context(), w.operator(), q, p.ID)
+				return err
+			})
+			return l.URL
+		}
+		first, second := reset("first@vendor.example"), reset("second@vendor.example")
+		half := browser.New(t)
+		shows(t, half.Get(first), "Welcome to the back office")
+		shows(t, w.post(half, "/backoffice/welcome"), "Choose a password")
+
+		w.setProvider(i, func(p *staffauth.Provider) { p.Enforced = true })
+		refused(t, w.post(half, "/backoffice/password", "password", password), "BACKOFFICE_SSO_REQUIRED")
+		b := browser.New(t)
+		b.Get(second)
+		refused(t, w.post(b, "/backoffice/welcome"), "BACKOFFICE_SSO_REQUIRED")
+		w.signedOut(b)
+		_, link := w.person("emergency@vendor.example")
+		w.settle(browser.New(t), link)
+
+		fresh := w.uninvited("fresh@vendor.example")
+		if mailed := w.invite(fresh); !mailed {
+			t.Error("nobody tells her")
+		}
+		if mails := w.mails(); len(mails) != 1 || strings.Contains(mails[0], "/backoffice/welcome/") || !strings.Contains(mails[0], "/backoffice") {
+			t.Errorf("%q", mails)
+		}
+		if n := w.count(`SELECT COUNT(*) FROM staff_links WHERE staff_id = $1`, fresh.ID); n != 0 {
+			t.Errorf("%d links", n)
+		}
+
+		w.setProvider(i, nil) // not required any more: the link was not used up
+		shows(t, w.post(b, "/backoffice/welcome"), "Choose a password")
+	})
+}
+
+func (w *world) uninvited(email string) (p staff.Person) {
+	w.t.Helper()
+	w.tx(func(q db.Queryer) (err error) {
+		p, err = w.Staff.CreatePerson(w.t.Context(), w.operator(), q, staff.NewPerson{Email: email, Environment: staff.Everywhere, Roles: []string{staff.Admin}})
+		return err
+	})
+	return p
+}
+
+func (w *world) invite(p staff.Person) (mailed bool) {
+	w.t.Helper()
+	w.tx(func(q db.Queryer) (err error) {
+		mailed, err = w.StaffAuth.Invite(w.t.Context(), w.operator(), q, p.ID)
+		return err
+	})
+	return mailed
+}
+
+// A mailbox opens no account that is in use through the provider, and takes the
+// place of no link that the operator gave.
+func TestInvitationOpensNothingInUse(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.provide(nil)
+		p := w.uninvited(boss.Email)
+		shows(t, w.through(browser.New(t), boss), "Back office")
+		if w.invite(p) {
+			t.Error("a mailbox opens the account of somebody who comes through the provider")
+		}
+		operators, link := w.person("emergency@vendor.example")
+		if w.invite(operators) {
+			t.Error("an invitation replaces the operator's link")
+		}
+		w.settle(browser.New(t), link)
+		late, _ := w.person("late@vendor.example")
+		w.clock.Advance(staffauth.WelcomeLife)
+		if !w.invite(late) {
+			t.Error("a link that has run out stands in the way")
+		}
+	})
+}
+
+// Answers that do not hold are counted by address: nobody fills the audit log.
+func TestVendorsProviderIsNotTriedForEver(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.provide(nil)
+		var last browser.Page
+		for range 40 {
+			b := browser.New(t)
+			stop := b.Stop()
+			w.post(b, "/backoffice/login/sso")
+			stop()
+			last = b.Get(w.URL + staffauth.CallbackPath + "?state=forged&code=x")
+		}
+		if !strings.Contains(last.Body, "Too many attempts") {
+			t.Errorf("%s", last)
+		}
+		if n := w.count(`SELECT COUNT(*) FROM audit_events WHERE action = 'staff.sign_in_failed'`); n < 10 || n > 35 {
+			t.Errorf("%d entries", n)
+		}
+	})
+}
+
+// What a provider said is nothing once it was taken away or set anew: whoever came
+// through one that is not trusted any more sets up no factor.
+func TestProviderThatIsGoneVouchesForNobody(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		here := func(p *staffauth.Provider) { p.SecondFactor = staffauth.SecondHere }
+		i := w.provide(here)
+		w.person(boss.Email)
+		b := browser.New(t)
+		shows(t, w.through(b, boss), "Set up a second factor")
+		w.tx(func(q db.Queryer) error { return w.StaffAuth.DeleteProvider(t.Context(), w.operator(), q) })
+		shows(t, b.Get(w.URL+"/backoffice/enrol?kind=totp"), "Sign in to the back office")
+		w.clock.Advance(1e9)
+		w.setProvider(i, here)
+		shows(t, b.Get(w.URL+"/backoffice/enrol?kind=totp"), "Sign in to the back office")
+		shows(t, w.through(b, boss), "Set up a second factor")
+		w.setProvider(i, here)
+		shows(t, w.post(b, "/backoffice/enrol/key"), "Sign in to the back office")
+		w.signedOut(b)
+	})
+}

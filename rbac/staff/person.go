@@ -157,6 +157,39 @@ func (s *Service) Commands(ctx context.Context, a actor.Actor, q db.Queryer, per
 	return p, nil
 }
 
+// CommandsAll refuses who could not become everybody on the staff by taking their
+// credentials: who decides which provider vouches for them can become any of them.
+//
+// Faults: staff_of_other_environments, role_exceeds_own.
+func (s *Service) CommandsAll(ctx context.Context, a actor.Actor, q db.Queryer) error {
+	if err := s.reaches(ctx, a, q, Everywhere); err != nil {
+		return err
+	}
+	rows, err := q.Query(ctx, sqlRolesGiven)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	given := map[string][]string{}
+	for rows.Next() {
+		var environment, role string
+		if err := rows.Scan(&environment, &role); err != nil {
+			return err
+		}
+		given[environment] = append(given[environment], role)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close() // before the next statement
+	for environment, roles := range given {
+		if err := s.within(ctx, a, q, environment, roles); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Position is the last of a page of People.
 type Position struct {
 	At time.Time

@@ -60,6 +60,8 @@ AND (p.created_at, p.id) > ($2, $3) ORDER BY p.created_at, p.id LIMIT $4`
 AND NOT EXISTS (SELECT 1 FROM environments e WHERE e.id = r.environment_id AND e.deleted_at IS NOT NULL)
 ORDER BY r.staff_id, r.environment_id, r.role`
 
+	sqlRolesGiven = `SELECT DISTINCT r.environment_id, r.role FROM staff_roles r`
+
 	sqlInsertRole = `INSERT INTO staff_roles (staff_id, environment_id, role, created_at) VALUES ($1, $2, $3, $4)`
 
 	sqlDeleteRoles = `DELETE FROM staff_roles WHERE staff_id = $1 AND environment_id = $2`

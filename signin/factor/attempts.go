@@ -33,7 +33,8 @@ const (
 )
 
 // Account is whose tries are counted: by the address that was typed, whether or
-// not there is such a person, so that counting tells nobody.
+// not there is such a person, so that counting tells nobody. Of the zero value only
+// the network address is counted.
 type Account struct{ key string }
 
 // Typed is the account of an address.
@@ -95,6 +96,9 @@ func (s *Service) Count(ctx context.Context, environment string, account Account
 
 // CountFrom is Count for a browser that may be known.
 func (s *Service) CountFrom(ctx context.Context, environment string, account Account, from Origin, lock Lock) (Try, error) {
+	if account.key != "" {
+		account.key = s.of.accounts + account.key
+	}
 	t := Try{environment: environment, account: account, browser: browserKey(account, from.Browser)}
 	now := s.clock.Now()
 	var refused error
@@ -109,7 +113,9 @@ func (s *Service) CountFrom(ctx context.Context, environment string, account Acc
 		if refused, err = s.countAddress(ctx, q, t, now); err != nil || refused != nil {
 			return err
 		}
-		refused, err = s.countAccount(ctx, q, &t, lock, now) // what was counted of the address stays
+		if account.key != "" {
+			refused, err = s.countAccount(ctx, q, &t, lock, now) // what was counted of the address stays
+		}
 		return err
 	})
 	return t, errors.Join(err, refused)

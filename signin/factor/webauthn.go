@@ -192,6 +192,13 @@ func (s *Service) BeginKey(ctx context.Context, q db.Queryer, p Person, holder s
 	return s.asked(ctx, q, p.Environment.ID, holder, challengeLogin, p.UserID, session, options)
 }
 
+// CopiedError is the cause of a refusal: the key's counter went back, as that of a
+// copy does (WebAuthn Level 3 §6.1.1).
+type CopiedError struct{ UserID string }
+
+// Error implements error.
+func (e CopiedError) Error() string { return "the key's counter went back" }
+
 // Key is what a key proved.
 type Key struct {
 	UserID   string
@@ -248,7 +255,7 @@ func (s *Service) CheckKey(ctx context.Context, q db.Queryer, p Person, holder s
 	// This answer's flag: that of the record is as it was at the registration.
 	key := Key{UserID: p.UserID, Verified: parsed.Response.AuthenticatorData.Flags.UserVerified(), Suspect: c.Authenticator.CloneWarning}
 	if key.Suspect {
-		return key, ErrWrongKey
+		return key, ErrWrongKey.Because(CopiedError{p.UserID})
 	}
 	f := byCredential[string(c.ID)]
 	sealed, err := s.sealCredential(p.Environment.ID, f.ID, c)

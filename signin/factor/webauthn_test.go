@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -193,6 +194,8 @@ func TestWebAuthn(t *testing.T) {
 		} {
 			if got, err := refused(); !errors.Is(err, ErrWrongKey) {
 				t.Errorf("%s: %+v %v", name, got, err)
+			} else if copied := (CopiedError{}); errors.As(err, &copied) != strings.HasPrefix(name, "a copy") || copied.UserID != "" && copied.UserID != w.ada.UserID {
+				t.Errorf("%s: the alarm is %v", name, err)
 			}
 			k.counter += 100
 		}

@@ -60,6 +60,18 @@ func (v Visitor) self(a actor.Actor) actor.Actor {
 	return a
 }
 
+// still holds a change of a visitor's credentials to a session that has not ended
+// meanwhile. It waits for changes of the person, such as a reset.
+//
+// Fault: BACKOFFICE_SIGNED_OUT.
+func (s *Service) still(ctx context.Context, q db.Queryer, v Visitor) error {
+	if _, err := s.staff.Lock(ctx, actor.Actor{Kind: actor.System}, q, v.Person.ID); err != nil && fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	_, _, err := s.staff.SignedIn(ctx, q, v.cookie)
+	return err
+}
+
 func (v Visitor) holder() string { return "staff:" + secret.Hash(v.cookie) }
 
 // Account is what somebody sees of his own.
@@ -123,6 +135,9 @@ func (s *Service) AddFactor(ctx context.Context, a actor.Actor, v Visitor, kind,
 		return nil, err
 	}
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
+		if err := s.still(ctx, q, v); err != nil {
+			return err
+		}
 		left, err := s.factors.RecoveryCodes(ctx, q, s.holder(v.Person.ID))
 		if err != nil {
 			return err
@@ -144,7 +159,7 @@ func (s *Service) RemoveFactor(ctx context.Context, a actor.Actor, v Visitor, fa
 	}
 	return s.db.Tx(ctx, func(q db.Queryer) error {
 		// Two removals at once take turns here.
-		if _, err := s.staff.Lock(ctx, actor.Actor{Kind: actor.System}, q, v.Person.ID); err != nil {
+		if err := s.still(ctx, q, v); err != nil {
 			return err
 		}
 		list, err := s.factors.Factors(ctx, q, s.main.ID, v.Person.ID)
@@ -178,6 +193,9 @@ func (s *Service) RenewRecoveryCodes(ctx context.Context, a actor.Actor, v Visit
 		return nil, err
 	}
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
+		if err := s.still(ctx, q, v); err != nil {
+			return err
+		}
 		if codes, err = s.factors.NewRecoveryCodes(ctx, q, s.holder(v.Person.ID)); err != nil {
 			return err
 		}
@@ -199,6 +217,9 @@ func (s *Service) ChangePassword(ctx context.Context, a actor.Actor, v Visitor, 
 		return err
 	}
 	return s.db.Tx(ctx, func(q db.Queryer) error {
+		if err := s.still(ctx, q, v); err != nil {
+			return err
+		}
 		c, err := scanCredentials(q.QueryRow(ctx, sqlCredentialsOf, v.Person.ID))
 		if err != nil {
 			return err

@@ -50,8 +50,10 @@ func (s *Service) Welcome(ctx context.Context, a actor.Actor, q db.Queryer, pers
 	token, now := secret.Random(), s.clock.Now()
 	l := Link{URL: s.main.URL(Home + "/welcome/" + token), Person: p, ExpiresAt: now.Add(WelcomeLife)}
 	err = q.Batch(ctx, []db.Stmt{
-		{SQL: sqlDeleteFlowsOf, Args: []any{p.ID}}, // whoever is using the one before stops
 		{SQL: sqlPutLink, Args: []any{p.ID, linkWelcome, secret.Hash(token), breakGlass, db.At(now), db.At(l.ExpiresAt)}},
+		// Whoever is using the one before stops: also who uses it up at this moment, for
+		// whom the statement above has waited.
+		{SQL: sqlDeleteFlowsOf, Args: []any{p.ID}},
 	})
 	if err != nil {
 		return Link{}, err
@@ -59,12 +61,33 @@ func (s *Service) Welcome(ctx context.Context, a actor.Actor, q db.Queryer, pers
 	return l, s.record(ctx, q, a, "staff.invited", p, map[string]any{"break_glass": breakGlass})
 }
 
-// Invite mails somebody who has no credentials yet the link to set them. Somebody
-// who has is not mailed anything: a mailbox alone opens no account that is in use.
+// Invite mails somebody who cannot sign in yet the link to set his credentials;
+// where the vendor's provider is required, where he finds it. Somebody who can, or
+// who holds a link of the operator's, is not mailed anything: a mailbox alone opens
+// no account that is in use.
 func (s *Service) Invite(ctx context.Context, a actor.Actor, q db.Queryer, personID string) (mailed bool, err error) {
-	c, err := scanCredentials(q.QueryRow(ctx, sqlCredentialsOf, personID))
-	if err != nil || c.StaffID != "" {
+	var inUse int64
+	if err := q.QueryRow(ctx, sqlInUse, personID, db.At(s.clock.Now())).Scan(&inUse); err != nil || inUse > 0 {
 		return false, err
+	}
+	required, err := s.enforced(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	if required {
+		p, err := s.staff.Standing(ctx, q, personID)
+		if err != nil {
+			return false, err
+		}
+		if err := s.record(ctx, q, a, "staff.invited", p, map[string]any{"break_glass": false}); err != nil {
+			return false, err
+		}
+		return true, s.mail(ctx, q, p, mail.Letter{
+			Subject:    "Your access to the back office",
+			Paragraphs: []string{"You now have access to the back office. Open it and sign in through your company."},
+			Facts:      []mail.Fact{{Label: "Address", Value: s.main.URL(Home)}},
+			Closing:    "If you did not expect this, tell your administrator.",
+		})
 	}
 	l, err := s.Welcome(ctx, a, q, personID, false)
 	if err != nil {
@@ -98,8 +121,12 @@ func (s *Service) Reset(ctx context.Context, a actor.Actor, q db.Queryer, person
 	return s.Welcome(ctx, a, q, p.ID, false)
 }
 
-// strip takes everything away that signs a person in or keeps him signed in.
+// strip takes everything away that signs a person in or keeps him signed in. Flows
+// go first: a step that one of them is taking is waited for, and what it made goes too.
 func (s *Service) strip(ctx context.Context, q db.Queryer, personID string) error {
+	if _, err := q.Exec(ctx, sqlDeleteFlowsOf, personID); err != nil {
+		return err
+	}
 	if err := s.dropFactors(ctx, q, personID); err != nil {
 		return err
 	}
@@ -107,7 +134,6 @@ func (s *Service) strip(ctx context.Context, q db.Queryer, personID string) erro
 		{SQL: sqlDeleteCredentials, Args: []any{personID}},
 		{SQL: sqlDeleteIdentities, Args: []any{personID}},
 		{SQL: sqlDeleteLinks, Args: []any{personID}},
-		{SQL: sqlDeleteFlowsOf, Args: []any{personID}},
 	})
 	if err != nil {
 		return err
@@ -151,11 +177,14 @@ func (s *Service) link(ctx context.Context, q db.Queryer, sql, kind, token strin
 // UseWelcome uses a link up: its holder goes on to choose a password in this
 // browser.
 //
-// Fault: BACKOFFICE_LINK_UNKNOWN.
+// Faults: BACKOFFICE_LINK_UNKNOWN, BACKOFFICE_SSO_REQUIRED, with which it stays.
 func (s *Service) UseWelcome(ctx context.Context, a actor.Actor, in Browser, token string) (step Step, err error) {
 	err = s.db.Tx(ctx, func(q db.Queryer) error {
 		p, breakGlass, err := s.link(ctx, q, sqlUseLink, linkWelcome, token)
 		if err != nil {
+			return err
+		}
+		if err := s.opens(ctx, q, breakGlass); err != nil {
 			return err
 		}
 		step = Step{Stage: StagePassword, Email: p.Email}
@@ -319,7 +348,7 @@ func (s *Service) add(ctx context.Context, a actor.Actor, q db.Queryer, p staff.
 //
 // Fault: SIGNIN_TOO_MANY_ATTEMPTS.
 func (s *Service) Forgot(ctx context.Context, a actor.Actor, email string) error {
-	if _, err := s.factors.Count(ctx, s.main.ID, factor.Known("forgot "+secret.Hash(email)), a.IP, factor.Lock{}); err != nil {
+	if _, err := s.factors.Count(ctx, s.main.ID, factor.Known("forgot "+secret.Hash(directory.EmailKey(email))), a.IP, factor.Lock{}); err != nil {
 		return err
 	}
 	c, err := scanCredentials(s.db.QueryRow(ctx, sqlCredentials, directory.EmailKey(email)))

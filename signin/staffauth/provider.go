@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +50,11 @@ func (p Provider) Settings() *tenants.OIDCSettings {
 	return &tenants.OIDCSettings{Issuer: p.Issuer, ClientID: p.ClientID, Scopes: []string{"openid", "profile", "email"}}
 }
 
+// mark tells these settings from all others that were or will be.
+func (p Provider) mark() string {
+	return strconv.FormatInt(p.Version, 10) + "@" + strconv.FormatInt(p.UpdatedAt.UnixMicro(), 10)
+}
+
 // Identity is what the provider said of somebody.
 type Identity struct {
 	Subject       string
@@ -88,13 +94,16 @@ func (s *Service) Provider(ctx context.Context, q db.Queryer) (Provider, error) 
 }
 
 // PutProvider sets the vendor's provider; only in the default environment, by who
-// administers all of them. The caller has checked issuer and client
-// (tenants.Service.CheckOIDC).
+// administers all of them and could become everybody on the staff. The caller has
+// checked issuer and client (tenants.Service.CheckOIDC).
 //
-// Faults: default_environment_only, staff_of_other_environments, invalid_domain,
-// invalid_second_factor, invalid_client_secret.
+// Faults: default_environment_only, staff_of_other_environments, role_exceeds_own,
+// invalid_domain, invalid_second_factor, invalid_client_secret.
 func (s *Service) PutProvider(ctx context.Context, a actor.Actor, q db.Queryer, p Provider) (Provider, error) {
 	if err := s.mayProvide(ctx, a, q); err != nil {
+		return Provider{}, err
+	}
+	if err := s.staff.CommandsAll(ctx, a, q); err != nil {
 		return Provider{}, err
 	}
 	if !slices.Contains([]string{SecondHere, SecondEvidence, SecondProvider}, p.SecondFactor) {
@@ -164,6 +173,29 @@ func (s *Service) enforced(ctx context.Context, q db.Queryer) (bool, error) {
 	return p.Enforced, err
 }
 
+// opens refuses with ErrProviderOnly what the operator did not give, where the
+// vendor's provider is required.
+func (s *Service) opens(ctx context.Context, q db.Queryer, breakGlass bool) error {
+	required, err := s.enforced(ctx, q)
+	if err == nil && required && !breakGlass {
+		err = ErrProviderOnly
+	}
+	return err
+}
+
+// vouches refuses with ErrFlow what the provider said before its settings changed, or
+// before it was taken away.
+func (s *Service) vouches(ctx context.Context, q db.Queryer, mark string) error {
+	p, _, _, err := scanSSO(q.QueryRow(ctx, sqlSSO))
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	if err != nil || p.mark() != mark {
+		return ErrFlow
+	}
+	return nil
+}
+
 // CallbackPath is where the provider sends the browser back to.
 const CallbackPath = Home + "/sso/callback"
 
@@ -228,8 +260,14 @@ func (s *Service) TakeQuestion(ctx context.Context, in Browser) ([]byte, error) 
 	return s.vault.Open("staff_flows", "question", hash, sealed)
 }
 
-// Refused records an answer of the provider that did not hold, and gives the refusal.
+// Refused records an answer of the provider that did not hold, and gives the
+// refusal. They are counted by address, so that nobody fills the audit log.
+//
+// Fault: SIGNIN_TOO_MANY_ATTEMPTS in the place of the refusal.
 func (s *Service) Refused(ctx context.Context, a actor.Actor, refusal error) error {
+	if _, err := s.factors.Count(ctx, s.main.ID, factor.Account{}, a.IP, factor.Lock{}); err != nil {
+		return err
+	}
 	return s.failed(ctx, a, staff.Person{}, MethodProvider, factor.Try{}, refusal)
 }
 
@@ -245,7 +283,7 @@ func (s *Service) FromProvider(ctx context.Context, a actor.Actor, in Browser, a
 		if err != nil {
 			return err
 		}
-		if now.Version != asked.Version { // its settings changed under way
+		if now.mark() != asked.mark() { // its settings changed under way
 			return ErrFlow
 		}
 		p, err := s.known(ctx, a, q, now, identity)
@@ -253,12 +291,12 @@ func (s *Service) FromProvider(ctx context.Context, a actor.Actor, in Browser, a
 			return err
 		}
 		f.StaffID = p.ID
-		f.proof = proof{Method: MethodProvider, AMR: clipAMR(identity.AMR), Next: f.Next}
+		f.proof = proof{Method: MethodProvider, AMR: clipAMR(identity.AMR), Of: now.mark(), Next: f.Next}
 		f.Second = now.SecondFactor == SecondProvider || now.SecondFactor == SecondEvidence && slices.Contains(identity.AMR, "mfa")
 		return nil
 	})
 	if k := fault.KindOf(err); k == fault.Forbidden || k == fault.Invalid {
-		return step, s.failed(ctx, a, staff.Person{}, MethodProvider, factor.Try{}, err)
+		return step, s.Refused(ctx, a, err)
 	}
 	return step, err
 }

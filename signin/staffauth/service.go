@@ -40,7 +40,7 @@ var (
 	ErrStep = fault.New(fault.Invalid, "BACKOFFICE_STEP", "This step is not the next one. Start again.")
 	// ErrNoSecond is for who knows his password and has never set up a second factor.
 	ErrNoSecond = fault.New(fault.Forbidden, "BACKOFFICE_NO_SECOND_FACTOR", "A password alone does not open the back office, and your account has no second factor. Ask an admin for a new link.")
-	// ErrProviderOnly is for who comes with a passkey where the provider is required.
+	// ErrProviderOnly is for who comes with a passkey or a link where the provider is required.
 	ErrProviderOnly = fault.New(fault.Forbidden, "BACKOFFICE_SSO_REQUIRED", "The back office is entered through your company's sign-in. Go back and choose it.")
 	ErrNotStanding  = fault.New(fault.Forbidden, "BACKOFFICE_NO_ACCESS", "You have no access to the back office. Ask an admin.")
 	ErrLink         = fault.New(fault.NotFound, "BACKOFFICE_LINK_UNKNOWN", "This link has expired, was used, or was replaced by a newer one. Ask for a new one.")

@@ -184,12 +184,8 @@ func (s *Service) Passkey(ctx context.Context, a actor.Actor, in Browser, answer
 		if err != nil {
 			return err
 		}
-		required, err := s.enforced(ctx, q)
-		if err != nil {
+		if err := s.opens(ctx, q, c.BreakGlass); err != nil {
 			return err
-		}
-		if required && !c.BreakGlass {
-			return ErrProviderOnly
 		}
 		who.ID = key.UserID
 		f.StaffID = key.UserID
@@ -260,6 +256,16 @@ func (s *Service) next(ctx context.Context, q db.Queryer, f *flow) (Step, staff.
 			err = ErrFlow // another one was set meanwhile
 		}
 		if err != nil {
+			return step, p, err
+		}
+	}
+	if f.Method == MethodProvider {
+		if err := s.vouches(ctx, q, f.Of); err != nil {
+			return step, p, err
+		}
+	}
+	if f.Method == MethodLink {
+		if err := s.opens(ctx, q, f.BreakGlass); err != nil {
 			return step, p, err
 		}
 	}

@@ -21,9 +21,12 @@ ON CONFLICT (staff_id) DO UPDATE SET password_hash = $2, break_glass = $3, updat
 
 	sqlPutLink = `INSERT INTO staff_links (staff_id, kind, hash, break_glass, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (staff_id, kind) DO UPDATE SET hash = $3, break_glass = $4, created_at = $5, expires_at = $6`
-	sqlLink        = `SELECT staff_id, break_glass FROM staff_links WHERE hash = $1 AND kind = $2 AND expires_at > $3`
-	sqlUseLink     = `DELETE FROM staff_links WHERE hash = $1 AND kind = $2 AND expires_at > $3 RETURNING staff_id, break_glass`
-	sqlLinkMade    = `SELECT created_at FROM staff_links WHERE staff_id = $1 AND kind = $2`
+	sqlLink     = `SELECT staff_id, break_glass FROM staff_links WHERE hash = $1 AND kind = $2 AND expires_at > $3`
+	sqlUseLink  = `DELETE FROM staff_links WHERE hash = $1 AND kind = $2 AND expires_at > $3 RETURNING staff_id, break_glass`
+	sqlLinkMade = `SELECT created_at FROM staff_links WHERE staff_id = $1 AND kind = $2`
+	// Credentials, a name at the provider, or a link of the operator's.
+	sqlInUse = `SELECT (SELECT COUNT(*) FROM staff_credentials c WHERE c.staff_id = $1) + (SELECT COUNT(*) FROM staff_identities i WHERE i.staff_id = $1)
++ (SELECT COUNT(*) FROM staff_links l WHERE l.staff_id = $1 AND l.break_glass = TRUE AND l.expires_at > $2)`
 	sqlDeleteLinks = `DELETE FROM staff_links WHERE staff_id = $1`
 
 	sqlInsertFlow    = `INSERT INTO staff_flows (hash, staff_id, proof, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
@@ -75,8 +78,8 @@ type proof struct {
 	Method string   `json:"method,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	Second bool     `json:"second,omitempty"`
-	// Of is the fingerprint of the password that was given: when another one was set
-	// meanwhile, nothing was proved.
+	// Of is the fingerprint of the password that was given, or the mark of the provider
+	// that was believed: when another one was set meanwhile, nothing was proved.
 	Of string `json:"of,omitempty"`
 	// Password is the hash of the one that somebody with a link chose. It becomes his
 	// with the second factor.
