@@ -91,13 +91,20 @@ func brandingRoutes[P, S, L any](h *Handler, path, noun, whose, may, change stri
 			}
 			return h.Tenants.DeleteBranding(ctx, s.actor, q, s.tenant.ID)
 		})
-	write(h, route{method: http.MethodPut, path: path + "/logo", id: "put" + noun + "Logo", summary: "Set the logo of " + whose, permission: change, maxBody: logoMaxBody},
-		func(ctx context.Context, s scope, q db.Queryer, in *L) (brandingBody, error) {
-			if err := h.matchBranding(ctx, s, q); err != nil {
+	read(h, route{method: http.MethodPut, path: path + "/logo", id: "put" + noun + "Logo", summary: "Set the logo of " + whose, permission: change, maxBody: logoMaxBody},
+		func(ctx context.Context, s scope, _ db.Queryer, in *L) (brandingBody, error) {
+			data := logo(in).Data
+			info, err := tenants.ReadLogo(data) // before the transaction: others wait for that
+			if err != nil {
 				return brandingBody{}, err
 			}
-			b, err := h.Tenants.PutLogo(ctx, s.actor, q, s.tenant.ID, logo(in).Data)
-			return showBranding(s.environment, b), err
+			return commit(ctx, h, s, func(q db.Queryer) (brandingBody, error) {
+				if err := h.matchBranding(ctx, s, q); err != nil {
+					return brandingBody{}, err
+				}
+				b, err := h.Tenants.PutLogo(ctx, s.actor, q, s.tenant.ID, info, data)
+				return showBranding(s.environment, b), err
+			})
 		})
 	remove(h, route{method: http.MethodDelete, path: path + "/logo", id: "delete" + noun + "Logo", summary: "Remove the logo of " + whose, permission: change},
 		func(ctx context.Context, s scope, q db.Queryer, _ *P) error {

@@ -226,6 +226,9 @@ func TestOwnCredentials(t *testing.T) {
 		o.clock.Advance(11 * time.Minute)
 		challenged("POST", "/me/factors:begin", nil, false)
 		challenged("POST", "/me/recovery-codes", nil, false)
+		for range 6 { // and an old token locks nobody's second factor
+			challenged("POST", "/me/factors", object{"code": "000000"}, false)
+		}
 		challenged("PUT", "/me/password", object{"password": "another sentence by far"}, false)
 		o.signIn(sessions.Proof{ACR: signin.ACRSingle})
 		before := mails()

@@ -81,13 +81,13 @@ func (s *Service) Second(ctx context.Context, a actor.Actor, in Local, kind stri
 	if f.UserID == "" {
 		return Step{}, errStage
 	}
-	user := f.UserID
-	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(user), from(a, in), factor.SecondLock)
+	user, account := f.UserID, f.person(in, "").Account()
+	try, err := s.factors.CountFrom(ctx, f.Environment, account, from(a, in), factor.SecondLock)
 	if err != nil {
 		return Step{}, err
 	}
 	step, err := s.step(ctx, a, in, func(q db.Queryer, f *Flow) error {
-		if f.UserID != user || f.proof.Method == "" {
+		if f.person(in, "").Account() != account || f.proof.Method == "" {
 			return errStage
 		}
 		if err := s.checkSecond(ctx, q, in, f, kind, answer); err != nil {
@@ -165,7 +165,7 @@ func (s *Service) Enrol(ctx context.Context, a actor.Actor, in Local, kind, name
 	if f.UserID == "" {
 		return nil, errStage
 	}
-	try, err := s.factors.CountFrom(ctx, f.Environment, factor.Known(f.UserID), from(a, in), factor.SecondLock)
+	try, err := s.factors.CountFrom(ctx, f.Environment, f.person(in, "").Account(), from(a, in), factor.SecondLock)
 	if err != nil {
 		return nil, err
 	}

@@ -180,9 +180,12 @@ func (s *Service) BeginApp(ctx context.Context, q db.Queryer, o Own) (factor.New
 
 // CountOwn counts a try at AddApp before it is judged; no transaction may be open.
 //
-// Fault: SIGNIN_TOO_MANY_ATTEMPTS.
+// Faults: SIGNIN_TOO_MANY_ATTEMPTS, insufficient_user_authentication.
 func (s *Service) CountOwn(ctx context.Context, o Own) (factor.Try, error) {
-	return s.factors.Count(ctx, o.Environment.ID, factor.Known(o.Actor.Subject), o.Actor.IP, factor.SecondLock)
+	if _, err := s.fresh(ctx, s.db, o); err != nil {
+		return factor.Try{}, err // an old token locks nobody out
+	}
+	return s.factors.Count(ctx, o.Environment.ID, o.person().Account(), o.Actor.IP, factor.SecondLock)
 }
 
 // AddApp takes the app over once it gives the right code. Whoever had no recovery

@@ -10,6 +10,7 @@ import (
 	_ "image/jpeg"
 	_ "image/png"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -22,7 +23,13 @@ import (
 const (
 	MaxLogo     = 256 << 10 // bytes
 	MaxLogoSide = 2048      // pixels
+	// maxLogoScans bounds what a progressive JPEG costs: encoders write about ten
+	// scans, a scan takes twenty bytes, and each walks over the whole image.
+	maxLogoScans = 24
 )
+
+// reading lets one logo at a time be decoded: it may take tens of megabytes.
+var reading sync.Mutex
 
 // Branding is how sign-in pages look: an environment's, or a tenant's over it. The
 // zero value is the product's own look.
@@ -111,7 +118,8 @@ func (n *NewBranding) check() error {
 var errLogo = fault.New(fault.Invalid, "invalid_logo", "Give a PNG, JPEG, GIF or WebP image.").In("data")
 
 // ReadLogo checks an image by decoding it; what the sender says of its type does
-// not count. SVG is never taken: it is a document that can hold scripts.
+// not count. SVG is never taken: it is a document that can hold scripts. It may take
+// some tenths of a second: no transaction should be open.
 //
 // Faults: invalid_logo, logo_too_large.
 func ReadLogo(data []byte) (LogoInfo, error) {
@@ -123,6 +131,9 @@ func ReadLogo(data []byte) (LogoInfo, error) {
 	case "image/webp":
 		width, height = webpSize(data)
 	case "image/png", "image/jpeg", "image/gif":
+		if kind == "image/jpeg" && bytes.Count(data, []byte{0xff, 0xda}) > maxLogoScans { // markers are not in coded data
+			return LogoInfo{}, errLogo
+		}
 		c, _, err := image.DecodeConfig(bytes.NewReader(data))
 		if err != nil {
 			return LogoInfo{}, errLogo.Because(err)
@@ -136,7 +147,10 @@ func ReadLogo(data []byte) (LogoInfo, error) {
 		return LogoInfo{}, fault.New(fault.TooLarge, "logo_too_large", "The logo is wider or higher than 2048 pixels.").In("data")
 	}
 	if kind != "image/webp" { // the size is known to be harmless now
-		if _, _, err := image.Decode(bytes.NewReader(data)); err != nil {
+		reading.Lock()
+		_, _, err := image.Decode(bytes.NewReader(data))
+		reading.Unlock()
+		if err != nil {
 			return LogoInfo{}, errLogo.Because(err)
 		}
 	}

@@ -60,14 +60,9 @@ func (s *Service) PutBranding(ctx context.Context, a actor.Actor, q db.Queryer, 
 	return s.branded(ctx, a, q, tenant, "branding.updated", changes)
 }
 
-// PutLogo sets the logo. The caller has checked that the actor may.
-//
-// Faults: those of ReadLogo.
-func (s *Service) PutLogo(ctx context.Context, a actor.Actor, q db.Queryer, tenant string, data []byte) (Branding, error) {
-	logo, err := ReadLogo(data)
-	if err != nil {
-		return Branding{}, err
-	}
+// PutLogo sets the logo, of which ReadLogo told what it is. The caller has checked
+// that the actor may.
+func (s *Service) PutLogo(ctx context.Context, a actor.Actor, q db.Queryer, tenant string, logo LogoInfo, data []byte) (Branding, error) {
 	return s.setLogo(ctx, a, q, tenant, logo, data)
 }
 

@@ -149,3 +149,25 @@ func TestBrandingOver(t *testing.T) {
 		}
 	}
 }
+
+// A progressive JPEG may hold any number of scans of twenty bytes, each of which walks
+// over the whole image: a few kilobytes would take minutes.
+func TestLogoOfManyScans(t *testing.T) {
+	progressive := func(scans int) []byte {
+		b := append([]byte{0xff, 0xd8, 0xff, 0xdb, 0, 67, 0}, bytes.Repeat([]byte{1}, 64)...)
+		b = append(b, 0xff, 0xc2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)                    // 8 × 8 pixels
+		b = append(append(b, 0xff, 0xc4, 0, 20, 0x00, 1), append(make([]byte, 15), 0)...) // DC: 0
+		b = append(append(b, 0xff, 0xc4, 0, 20, 0x10, 1), append(make([]byte, 15), 0)...) // AC: end of the block
+		b = append(b, 0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0, 0)
+		for range scans - 1 {
+			b = append(b, 0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 0, 0)
+		}
+		return append(b, 0xff, 0xd9)
+	}
+	if _, err := tenants.ReadLogo(progressive(12)); err != nil {
+		t.Error(err)
+	}
+	if _, err := tenants.ReadLogo(progressive(25)); fault.CodeOf(err) != "invalid_logo" {
+		t.Errorf("many scans: %v", err)
+	}
+}

@@ -222,6 +222,28 @@ func TestFactorIsConfined(t *testing.T) {
 		b = browser.New(t)
 		p = b.LogIn(w.StartURL("connection", w.saml.ID), ada.ID)
 		arrived(t, form(t, b, p, "/mfa", "kind", "totp", "answer", w.code(t, own)))
+
+		// Whoever knows the password and holds acme's provider does not guess on for ever:
+		// what serves behind the provider takes no failure elsewhere back.
+		tried := ""
+		for range 6 {
+			w.Clock.Advance(time.Minute)
+			b = browser.New(t)
+			tried = form(t, b, w.signIn(t, b, ada.Email, password, "organization", plain), "/mfa", "kind", "totp", "answer", "000000").Body
+			b = browser.New(t)
+			arrived(t, form(t, b, b.LogIn(w.StartURL("connection", w.saml.ID), ada.ID), "/mfa", "kind", "totp", "answer", w.code(t, secret)))
+		}
+		if !strings.Contains(tried, "Too many attempts") {
+			t.Error("guesses were taken back by what serves behind acme's provider alone")
+		}
+		// Nor does he lock the person out of plain.
+		w.Clock.Advance(10 * time.Minute)
+		for range 6 {
+			b = browser.New(t)
+			form(t, b, b.LogIn(w.StartURL("connection", w.saml.ID), ada.ID), "/mfa", "kind", "totp", "answer", "000000")
+		}
+		b = browser.New(t)
+		arrived(t, form(t, b, w.signIn(t, b, ada.Email, password, "organization", plain), "/mfa", "kind", "totp", "answer", w.code(t, own)))
 	})
 }
 

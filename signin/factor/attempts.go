@@ -47,6 +47,17 @@ func Typed(email string) Account {
 // second one are counted over all of his browsers and addresses together.
 func Known(user string) Account { return Account{"user:" + user} }
 
+// Account is whose tries at second factors are counted, as by Known. Behind an
+// identity provider they count for its organization alone: what succeeds there proves
+// nothing elsewhere and so takes no failure back, and what fails there locks nobody
+// out of his other organizations (identity rule 6).
+func (p Person) Account() Account {
+	if p.Tenant == "" {
+		return Known(p.UserID)
+	}
+	return Known(p.UserID + " " + p.Tenant)
+}
+
 // Lock is when an account is locked; the zero value never does.
 type Lock struct {
 	MaxAttempts int
