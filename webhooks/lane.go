@@ -212,11 +212,10 @@ func (s *Service) sendDue(running, ctx context.Context, l lane) (e Endpoint, t t
 		return e, t, err
 	}
 	var status string
-	if err := s.db.QueryRow(ctx, sqlTenantStatus, e.Environment, l.tenant).Scan(&status); isNotFound(err) {
-		return e, t, nil
-	} else if err != nil {
+	if err := s.db.QueryRow(ctx, sqlTenantStatus, e.Environment, l.tenant).Scan(&status); err != nil && !isNotFound(err) {
 		return e, t, err
 	}
+	// Also of a tenant that is being deleted: its queue goes with it.
 	if status != tenants.StatusActive {
 		t.pause = suspendedPause
 		return e, t, nil
