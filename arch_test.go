@@ -80,6 +80,7 @@ var house = []place{
 	{"examples", 9, -1, []string{"client"}},
 	{"gatewaytest/idp", 9, 8, nil},
 	{"gatewaytest/htmlcheck", 9, -1, nil},
+	{"gatewaytest/chrome", 9, -1, nil},
 	{"internal/gateway", 9, 8, nil}, // the wiring: docs/adr/0002
 	{"gatewaytest", 9, 8, []string{"gatewaytest/idp", "gatewaytest/htmlcheck", "client", "internal/gateway"}},
 	{"cmd", 9, 8, []string{"client", "examples", "gatewaytest/idp", "internal/gateway"}},
@@ -129,7 +130,7 @@ var confined = map[string][]string{
 	"pgregory.net/rapid":                                       {},
 	"github.com/google/go-cmp":                                 {},
 	"go.uber.org/goleak":                                       {},
-	"github.com/chromedp/chromedp":                             {},
+	"github.com/chromedp/chromedp":                             {"gatewaytest"},
 	"github.com/chromedp/cdproto":                              {},
 	"github.com/santhosh-tekuri/jsonschema":                    {},
 	"github.com/pb33f/libopenapi-validator":                    {},

@@ -6,13 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/gatehouse-id/gatehouse/gatewaytest/chrome"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
 )
@@ -25,29 +24,12 @@ type screen struct {
 
 func newScreen(t *testing.T) *screen {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("drives a browser")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Flag("headless", true), chromedp.Flag("disable-gpu", true))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.Flag("no-sandbox", true))
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(cancel)
-	return &screen{t, ctx}
+	return &screen{t, chrome.OpenTab(t)}
 }
 
 func (s *screen) do(steps ...chromedp.Action[chromedp.Void]) {
 	s.t.Helper()
-	for n, step := range steps {
-		if err := chromedp.Do(s.tab, step); err != nil {
-			s.t.Fatalf("step %d: %v", n+1, err)
-		}
-	}
+	chrome.Do(s.t, s.tab, steps...)
 }
 
 func (s *screen) open(address string) { s.t.Helper(); s.do(chromedp.Navigate(address)) }
@@ -55,18 +37,7 @@ func (s *screen) open(address string) { s.t.Helper(); s.do(chromedp.Navigate(add
 // wait evaluates an expression over the pages that come until it gives a text.
 func (s *screen) wait(what, expression string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.tab, 20*time.Second)
-	defer cancel()
-	for ctx.Err() == nil {
-		// An error is most often of a page that has just gone.
-		if text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" && (`+expression+`) || ""`)); err == nil && text != "" {
-			return text
-		}
-		_ = chromedp.Do(ctx, chromedp.Sleep(20*time.Millisecond)) // ends with ctx
-	}
-	page, _ := chromedp.Run(s.tab, chromedp.Evaluate[string]("location.href + ' ' + document.body?.innerText"))
-	s.t.Fatalf("%s did not come: %s", what, page)
-	return ""
+	return chrome.Wait(s.t, s.tab, what, expression)
 }
 
 func (s *screen) shows(heading string) {

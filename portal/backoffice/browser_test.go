@@ -5,11 +5,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/gatehouse-id/gatehouse/portal/backoffice"
+	"github.com/gatehouse-id/gatehouse/gatewaytest/chrome"
 )
 
 // seat is a person at a real browser.
@@ -21,23 +20,13 @@ type seat struct {
 
 func (s *seat) do(steps ...chromedp.Action[chromedp.Void]) {
 	s.t.Helper()
-	backoffice.Do(s.t, s.tab, steps...)
+	chrome.Do(s.t, s.tab, steps...)
 }
 
 // wait evaluates an expression over the pages that come until it gives a text.
 func (s *seat) wait(what, expression string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.tab, 15*time.Second)
-	defer cancel()
-	for ctx.Err() == nil {
-		// An error is most often of a page that has just gone.
-		if text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" && (`+expression+`) || ""`)); err == nil && text != "" {
-			return text
-		}
-		_ = chromedp.Do(ctx, chromedp.Sleep(20*time.Millisecond)) // ends with ctx
-	}
-	s.t.Fatalf("%s did not come: %s", what, backoffice.Evaluate[string](s.t, s.tab, "location.href + ' ' + document.body?.innerText"))
-	return ""
+	return chrome.Wait(s.t, s.tab, what, expression)
 }
 
 func (s *seat) shows(heading string) {
@@ -85,7 +74,7 @@ func (s *seat) authenticator() (id string) {
 // The first admin sets a passkey up with the operator's link, signs in with it
 // alone and as a second factor, adds an app and leaves.
 func TestPasskeyOfTheBackOffice(t *testing.T) {
-	tab := backoffice.OpenTab(t)
+	tab := chrome.OpenTab(t)
 	each(t, func(t *testing.T, w *world) {
 		s := &seat{t: t, tab: tab, w: w}
 		forget := func() {
@@ -98,7 +87,7 @@ func TestPasskeyOfTheBackOffice(t *testing.T) {
 		_, link := w.person("boss@vendor.example")
 		s.do(chromedp.Navigate(link))
 		s.shows("Welcome to the back office")
-		if at := backoffice.Evaluate[string](t, tab, "location.href"); at != w.URL+"/backoffice/welcome" {
+		if at := chrome.Evaluate[string](t, tab, "location.href"); at != w.URL+"/backoffice/welcome" {
 			t.Errorf("the token stays in the address: %s", at)
 		}
 		s.press("Continue")
@@ -141,7 +130,7 @@ func TestPasskeyOfTheBackOffice(t *testing.T) {
 
 		s.press("Add an authenticator app")
 		s.shows("Add your authenticator app")
-		key := backoffice.Evaluate[string](t, tab, `document.getElementById("totp-key").textContent`)
+		key := chrome.Evaluate[string](t, tab, `document.getElementById("totp-key").textContent`)
 		s.fill("answer", w.code(key))
 		s.press("Continue")
 		s.wait("what was done", `document.querySelector("[role=status]")?.textContent.includes("was added") && "yes"`)

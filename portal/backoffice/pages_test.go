@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/gatehouse-id/gatehouse/gatewaytest/chrome"
 	"github.com/gatehouse-id/gatehouse/gatewaytest/htmlcheck"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 	"github.com/gatehouse-id/gatehouse/signin/factor"
@@ -164,7 +165,7 @@ func TestPagesHoldInEveryState(t *testing.T) {
 // WCAG 2.2 A and AA as far as a program can tell, in light and dark, and no
 // sideways scrolling at 320 CSS pixels (1.4.10).
 func TestPagesAreAccessible(t *testing.T) {
-	tab, h := openTab(t), newPages(t)
+	tab, h := chrome.OpenTab(t), newPages(t)
 	mux := http.NewServeMux()
 	mux.Handle("/assets/", h.ui.Assets())
 	fixtures := h.fixtures()
@@ -181,13 +182,13 @@ func TestPagesAreAccessible(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, f := range fixtures {
-		do(t, tab, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(fmt.Sprintf("%s/page/%d", s.URL, n)))
-		evaluate[bool](t, tab, string(axe)+";true") // through DevTools: the page's policy lets no foreign script in
+		chrome.Do(t, tab, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(fmt.Sprintf("%s/page/%d", s.URL, n)))
+		chrome.Evaluate[bool](t, tab, string(axe)+";true") // through DevTools: the page's policy lets no foreign script in
 		for _, scheme := range []string{"light", "dark"} {
-			do(t, tab, devtools("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+			chrome.Do(t, tab, chrome.DevTools("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
 				{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"},
 			}}))
-			found := evaluate[string](t, tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
+			found := chrome.Evaluate[string](t, tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
 				.then(r => JSON.stringify({rules: r.passes.length, violations: r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; "))}))`)
 			var result struct {
 				Rules      int
@@ -200,9 +201,9 @@ func TestPagesAreAccessible(t *testing.T) {
 				t.Errorf("%s, %s: %s", f.name, scheme, v)
 			}
 		}
-		do(t, tab, chromedp.EmulateViewport(320, 640))
-		if wide := evaluate[int](t, tab, "document.documentElement.scrollWidth"); wide > 320 {
-			t.Errorf("%s scrolls sideways at 320 px: %d; %s", f.name, wide, evaluate[string](t, tab, `[...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + "." + e.className).join(", ")`))
+		chrome.Do(t, tab, chromedp.EmulateViewport(320, 640))
+		if wide := chrome.Evaluate[int](t, tab, "document.documentElement.scrollWidth"); wide > 320 {
+			t.Errorf("%s scrolls sideways at 320 px: %d; %s", f.name, wide, chrome.Evaluate[string](t, tab, `[...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + "." + e.className).join(", ")`))
 		}
 	}
 }

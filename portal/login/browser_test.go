@@ -13,11 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/gatehouse-id/gatehouse/gatewaytest/chrome"
 	"github.com/gatehouse-id/gatehouse/portal/ui"
 )
 
@@ -91,63 +91,16 @@ func (s *site) received(t *testing.T, tab context.Context) url.Values {
 	}
 }
 
-func openTab(t *testing.T) context.Context {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("drives a browser")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Flag("headless", true), chromedp.Flag("disable-gpu", true))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.Flag("no-sandbox", true))
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(cancel)
-	// A page in the background shows no focus.
-	do(t, ctx, devtools("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}))
-	// What the policy of a page blocks on the page itself.
-	do(t, ctx, devtools("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `
-		window.blocked = [];
-		addEventListener("securitypolicyviolation", e => blocked.push(e.effectiveDirective + " " + e.blockedURI));`}))
-	return ctx
-}
-
-func do(t *testing.T, tab context.Context, steps ...chromedp.Action[chromedp.Void]) {
-	t.Helper()
-	for n, step := range steps {
-		if err := chromedp.Do(tab, step); err != nil {
-			t.Fatalf("step %d: %v", n+1, err)
-		}
-	}
-}
-
-// devtools sends a command of the DevTools protocol.
-func devtools(method string, params map[string]any) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error { return t.Call(ctx, method, params, nil) })
-}
-
 func scheme(name string) chromedp.Action[chromedp.Void] {
-	return devtools("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+	return chrome.DevTools("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
 		{"name": "prefers-color-scheme", "value": name}, {"name": "prefers-reduced-motion", "value": "reduce"},
 	}})
-}
-
-func evaluate[T any](t *testing.T, tab context.Context, script string) T {
-	t.Helper()
-	v, err := chromedp.Run(tab, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 // WCAG 2.2 A and AA as far as a program can tell, no sideways scrolling at 320
 // CSS pixels (1.4.10), and no page that breaks its own policy.
 func TestPagesAreAccessible(t *testing.T) {
-	tab, s := openTab(t), newSite(t)
+	tab, s := chrome.OpenTab(t), newSite(t)
 	axe, err := os.ReadFile(filepath.Join("..", "ui", "testdata", "axe-core", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
@@ -163,26 +116,26 @@ func TestPagesAreAccessible(t *testing.T) {
 func accessible(t *testing.T, tab context.Context, axe, page, lang, address string) {
 	t.Helper()
 	name := page + " " + lang
-	do(t, tab, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(address+"?ui_locales="+lang))
-	if got := evaluate[string](t, tab, "document.documentElement.lang"); got != lang {
+	chrome.Do(t, tab, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(address+"?ui_locales="+lang))
+	if got := chrome.Evaluate[string](t, tab, "document.documentElement.lang"); got != lang {
 		t.Errorf("%s: the language is %q", name, got)
 	}
 	// Through DevTools: the page's policy lets no foreign script in.
-	evaluate[bool](t, tab, axe+";true")
+	chrome.Evaluate[bool](t, tab, axe+";true")
 	for _, colours := range schemes {
-		do(t, tab, chromedp.EmulateViewport(1280, 800), scheme(colours))
+		chrome.Do(t, tab, chromedp.EmulateViewport(1280, 800), scheme(colours))
 		for _, violation := range violations(t, tab) {
 			t.Errorf("%s, %s: %s", name, colours, violation)
 		}
 		screenshot(t, tab, name, colours, 1280)
-		do(t, tab, chromedp.EmulateViewport(400, 800))
+		chrome.Do(t, tab, chromedp.EmulateViewport(400, 800))
 		screenshot(t, tab, name, colours, 400)
 	}
-	do(t, tab, chromedp.EmulateViewport(320, 640))
-	if wide := evaluate[[]string](t, tab, tooWide); len(wide) > 0 {
+	chrome.Do(t, tab, chromedp.EmulateViewport(320, 640))
+	if wide := chrome.Evaluate[[]string](t, tab, tooWide); len(wide) > 0 {
 		t.Errorf("%s scrolls sideways at 320 px: %s", name, strings.Join(wide, ", "))
 	}
-	if blocked := evaluate[[]string](t, tab, "blocked"); len(blocked) > 0 {
+	if blocked := chrome.Evaluate[[]string](t, tab, "blocked"); len(blocked) > 0 {
 		t.Errorf("%s breaks its own policy: %s", name, strings.Join(blocked, ", "))
 	}
 }
@@ -190,7 +143,7 @@ func accessible(t *testing.T, tab context.Context, axe, page, lang, address stri
 // violations runs axe-core; a line per rule.
 func violations(t *testing.T, tab context.Context) []string {
 	t.Helper()
-	found := evaluate[string](t, tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
+	found := chrome.Evaluate[string](t, tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
 		.then(r => JSON.stringify({rules: r.passes.length, violations: r.violations.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; "))}))`)
 	var result struct {
 		Rules      int
@@ -229,17 +182,17 @@ const controls = `[...document.querySelectorAll("a[href], button, input, select,
 // WCAG 2.1.1, 2.4.3, 2.4.7, 2.4.11: Tab reaches every control in order, and one
 // sees where the focus is.
 func TestTabReachesEveryControl(t *testing.T) {
-	tab, s := openTab(t), newSite(t)
+	tab, s := chrome.OpenTab(t), newSite(t)
 	reached := 0
 	for _, f := range s.fixtures {
 		for _, name := range schemes {
-			do(t, tab, chromedp.EmulateViewport(400, 640), scheme(name), chromedp.Navigate(s.address(t, f.name)))
-			count := evaluate[int](t, tab, controls+".length")
+			chrome.Do(t, tab, chromedp.EmulateViewport(400, 640), scheme(name), chromedp.Navigate(s.address(t, f.name)))
+			count := chrome.Evaluate[int](t, tab, controls+".length")
 			// A field with autofocus would let Tab begin in the middle.
-			evaluate[bool](t, tab, `{ const start = document.createElement("span"); start.tabIndex = -1; document.body.prepend(start); start.focus(); true }`)
+			chrome.Evaluate[bool](t, tab, `{ const start = document.createElement("span"); start.tabIndex = -1; document.body.prepend(start); start.focus(); true }`)
 			for n := range count {
-				do(t, tab, chromedp.KeyEvent(kb.Tab))
-				got := evaluate[struct {
+				chrome.Do(t, tab, chromedp.KeyEvent(kb.Tab))
+				got := chrome.Evaluate[struct {
 					Index                  int
 					Name                   string
 					Outlined, Seen, Inside bool
@@ -266,15 +219,15 @@ func TestTabReachesEveryControl(t *testing.T) {
 }
 
 func TestEnterSubmits(t *testing.T) {
-	tab, s := openTab(t), newSite(t)
+	tab, s := chrome.OpenTab(t), newSite(t)
 	press := func(keys ...string) {
 		t.Helper()
 		for _, key := range keys {
-			do(t, tab, chromedp.KeyEvent(key))
+			chrome.Do(t, tab, chromedp.KeyEvent(key))
 		}
 	}
 	for _, scripted := range []bool{true, false} {
-		do(t, tab, devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": !scripted}))
+		chrome.Do(t, tab, chrome.DevTools("Emulation.setScriptExecutionDisabled", map[string]any{"value": !scripted}))
 		for _, test := range []struct {
 			page  string
 			first string // has the focus before a key is pressed
@@ -287,12 +240,12 @@ func TestEnterSubmits(t *testing.T) {
 			{"choose five", "body", []string{kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Enter}, url.Values{"path": {"/login"}, "flow": {"flw_01"}, "email": {"ada@acme.example"}, "connection": {"sso_3"}}},
 			{"logout", "body", []string{kb.Tab, kb.Enter}, url.Values{"path": {"/logout"}}},
 		} {
-			do(t, tab, chromedp.Navigate(s.address(t, test.page)))
+			chrome.Do(t, tab, chromedp.Navigate(s.address(t, test.page)))
 			if test.first != "body" {
-				do(t, tab, chromedp.WaitReady(chromedp.CSS(test.first+":focus")))
+				chrome.Do(t, tab, chromedp.WaitReady(chromedp.CSS(test.first+":focus")))
 			}
 			press(test.keys...)
-			do(t, tab, chromedp.WaitVisible(chromedp.CSS("#arrived")))
+			chrome.Do(t, tab, chromedp.WaitVisible(chromedp.CSS("#arrived")))
 			if got := s.received(t, tab); got.Encode() != test.want.Encode() {
 				t.Errorf("%s, script %t: sent %v, want %v", test.page, scripted, got, test.want)
 			}
@@ -303,7 +256,7 @@ func TestEnterSubmits(t *testing.T) {
 // Chromium applies form-action to the redirects after a POST: the identifier
 // page leaves it out, or nobody would reach an identity provider.
 func TestPostMayEndOnAnotherOrigin(t *testing.T) {
-	tab, h := openTab(t), newPages(t)
+	tab, h := chrome.OpenTab(t), newPages(t)
 	arrived := make(chan string, 8)
 	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/favicon.ico" {
@@ -326,14 +279,14 @@ func TestPostMayEndOnAnotherOrigin(t *testing.T) {
 	gateway := httptest.NewServer(mux)
 	t.Cleanup(gateway.Close)
 
-	do(t, tab, chromedp.Navigate(gateway.URL+"/login"), chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("#idp")))
+	chrome.Do(t, tab, chromedp.Navigate(gateway.URL+"/login"), chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("#idp")))
 	if got := <-arrived; got != "GET /sso" {
 		t.Errorf("the identity provider saw %s", got)
 	}
 
 	// The same page with the directive does not get there: this test would
 	// notice a header that came back.
-	do(t, tab, chromedp.Navigate(gateway.URL+"/strict"), chromedp.Click(chromedp.CSS("button")))
+	chrome.Do(t, tab, chromedp.Navigate(gateway.URL+"/strict"), chromedp.Click(chromedp.CSS("button")))
 	blocked, err := chromedp.Run(tab, chromedp.Poll[[]string]("blocked.length ? blocked : null"))
 	if err != nil {
 		t.Fatal(err)
@@ -349,17 +302,17 @@ func TestPostMayEndOnAnotherOrigin(t *testing.T) {
 // The copy buttons are offered to those alone who run the script, and say what
 // they did.
 func TestCopyButtons(t *testing.T) {
-	tab, s := openTab(t), newSite(t)
-	do(t, tab, devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}),
+	tab, s := chrome.OpenTab(t), newSite(t)
+	chrome.Do(t, tab, chrome.DevTools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}),
 		chromedp.Navigate(s.address(t, "error")), chromedp.WaitNotVisible(chromedp.CSS("[data-copy=error-code]")),
-		devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": false}),
-		devtools("Browser.grantPermissions", map[string]any{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}}),
+		chrome.DevTools("Emulation.setScriptExecutionDisabled", map[string]any{"value": false}),
+		chrome.DevTools("Browser.grantPermissions", map[string]any{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}}),
 		chromedp.Navigate(s.address(t, "error")), chromedp.Click(chromedp.CSS("[data-copy=error-code]")))
 	said, err := chromedp.Run(tab, chromedp.Poll[string](`document.querySelector("[role=status]").textContent`))
 	if err != nil || said != "Copied" {
 		t.Fatalf("the button said %q, %v", said, err)
 	}
-	if copied := evaluate[string](t, tab, "navigator.clipboard.readText()"); copied != "POLICY_USER_DEPROVISIONED" {
+	if copied := chrome.Evaluate[string](t, tab, "navigator.clipboard.readText()"); copied != "POLICY_USER_DEPROVISIONED" {
 		t.Errorf("copied %q", copied)
 	}
 }

@@ -10,13 +10,13 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/gatehouse-id/gatehouse/gatewaytest/chrome"
 	"github.com/gatehouse-id/gatehouse/gatewaytest/idp"
 	"github.com/gatehouse-id/gatehouse/gatewaytest/rig"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
 	"github.com/gatehouse-id/gatehouse/onboarding"
 	"github.com/gatehouse-id/gatehouse/policy"
-	"github.com/gatehouse-id/gatehouse/portal/login"
 	"github.com/gatehouse-id/gatehouse/tenants"
 )
 
@@ -25,9 +25,9 @@ var zoe = idp.Person{ID: "00u9", Email: "zoe@globex.example", FirstName: "Zoe"}
 // walks gives each path a world and a browser without memories. The engines differ
 // in nothing that a browser sees, so one is enough.
 func walks(t *testing.T, script bool, paths map[string]func(*seat)) {
-	tab := login.OpenTab(t)
+	tab := chrome.OpenTab(t)
 	if !script {
-		login.Do(t, tab, login.DevTools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}))
+		chrome.Do(t, tab, chrome.DevTools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}))
 	}
 	for name, walk := range paths {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func walks(t *testing.T, script bool, paths map[string]func(*seat)) {
 			s := &seat{t: t, tab: tab, w: w, still: !script}
 			s.forget()
 			walk(s)
-			if blocked := login.Evaluate[[]string](t, tab, "window.blocked ?? []"); len(blocked) > 0 {
+			if blocked := chrome.Evaluate[[]string](t, tab, "window.blocked ?? []"); len(blocked) > 0 {
 				t.Errorf("a page breaks its own policy: %s", strings.Join(blocked, ", "))
 			}
 		})
@@ -174,11 +174,11 @@ var paths = map[string]func(*seat){
 		s.press("Authenticator app")
 		s.shows("Add your authenticator app")
 		s.wait("the QR code", `(i => i.complete && i.naturalWidth > 0)(document.querySelector(".qr img")) && "yes"`)
-		key := login.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
+		key := chrome.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
 		s.fill("answer", s.w.code(s.t, key))
 		s.press("Continue")
 		s.shows("Keep your recovery codes")
-		codes := strings.Fields(login.Evaluate[string](s.t, s.tab, `document.getElementById("codes").textContent`))
+		codes := strings.Fields(chrome.Evaluate[string](s.t, s.tab, `document.getElementById("codes").textContent`))
 		s.press("I have kept them")
 		s.factors(tenant, `["pwd","otp","mfa"]`)
 		s.w.Clock.Advance(time.Minute)
@@ -220,7 +220,7 @@ var paths = map[string]func(*seat){
 		s.shows("Set up a second step")
 		s.press("Authenticator app")
 		s.shows("Add your authenticator app")
-		key := login.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
+		key := chrome.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
 		s.fill("answer", s.w.code(s.t, key))
 		s.press("Continue")
 		s.shows("Keep your recovery codes")
@@ -288,7 +288,7 @@ var paths = map[string]func(*seat){
 		s.shows("Set up a second step") // each has its own policy
 		s.press("Authenticator app")
 		s.shows("Add your authenticator app")
-		s.fill("answer", s.w.code(s.t, login.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)))
+		s.fill("answer", s.w.code(s.t, chrome.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)))
 		s.press("Continue")
 		s.shows("Keep your recovery codes")
 		s.press("I have kept them")
@@ -369,7 +369,7 @@ var paths = map[string]func(*seat){
 		s.shows("Set up a second step")
 		s.press("Authenticator app")
 		s.shows("Add your authenticator app")
-		key := login.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
+		key := chrome.Evaluate[string](s.t, s.tab, `document.getElementById("totp-key").textContent`)
 		s.fill("answer", s.w.code(s.t, key))
 		s.press("Continue")
 		s.shows("Keep your recovery codes")
@@ -387,14 +387,14 @@ var paths = map[string]func(*seat){
 	},
 	"in German": func(s *seat) {
 		accept := func(headers map[string]any) {
-			s.do(login.DevTools("Network.setExtraHTTPHeaders", map[string]any{"headers": headers}))
+			s.do(chrome.DevTools("Network.setExtraHTTPHeaders", map[string]any{"headers": headers}))
 		}
 		accept(map[string]any{"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"})
 		s.t.Cleanup(func() { accept(map[string]any{}) })
 		tenant := s.plain(nil)
 		s.open(s.w.StartURL())
 		s.shows("Anmelden")
-		if lang := login.Evaluate[string](s.t, s.tab, `document.documentElement.lang`); lang != "de" {
+		if lang := chrome.Evaluate[string](s.t, s.tab, `document.documentElement.lang`); lang != "de" {
 			s.t.Errorf("the page's language is %q", lang)
 		}
 		s.fill("email", "joe@plain.example")

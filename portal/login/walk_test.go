@@ -4,15 +4,14 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/gatehouse-id/gatehouse/gatewaytest/chrome"
 	"github.com/gatehouse-id/gatehouse/gatewaytest/rig"
 	"github.com/gatehouse-id/gatehouse/internal/db"
 	"github.com/gatehouse-id/gatehouse/internal/dbtest"
 	"github.com/gatehouse-id/gatehouse/policy"
-	"github.com/gatehouse-id/gatehouse/portal/login"
 )
 
 // seat is a person at a real browser.
@@ -27,7 +26,7 @@ type seat struct {
 // seated serves a gateway at localhost, for which Chromium makes passkeys, and
 // opens a browser in front of it.
 func seated(t *testing.T, f func(t *testing.T, w *world, s *seat)) {
-	tab := login.OpenTab(t)
+	tab := chrome.OpenTab(t)
 	dbtest.Each(t, func(t *testing.T, d db.DB) {
 		w := &world{Rig: rig.NewAt(t, d, "localhost")}
 		s := &seat{t: t, tab: tab, w: w}
@@ -38,26 +37,16 @@ func seated(t *testing.T, f func(t *testing.T, w *world, s *seat)) {
 
 func (s *seat) do(steps ...chromedp.Action[chromedp.Void]) {
 	s.t.Helper()
-	login.Do(s.t, s.tab, steps...)
+	chrome.Do(s.t, s.tab, steps...)
 }
 
 // forget empties the browser's cookies.
-func (s *seat) forget() { s.do(login.DevTools("Network.clearBrowserCookies", map[string]any{})) }
+func (s *seat) forget() { s.do(chrome.DevTools("Network.clearBrowserCookies", map[string]any{})) }
 
 // wait evaluates an expression over the pages that come until it gives a text.
 func (s *seat) wait(what, expression string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.tab, 15*time.Second)
-	defer cancel()
-	for ctx.Err() == nil {
-		// An error is most often of a page that has just gone.
-		if text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" && (`+expression+`) || ""`)); err == nil && text != "" {
-			return text
-		}
-		_ = chromedp.Do(ctx, chromedp.Sleep(20*time.Millisecond)) // ends with ctx
-	}
-	s.t.Fatalf("%s did not come: %s", what, login.Evaluate[string](s.t, s.tab, "location.href + ' ' + document.body?.innerText"))
-	return ""
+	return chrome.Wait(s.t, s.tab, what, expression)
 }
 
 // shows waits for a page with the heading.
@@ -188,7 +177,7 @@ func TestPasskeyInTheBrowser(t *testing.T) {
 		// The device does not recognise the person: nothing is sent, the page says so,
 		// and the second time it goes on.
 		recognised := func(yes bool) {
-			s.do(login.DevTools("WebAuthn.setUserVerified", map[string]any{"authenticatorId": device, "isUserVerified": yes}))
+			s.do(chrome.DevTools("WebAuthn.setUserVerified", map[string]any{"authenticatorId": device, "isUserVerified": yes}))
 		}
 		s.forget()
 		recognised(false)
